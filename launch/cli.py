@@ -1,0 +1,279 @@
+"""What all launch scripts share: flags, logging, caches, one-line errors.
+
+A launch script is a docstring with the exact command and
+
+  from launch import cli
+
+  if __name__ == '__main__':
+    cli.run('pasta.agent.train:main')
+
+The entry is imported inside `run`, after the environment is set up: spawned
+render workers import the script again as `__mp_main__` and must stay light.
+Exit codes: 0 done, 1 bad input or failure, 130 interrupted.
+"""
+
+import contextlib
+import difflib
+import importlib
+import importlib.util
+import logging as std_logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+
+from absl import app, flags, logging
+
+from pasta import errors
+
+# Libraries whose progress notes are not ours to tell (orbax alone writes about
+# twenty lines a checkpoint at level INFO); their warnings stay.
+_CHATTY_PACKAGES = (
+  'diffusers',
+  'etils',
+  'flax',
+  'jax',
+  'orbax',
+  'tensorflow_datasets',
+  'transformers',
+)
+_CHATTY_PATH = re.compile(
+  rf'[/\\](?:site|dist)-packages[/\\](?:{"|".join(_CHATTY_PACKAGES)})[/\\]'
+)
+_CONFIG_OVERRIDE = re.compile(r'^--?(?:no)?config\.([^=]+)')
+_MIN_COMPILE_SECONDS = '0.3'  # compilations below are not worth a cache file
+
+
+def run(
+  entry: str, *, config: bool = True, flag_names: Sequence[str] = ()
+) -> None:
+  """Parses the flags, calls the entry and exits with its code.
+
+  With `config`, the entry is called as `function(config, workdir, **extra)`,
+  otherwise as `function(workdir, **extra)`; `extra` holds the values of the
+  flags in `flag_names`, which the script defines itself with absl.
+
+  Args:
+    entry: 'module:function'.
+    config: whether the script takes --config (and --config.FIELD=VALUE).
+    flag_names: the script's own flags, handed on as keyword arguments.
+  """
+  flags.DEFINE_string('workdir', None, 'Directory for all that is written.')
+  if config:
+    # Imported here as importing it takes longer than this whole module.
+    from ml_collections import config_flags
+
+    config_flags.DEFINE_config_file(
+      'config', None, 'Config file, FILE.py or FILE.py:VARIANT.'
+    )
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS['config'])
+  flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS['workdir'])
+  # absl's own default shows warnings only; 0 is INFO.
+  flags.FLAGS.set_default('verbosity', 0)
+  _set_environment()
+
+  def main(argv: Sequence[str]) -> int:
+    del argv  # Checked by `_parse_flags`.
+    _set_logging()
+    with _reported_errors():
+      function = _load(entry)
+      extra = {name: flags.FLAGS[name].value for name in flag_names}
+      workdir = os.path.expanduser(flags.FLAGS.workdir)
+      if config:
+        function(flags.FLAGS.config, workdir, **extra)
+      else:
+        function(workdir, **extra)
+    return 0
+
+  def parse(argv: Sequence[str]) -> list[str]:
+    with _reported_errors():
+      return _parse_flags(argv, config)
+
+  try:
+    app.run(main, flags_parser=parse)
+  except KeyboardInterrupt:  # While parsing or while loading libraries.
+    _fail('interrupted', 130)
+
+
+def _parse_flags(argv: Sequence[str], config: bool) -> list[str]:
+  """Parses argv, and turns every way it can be wrong into a PastaError."""
+  if config:
+    _check_config_flags(argv)
+  try:
+    rest = flags.FLAGS(argv)
+  except flags.Error as e:
+    raise errors.PastaError(str(e)) from e
+  if len(rest) > 1:
+    raise errors.PastaError(
+      f'unexpected argument {rest[1]!r}: flags are written --name=value'
+    )
+  if config and flags.FLAGS.config is None:
+    raise errors.PastaError(
+      'flag --config is missing: name a file, e.g. '
+      '--config=configs/quickstart.py'
+    )
+  if not flags.FLAGS.workdir:
+    raise errors.PastaError(
+      'flag --workdir is missing: name the directory for the results'
+    )
+  return rest
+
+
+def _check_config_flags(argv: Sequence[str]) -> None:
+  """Raises a PastaError that says what is wrong with the --config flags.
+
+  ml_collections reports a missing file only when the config is used, a bad
+  variant with its whole traceback, and an unknown field without its path.
+  """
+  value = None
+  overrides = []
+  for i, arg in enumerate(argv):
+    if match := re.match(r'^--?config(?:=(.*))?$', arg, re.DOTALL):
+      value = match[1] if match[1] is not None else ''.join(argv[i + 1 : i + 2])
+    elif match := _CONFIG_OVERRIDE.match(arg):
+      overrides.append(match[1])
+  if value is None:
+    if overrides:
+      raise errors.PastaError(
+        f'flag --config.{overrides[0]} needs --config=FILE.py before it'
+      )
+    return
+  path, *variant = value.split(':', 1)
+  if not os.path.isfile(path):
+    raise errors.PastaError(
+      f'flag --config: there is no file {path!r} in {os.getcwd()}'
+    )
+  try:
+    root = _load_config(path, variant)
+  except Exception as e:  # Whatever the file's code raises.
+    raise errors.PastaError(f'flag --config={value}: {_describe(e)}') from e
+  for override in overrides:
+    node = root
+    for name in override.split('.'):
+      name = name.split('[')[0]
+      fields = list(node.keys()) if hasattr(node, 'keys') else []
+      if name not in fields:
+        near = difflib.get_close_matches(name, fields, n=1)
+        hint = f'did you mean {near[0]!r}?' if near else f'it has {fields}'
+        raise errors.PastaError(
+          f'flag --config.{override}: {path} has no field {override!r}; {hint}'
+        )
+      node = node[name]
+
+
+def _load_config(path: str, variant: Sequence[str]):
+  """Returns what `get_config` of a config file returns."""
+  spec = importlib.util.spec_from_file_location('checked_config', path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.get_config(*variant)
+
+
+def _load(entry: str):
+  """Returns the function that 'module:function' names."""
+  module_name, function_name = entry.split(':')
+  try:
+    module = importlib.import_module(module_name)
+  except ModuleNotFoundError as e:
+    own = ('pasta', 'launch', 'configs', 'data')
+    if e.name and e.name.split('.')[0] not in own:
+      raise errors.PastaError(
+        f'module {e.name!r} is not installed: run `pip install -e .` in the '
+        'project (its optional parts are extras: see setup.py)'
+      ) from e
+    raise
+  return getattr(module, function_name)
+
+
+@contextlib.contextmanager
+def _reported_errors():
+  """Shows input errors and Ctrl-C as one line and exits."""
+  try:
+    yield
+  except errors.PastaError as e:
+    if flags.FLAGS.is_parsed() and flags.FLAGS.verbosity >= 1:
+      traceback.print_exc()
+    _fail(f'error: {_one_line(str(e))}', 1)
+  except KeyboardInterrupt:
+    _fail('interrupted; the same command continues the run', 130)
+
+
+def _fail(line: str, code: int) -> None:
+  print(line, file=sys.stderr, flush=True)
+  raise SystemExit(code)
+
+
+def _one_line(text: str) -> str:
+  return ' '.join(text.split())
+
+
+def _describe(error: Exception) -> str:
+  """The message of a ValueError; for what is a bug, its type as well."""
+  is_message = isinstance(error, ValueError)
+  return str(error) if is_message else f'{type(error).__name__}: {error}'
+
+
+def cache_dir() -> str:
+  """The directory for what may be deleted: $PASTA_CACHE or ~/.cache/pasta."""
+  return os.environ.get(
+    'PASTA_CACHE', os.path.join(os.path.expanduser('~'), '.cache', 'pasta')
+  )
+
+
+def _set_environment() -> None:
+  """Sets what libraries read when imported; the user's own values win."""
+  defaults = {
+    'JAX_COMPILATION_CACHE_DIR': os.path.join(cache_dir(), 'jax'),
+    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': _MIN_COMPILE_SECONDS,
+    'DIFFUSERS_VERBOSITY': 'error',
+    'TRANSFORMERS_VERBOSITY': 'error',
+    'TRANSFORMERS_NO_ADVISORY_WARNINGS': '1',
+    'TF_CPP_MIN_LOG_LEVEL': '2',
+    'MPLBACKEND': 'agg',
+  }
+  for name, value in defaults.items():
+    os.environ.setdefault(name, value)
+
+
+class _Quiet(std_logging.Filter):
+  """Drops the notes of other people's libraries."""
+
+  def filter(self, record: std_logging.LogRecord) -> bool:
+    return record.levelno >= std_logging.WARNING or not _CHATTY_PATH.search(
+      record.pathname
+    )
+
+
+class _Formatter(std_logging.Formatter):
+  """`12:34:56 message`, with the level's name from warnings on."""
+
+  def format(self, record: std_logging.LogRecord) -> str:
+    text = super().format(record)
+    if record.levelno >= std_logging.WARNING:
+      text = f'{record.levelname.lower()}: {text}'
+    return f'{self.formatTime(record, "%H:%M:%S")} {text}'
+
+
+class _StderrHandler(std_logging.StreamHandler):
+  """Writes to stderr, above a progress bar where a terminal shows one."""
+
+  def emit(self, record: std_logging.LogRecord) -> None:
+    import tqdm  # Render workers never log: see the top.
+
+    if sys.stderr.isatty():
+      with tqdm.tqdm.external_write_mode(file=sys.stderr):
+        super().emit(record)
+    else:
+      super().emit(record)
+
+
+def _set_logging() -> None:
+  """Short lines on stderr, without the noise of the libraries."""
+  handler = _StderrHandler(sys.stderr)
+  handler.setFormatter(_Formatter())
+  if flags.FLAGS.verbosity < 1:
+    handler.addFilter(_Quiet())
+  root = std_logging.getLogger()
+  root.removeHandler(logging.get_absl_handler())
+  root.addHandler(handler)

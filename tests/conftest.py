@@ -1,0 +1,33 @@
+"""Sets up jax for all tests, before any of them imports it.
+
+Tests run on the CPU, with eight fake devices and without a network. Compiled
+programs are kept in .cache/jax, so that a second run of the tests is faster.
+"""
+
+import os
+import pathlib
+
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+os.environ['JAX_PLATFORMS'] = 'cpu'
+os.environ['XLA_FLAGS'] = (
+  os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
+)
+os.environ['HF_HUB_OFFLINE'] = '1'
+os.environ['PASTA_CACHE'] = str(_ROOT / '.cache')
+os.environ['JAX_COMPILATION_CACHE_DIR'] = str(_ROOT / '.cache' / 'jax')
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.5'
+os.environ['DIFFUSERS_VERBOSITY'] = 'error'
+os.environ['TRANSFORMERS_VERBOSITY'] = 'error'
+os.environ['MPLBACKEND'] = 'agg'
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture
+def key_reuse_checks():
+  """Within a test that asks for it, a random key that is used twice raises."""
+  import jax
+
+  with jax.debug_key_reuse(True):
+    yield

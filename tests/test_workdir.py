@@ -1,0 +1,175 @@
+import json
+import os
+
+import ml_collections
+import numpy as np
+import pytest
+
+from pasta import errors, workdir
+
+
+def _config(**changes):
+  config = ml_collections.ConfigDict(
+    {
+      'seed': 0,
+      'sizes': (64, 64),
+      'name': ml_collections.config_dict.placeholder(str),
+      'num_workers': 2,
+      'heads': {'num_types': 16, 'rank': 4},
+    }
+  )
+  config.update_from_flattened_dict(changes)
+  return config.lock()
+
+
+def _snapshot(directory):
+  return {p.name: p.read_bytes() for p in sorted(directory.iterdir())}
+
+
+def test_prepare_writes_config_and_launch_once(tmp_path):
+  directory = tmp_path / 'root' / 'user_model'
+  first = workdir.prepare(str(directory), _config(), stage='user_model')
+  config = json.loads((directory / 'config.json').read_text())
+  assert config == {
+    'seed': 0,
+    'sizes': [64, 64],
+    'name': None,
+    'num_workers': 2,
+    'heads': {'num_types': 16, 'rank': 4},
+  }
+  launch = json.loads((directory / 'launch.json').read_text())
+  assert launch['stage'] == 'user_model' and 'python' in launch['command']
+  before = _snapshot(directory)
+  assert before.keys() == {'config.json', 'launch.json'}  # no temporary file
+  second = workdir.prepare(str(directory), _config(), stage='user_model')
+  assert first == second and _snapshot(directory) == before
+
+
+def test_prepare_refuses_another_config_and_names_fields(tmp_path):
+  workdir.prepare(str(tmp_path), _config(), stage='user_model')
+  before = _snapshot(tmp_path)
+  changes = {
+    'heads.num_types': 8,
+    'heads.rank': 5,
+    'sizes': (64, 32),
+    'seed': 1,
+  }
+  with pytest.raises(errors.PastaError) as e:
+    workdir.prepare(str(tmp_path), _config(**changes), stage='user_model')
+  path = tmp_path / 'config.json'
+  assert f"config field 'seed' is 0 in {path} but 1 here" in str(e.value)
+  assert "config field 'heads.rank' is 4 in" in str(e.value)
+  assert 'and 1 more' in str(e.value)
+  with pytest.raises(
+    errors.PastaError, match="'heads.num_types' is 16 in .* 8"
+  ):
+    changes = {'heads.num_types': 8}
+    workdir.prepare(str(tmp_path), _config(**changes), stage='user_model')
+  assert _snapshot(tmp_path) == before
+
+
+def test_prepare_tells_absent_fields_and_types(tmp_path):
+  workdir.prepare(str(tmp_path), {'a': 1, 'b': 2}, stage='s')
+  with pytest.raises(errors.PastaError, match="'b' is 2 in .* but absent here"):
+    workdir.prepare(str(tmp_path), {'a': 1}, stage='s')
+  with pytest.raises(errors.PastaError, match="'a' is 1 in .* but true here"):
+    workdir.prepare(str(tmp_path), {'a': True, 'b': 2}, stage='s')
+
+
+def test_ignored_fields_may_differ_and_others_not(tmp_path):
+  ignore = ('num_workers', 'heads')
+  first = workdir.prepare(str(tmp_path), _config(), stage='s', ignore=ignore)
+  changed = _config(**{'num_workers': 7, 'heads.rank': 5})
+  assert first == workdir.prepare(
+    str(tmp_path), changed, stage='s', ignore=ignore
+  )
+  with pytest.raises(errors.PastaError, match="'seed'"):
+    workdir.prepare(str(tmp_path), _config(seed=3), stage='s', ignore=ignore)
+
+
+def test_prepare_refuses_another_stage_and_other_inputs(tmp_path):
+  workdir.prepare(str(tmp_path), {'a': 1}, stage='value', upstream=('one',))
+  with pytest.raises(errors.PastaError, match='belongs to stage value, not'):
+    workdir.prepare(str(tmp_path), {'a': 1}, stage='other', upstream=('one',))
+  with pytest.raises(errors.PastaError, match='stage value was run on other'):
+    workdir.prepare(str(tmp_path), {'a': 1}, stage='value', upstream=('two',))
+
+
+def test_prepare_refuses_a_file(tmp_path):
+  path = tmp_path / 'file'
+  path.write_text('mine')
+  with pytest.raises(errors.PastaError, match='is a file'):
+    workdir.prepare(str(path), {}, stage='s')
+  with pytest.raises(errors.PastaError, match='cannot be made'):
+    workdir.prepare(str(path / 'below'), {}, stage='s')
+  assert path.read_text() == 'mine'
+
+
+def test_prepare_after_a_kill_between_its_two_files(tmp_path):
+  (tmp_path / 'launch.json').write_text('{"stage": "s"}')
+  workdir.prepare(str(tmp_path), {'a': 1}, stage='s')
+  workdir.prepare(str(tmp_path), {'a': 1}, stage='s')
+
+
+def test_fingerprint():
+  one = workdir.compute_fingerprint({'a': 1, 'b': {'c': 2}}, 'x', 'y')
+  assert one == workdir.compute_fingerprint({'b': {'c': 2}, 'a': 1}, 'x', 'y')
+  others = [
+    workdir.compute_fingerprint({'a': 1, 'b': {'c': 3}}, 'x', 'y'),
+    workdir.compute_fingerprint({'a': 1, 'b': {'c': 2}}, 'y', 'x'),
+    workdir.compute_fingerprint({'a': 1, 'b': {'c': 2}}, 'xy'),
+    workdir.compute_fingerprint({'a': 1, 'b': {'d': 2}}, 'x', 'y'),
+  ]
+  assert one not in others and len(set(others)) == len(others)
+
+
+def test_done_markers(tmp_path):
+  directory = str(tmp_path)
+  assert not workdir.is_done(directory, 'features', 'abc')
+  with pytest.raises(errors.PastaError, match='features has not finished'):
+    workdir.read_done(directory, 'features')
+  info = {'num_sessions': np.int64(3), 'rates': np.ones(2, np.float32)}
+  workdir.mark_done(directory, 'features', 'abc', info)
+  assert workdir.is_done(directory, 'features', 'abc')
+  assert not workdir.is_done(directory, 'features', 'abd')
+  assert not workdir.is_done(directory, 'sessions', 'abc')
+  done = workdir.read_done(directory, 'features')
+  assert done['info'] == {'num_sessions': 3, 'rates': [1.0, 1.0]}
+
+
+def test_atomic_write_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
+  path = tmp_path / 'a.txt'
+  workdir.atomic_write(str(path), 'old')
+
+  def fail(*_):
+    raise OSError('disk full')
+
+  with monkeypatch.context() as m:
+    m.setattr(os, 'replace', fail)
+    with pytest.raises(OSError, match='disk full'):
+      workdir.atomic_write(str(path), 'new')
+  assert path.read_text() == 'old'
+  assert [p.name for p in tmp_path.iterdir()] == ['a.txt']
+  workdir.atomic_write(str(path), b'\x00new')
+  assert path.read_bytes() == b'\x00new'
+
+
+@pytest.mark.parametrize('content', [b'', b'{"a": 1', b'\xff\xfe', b'a: 1'])
+def test_read_json_names_a_damaged_file(tmp_path, content):
+  path = tmp_path / 'x.json'
+  path.write_bytes(content)
+  with pytest.raises(errors.PastaError, match=f'{path}: is truncated or not'):
+    workdir.read_json(str(path))
+
+
+def test_read_json_names_a_missing_file(tmp_path):
+  path = tmp_path / 'x.json'
+  with pytest.raises(errors.PastaError, match=f'{path}: cannot be read: No su'):
+    workdir.read_json(str(path))
+
+
+def test_to_plain_names_what_has_no_json_form():
+  with pytest.raises(ValueError, match=r'a\.b\[1\] is of type set'):
+    workdir.to_plain({'a': {'b': (1, {2})}})
+  with pytest.raises(ValueError, match='not JSON compliant'):
+    workdir.write_json('unused.json', {'a': float('nan')})
