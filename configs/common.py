@@ -1,0 +1,80 @@
+"""Parts that several stages' configs share."""
+
+import ml_collections
+
+
+def check_variant(arg: str, known: tuple[str, ...]) -> None:
+  """Raises ValueError for a variant that a config does not have."""
+  if arg and arg not in known:
+    raise ValueError(f'unknown variant {arg!r}, expected one of {known}')
+
+
+def world() -> ml_collections.ConfigDict:
+  """Images, encoder and candidates."""
+  config = ml_collections.ConfigDict()
+  config.t2i = ml_collections.ConfigDict()
+  config.t2i.name = 'sketch'  # 'sketch' or 'sketch:ink'
+  config.t2i.size = 64  # pixels, height and width
+  config.t2i.num_workers = -1  # render processes; -1: one a core, 0: none
+  config.encoder = 'sketch-clip'  # shipped; or a directory or hub id (CLIP)
+  config.candidates = ml_collections.ConfigDict()
+  config.candidates.name = 'grammar'
+  config.candidates.num_candidates = 25  # L_C
+  config.candidates.max_words = 36  # keeps prompts under CLIP's 77 tokens
+  config.cache_texts = 400_000  # cached prompts' features
+  config.cache_columns = 200_000  # cached columns' (M images') features
+  return config
+
+
+def sizes() -> ml_collections.ConfigDict:
+  """Sizes of a session (paper, section 5)."""
+  config = ml_collections.ConfigDict()
+  config.num_turns = 5  # H
+  config.num_columns = 4  # L
+  config.images_per_prompt = 4  # M
+  return config
+
+
+def policy(
+  name: str, temperature: float = 0.0, spread_weight: float = 0.0
+) -> ml_collections.ConfigDict:
+  """A slate policy."""
+  config = ml_collections.ConfigDict()
+  config.name = name  # see pasta.agent.policies and pasta.simulate.ceilings
+  config.temperature = temperature  # 0: deterministic; 0.5 noisy, 3 random
+  config.selector = 'mean'  # how a slate is valued: 'mean' or 'choice'
+  config.spread_weight = spread_weight  # of 'optimistic': of the spread
+  return config
+
+
+def population() -> ml_collections.ConfigDict:
+  """The hidden population. Scales are in units of utility."""
+  config = ml_collections.ConfigDict()
+  config.seed = 1  # of the true types; people are drawn by the stage's seed
+  config.num_types = 24  # true types (not the model's K)
+  config.type_concentration = 5.0  # Dirichlet of the types' shares
+  config.common_scale = 0.25  # sd of the weights that everybody shares
+  config.type_scale = 1.0  # sd of a type's own weights
+  config.type_power = 1.2  # 1: normal weights; above: few, strong ones
+  config.person_scale = 0.1  # sd of a person's deviation from the type
+  config.importance_spread = 0.8  # log sd of how much a type minds each slot
+  config.intent_scale = 0.6  # utility of a value that is in mind, if drawn
+  config.intent_share = 0.1  # chance that an unnamed slot is in mind
+  config.named_share = 0.15  # chance that the initial prompt names a slot
+  config.slot_scales = ml_collections.ConfigDict()  # multiplies tastes, by slot
+  config.slot_scales.subject = 0.5
+  config.slot_scales.setting = 1.0
+  config.slot_scales.style = 1.0
+  config.slot_scales.palette = 1.0
+  config.slot_scales.light = 0.8
+  config.slot_scales.composition = 0.6
+  config.slot_scales.weather = 0.8
+  config.slot_scales.accent = 0.8
+  config.choice_noise = 0.2  # scale of the Gumbel noise on a column's utility
+  config.satisfaction_slope = 0.5  # logits per unit of utility
+  config.satisfaction_center = 1.5  # above a first slate's typical best image
+  config.satisfaction_noise = 0.08  # sd of the reported satisfaction
+  config.generosity_spread = 0.3  # sd over people of a shift, in logits
+  config.comparison_threshold = 0.4  # 'same' below this difference
+  config.comparison_noise = 0.4  # sd
+  return config

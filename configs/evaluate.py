@@ -1,0 +1,42 @@
+"""All policies on the same fresh people of the hidden population.
+
+  python -m launch.evaluate --config=configs/evaluate.py --workdir=DIR
+
+Reads DIR/user_model and DIR/value, leaves DIR/evaluation.
+"""
+
+import ml_collections
+
+from configs import common
+
+
+def get_config(arg: str = '') -> ml_collections.ConfigDict:
+  """Variants: '' and 'smoke'."""
+  common.check_variant(arg, ('smoke',))
+  config = ml_collections.ConfigDict()
+  config.world = common.world()
+  config.sizes = common.sizes()
+  config.population = common.population()
+  config.seed = 1000  # draws the people: never those that data came from
+  config.num_people = 300
+  config.batch_size = 150  # sittings in lockstep, and sessions a shard
+  config.ceilings = ml_collections.ConfigDict()
+  config.ceilings.num_particles = 2048  # draws behind bayes' posterior
+  config.policies = ml_collections.ConfigDict()
+  for name in (
+    'lmm',
+    'random',
+    'greedy',
+    'optimistic',
+    'pasta',
+    'prior',
+    'bayes',
+    'oracle',
+  ):
+    config.policies[name] = common.policy(name)
+  config.policies.optimistic.spread_weight = 0.3
+  if arg == 'smoke':
+    config.num_people = 24
+    config.batch_size = 24
+    config.ceilings.num_particles = 256
+  return config

@@ -1,0 +1,48 @@
+"""The whole loop, end to end, on the embedded world.
+
+  make quickstart
+  python -m launch.quickstart --config=configs/quickstart.py --workdir=DIR
+
+Each stage's part of the config is the stage's own config; `world`, `sizes` and
+`population` are one object in all of them.
+"""
+
+import ml_collections
+
+from configs import (
+  collect,
+  common,
+  evaluate,
+  extract_features,
+  report,
+  simulate,
+  train_user_model,
+  train_value,
+)
+
+
+def get_config(arg: str = '') -> ml_collections.ConfigDict:
+  """Variants: '' and 'smoke'."""
+  common.check_variant(arg, ('smoke',))
+  config = ml_collections.ConfigDict()
+  config.world = common.world()
+  config.sizes = common.sizes()
+  config.population = common.population()
+  config.collect = collect.get_config(arg)
+  config.extract_features = extract_features.get_config(arg)
+  config.train_user_model = train_user_model.get_config(arg)
+  config.simulate = simulate.get_config(arg)
+  config.train_value = train_value.get_config(arg)
+  config.evaluate = evaluate.get_config(arg)
+  config.report = report.get_config(arg)
+  for stage in (
+    'collect',
+    'extract_features',
+    'simulate',
+    'evaluate',
+    'report',
+  ):
+    for part in ('world', 'sizes', 'population'):
+      if part in config[stage]:
+        config[stage][part] = config[part]
+  return config

@@ -1,0 +1,32 @@
+"""Sessions of people drawn from the learned user model (paper, section 4.2).
+
+  python -m launch.simulate --config=configs/simulate.py --workdir=DIR
+
+Reads DIR/user_model and the initial prompts of DIR/sessions, leaves
+DIR/simulated.
+"""
+
+import ml_collections
+
+from configs import common
+
+
+def get_config(arg: str = '') -> ml_collections.ConfigDict:
+  """Variants: '' and 'smoke'."""
+  common.check_variant(arg, ('smoke',))
+  config = ml_collections.ConfigDict()
+  config.world = common.world()
+  config.sizes = common.sizes()
+  config.seed = 0
+  config.num_sessions = 1200
+  config.batch_size = 200  # sittings in lockstep, and sessions a shard
+  # Image seeds a turn: few, so that the cache answers for repeated prompts;
+  # 0: all 2^32.
+  config.image_seed_pool = 4
+  # Policies that make the data; batches take turns.
+  config.behaviour = ml_collections.ConfigDict()
+  config.behaviour.greedy = common.policy('greedy', temperature=0.5)
+  if arg == 'smoke':
+    config.num_sessions = 24
+    config.batch_size = 16
+  return config

@@ -1,0 +1,9 @@
+"""Runs the stage collect; see configs/collect.py for the command.
+
+python -m launch.collect --config=configs/collect.py --workdir=DIR
+"""
+
+from launch import cli
+
+if __name__ == '__main__':
+  cli.run('pasta.stages:collect')

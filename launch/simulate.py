@@ -1,0 +1,9 @@
+"""Runs the stage simulate; see configs/simulate.py for the command.
+
+python -m launch.simulate --config=configs/simulate.py --workdir=DIR
+"""
+
+from launch import cli
+
+if __name__ == '__main__':
+  cli.run('pasta.stages:simulate')

@@ -1,0 +1,9 @@
+"""Runs the stage train_value; see configs/train_value.py for the command.
+
+python -m launch.train_value --config=configs/train_value.py --workdir=DIR
+"""
+
+from launch import cli
+
+if __name__ == '__main__':
+  cli.run('pasta.stages:train_value')

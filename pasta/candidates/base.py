@@ -1,0 +1,97 @@
+"""What every candidate generator offers: a history in, C prompts out.
+
+A generator knows the words of a session so far and nothing of the person, the
+images or the belief. Nothing here imports jax: render workers and web handlers
+load this module on their own.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+CATEGORIES = ('rephrase', 'detail', 'style', 'subject', 'creative')
+_KNOWN = ('grammar',)
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+  """One prompt that may be shown next.
+
+  Attributes:
+    text: the whole prompt.
+    category: kind of expansion, one of CATEGORIES.
+  """
+
+  text: str
+  category: str
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptHistory:
+  """What a generator may know of one session so far.
+
+  Attributes:
+    initial_prompt: what the person typed.
+    chosen: the chosen prompts, oldest first.
+    rejected: per past turn, the prompts of the other columns.
+    critiques: per past turn, the person's critique; '' where there was none.
+  """
+
+  initial_prompt: str
+  chosen: tuple[str, ...] = ()
+  rejected: tuple[tuple[str, ...], ...] = ()
+  critiques: tuple[str, ...] = ()
+
+  @property
+  def current(self) -> str:
+    """The prompt to expand."""
+    return self.chosen[-1] if self.chosen else self.initial_prompt
+
+
+class CandidateGenerator(Protocol):
+  """Proposes candidate prompts.
+
+  Attributes:
+    generator_id: names the generator and what shapes its output; part of
+      cache keys and session records.
+    num_candidates: C, candidates a session and turn.
+  """
+
+  generator_id: str
+  num_candidates: int
+
+  def propose(
+    self, histories: Sequence[PromptHistory], seeds: np.ndarray
+  ) -> list[list[Candidate]]:
+    """Proposes the next candidates of B sessions.
+
+    Args:
+      histories: B sessions.
+      seeds: integers [B].
+
+    Returns:
+      Per session exactly C candidates in the generator's own order, best
+      first. A session's candidates depend on its history and seed only.
+    """
+
+
+def build(config: Any) -> CandidateGenerator:
+  """Builds the generator that a config names.
+
+  Args:
+    config: has `name`, `num_candidates` and, for `grammar`, `max_words`.
+
+  Raises:
+    ValueError: for an unknown name.
+  """
+  if config.name == 'grammar':
+    from pasta.candidates import grammar  # it imports this module
+
+    return grammar.Grammar(
+      num_candidates=config.num_candidates, max_words=config.max_words
+    )
+  raise ValueError(
+    f'candidates.name is {config.name!r}; known: {", ".join(_KNOWN)}'
+  )

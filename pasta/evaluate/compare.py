@@ -1,0 +1,188 @@
+"""Policies compared on the same people: returns, intervals, gap closed.
+
+The headline is the share of the gap from lmm (the language model's own order)
+to bayes (the true population, exact posterior, myopic) that a policy closes.
+The gap splits into common taste (`prior`, which knows the population but never
+adapts) and adaptation (the rest). All intervals are 95 % percentile bootstraps
+over people; differences are paired.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from pasta import metrics
+from pasta import sessions as sessions_lib
+
+NUM_RESAMPLES = 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What N people gave under one policy; person i is the same in all.
+
+  Attributes:
+    policy_id: which policy.
+    satisfaction: [N, T].
+    comparison: -1, 0, 1 of turns 2..T [N, T - 1].
+    final_utility: true utility of the last chosen column [N].
+    num_categories: distinct categories in each slate, mean [N].
+    renders_per_turn: images that the policy has drawn in a turn.
+  """
+
+  policy_id: str
+  satisfaction: np.ndarray
+  comparison: np.ndarray
+  final_utility: np.ndarray
+  num_categories: np.ndarray
+  renders_per_turn: int
+
+  @property
+  def returns(self) -> np.ndarray:
+    """Sum of the satisfaction over turns [N]."""
+    return self.satisfaction.sum(1)
+
+
+def outcome(
+  records: list[sessions_lib.Session], utilities: np.ndarray
+) -> Outcome:
+  """From the sessions of one policy and the people's true utilities [N, T]."""
+  first = records[0].turns[0]
+  return Outcome(
+    policy_id=records[0].policy_id,
+    satisfaction=np.array([[t.satisfaction for t in r.turns] for r in records]),
+    comparison=np.array([[t.comparison for t in r.turns[1:]] for r in records]),
+    final_utility=utilities[:, -1],
+    num_categories=np.array(
+      [
+        np.mean(
+          [len({t.candidates[c].category for c in t.slate}) for t in r.turns]
+        )
+        for r in records
+      ]
+    ),
+    renders_per_turn=len(first.slate) * records[0].images_per_prompt,
+  )
+
+
+def win_share(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+  """1 where x is above y, one half where equal, else 0."""
+  return (x > y) + 0.5 * (x == y)
+
+
+def gap_shares(
+  returns: Mapping[str, np.ndarray], low: str, high: str, *, seed: int
+) -> dict[str, metrics.Interval]:
+  """Share of the gap from policy `low` to `high` that each policy closes.
+
+  Args:
+    returns: [N] a policy, the same people in each.
+    low: the policy that counts as 0.
+    high: the policy that counts as 1.
+    seed: of the resampling; people are resampled jointly in all policies.
+
+  Returns:
+    For each policy the ratio of mean differences, with its interval. NaN where
+    the gap is not positive: then there is nothing to take a share of.
+  """
+  num = len(returns[low])
+  rng = np.random.default_rng(seed)
+  counts = rng.multinomial(num, np.full(num, 1 / num), NUM_RESAMPLES) / num
+
+  def share(x, weights):
+    base, top = weights @ returns[low], weights @ returns[high]
+    gap = top - base
+    return np.where(
+      gap > 0, (weights @ x - base) / np.where(gap > 0, gap, 1.0), np.nan
+    )
+
+  everyone = np.full((1, num), 1 / num)
+  result = {}
+  for name, x in returns.items():
+    mean = float(share(x, everyone)[0])
+    if np.isnan(mean):
+      result[name] = metrics.Interval(np.nan, np.nan, np.nan)
+      continue
+    bounds = np.nanpercentile(share(x, counts), (2.5, 97.5))
+    result[name] = metrics.Interval(mean, float(bounds[0]), float(bounds[1]))
+  return result
+
+
+def compare(
+  outcomes: Mapping[str, Outcome],
+  *,
+  seed: int,
+  agent: str = 'pasta',
+  baseline: str = 'lmm',
+) -> dict[str, object]:
+  """All tables of the report, as plain JSON values.
+
+  Args:
+    outcomes: by policy name.
+    seed: of the resampling.
+    agent: compared with each other policy.
+    baseline: the zero of the gap.
+
+  Returns:
+    policies, paired, gap_closed and split; gap_closed and split are absent
+    where the policies they need were not run.
+  """
+
+  def interval(x: metrics.Interval) -> dict[str, float | None]:
+    return {
+      k: None if np.isnan(v) else float(v) for k, v in x._asdict().items()
+    }
+
+  def mean(x):
+    return interval(
+      metrics.bootstrap_mean(x, num_resamples=NUM_RESAMPLES, seed=seed)
+    )
+
+  result = {'policies': {}, 'paired': {}}
+  for name, o in outcomes.items():
+    result['policies'][name] = {
+      'policy_id': o.policy_id,
+      'return': mean(o.returns),
+      'satisfaction': [mean(x) for x in o.satisfaction.T],
+      'comparison': [
+        {
+          'better': float((x == 1).mean()),
+          'same': float((x == 0).mean()),
+          'worse': float((x == -1).mean()),
+        }
+        for x in o.comparison.T
+      ],
+      'distinct_categories': float(o.num_categories.mean()),
+      'renders_per_turn': o.renders_per_turn,
+    }
+  pairs = [(agent, name) for name in outcomes if name != agent]
+  if {'greedy', baseline} <= set(outcomes):
+    pairs.append(('greedy', baseline))
+  for one, other in pairs:
+    if one in outcomes:
+      x, y = outcomes[one], outcomes[other]
+      result['paired'][f'{one}-{other}'] = {
+        'return': interval(
+          metrics.paired_bootstrap(
+            x.returns, y.returns, num_resamples=NUM_RESAMPLES, seed=seed
+          )
+        ),
+        'final_image_win_share': mean(
+          win_share(x.final_utility, y.final_utility)
+        ),
+      }
+  if {baseline, 'bayes'} <= set(outcomes):
+    shares = gap_shares(
+      {n: o.returns for n, o in outcomes.items()}, baseline, 'bayes', seed=seed
+    )
+    result['gap_closed'] = {n: interval(s) for n, s in shares.items()}
+    if 'prior' in shares:
+      common = shares['prior']
+      result['split'] = {
+        'common_taste': interval(common),
+        'adaptation': interval(
+          metrics.Interval(1 - common.mean, 1 - common.high, 1 - common.low)
+        ),
+      }
+  return result

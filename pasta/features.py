@@ -1,0 +1,203 @@
+"""Features of sessions: the arrays that both learners read.
+
+A shard of features is one .npz file that belongs to the session shard of the
+same name. Writing is atomic; reading checks version, shapes and encoder.
+"""
+
+import dataclasses
+import io
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pasta import errors, workdir
+
+VERSION = 1
+MISSING_COMPARISON = -2
+
+
+@dataclasses.dataclass(frozen=True)
+class SessionFeatures:
+  """N sessions as arrays; letters as in the README's legend.
+
+  Turns beyond a session's end hold zeros, choice -1, satisfaction NaN and
+  comparison MISSING_COMPARISON.
+
+  Attributes:
+    session_id: N texts.
+    user_id: N texts; who sat in front of the session.
+    initial_text: float16 [N, D], the initial prompt's text features.
+    slate_text: float16 [N, T, L, D], the shown prompts' text features.
+    slate_image: float16 [N, T, L, M, D], the shown images' features.
+    slate_category: int8 [N, T, L], index into candidates.base.CATEGORIES.
+    choice: int8 [N, T], index of the chosen slate entry.
+    satisfaction: float32 [N, T] in [0, 1], NaN where not given.
+    comparison: int8 [N, T], -1 worse, 0 same, 1 better than the turn before.
+    encoder_id: which encoder made the features.
+    t2i_id: which model made the images.
+  """
+
+  session_id: tuple[str, ...]
+  user_id: tuple[str, ...]
+  initial_text: np.ndarray
+  slate_text: np.ndarray
+  slate_image: np.ndarray
+  slate_category: np.ndarray
+  choice: np.ndarray
+  satisfaction: np.ndarray
+  comparison: np.ndarray
+  encoder_id: str
+  t2i_id: str
+
+  def __len__(self) -> int:
+    return len(self.session_id)
+
+  def select(self, index: np.ndarray) -> 'SessionFeatures':
+    """The sessions at the given integer positions, in that order."""
+    index = np.asarray(index)
+    picked = {}
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if isinstance(value, np.ndarray):
+        picked[field.name] = value[index]
+      elif isinstance(value, tuple):
+        picked[field.name] = tuple(value[i] for i in index)
+    return dataclasses.replace(self, **picked)
+
+
+_ARRAYS = {  # field -> (dtype, axes)
+  'initial_text': (np.float16, 'ND'),
+  'slate_text': (np.float16, 'NTLD'),
+  'slate_image': (np.float16, 'NTLMD'),
+  'slate_category': (np.int8, 'NTL'),
+  'choice': (np.int8, 'NT'),
+  'satisfaction': (np.float32, 'NT'),
+  'comparison': (np.int8, 'NT'),
+}
+
+
+def check(features: SessionFeatures, name: str = 'features') -> None:
+  """Raises PastaError unless dtypes, shapes and values fit together."""
+  sizes = {'N': len(features.session_id)}
+  if len(features.user_id) != sizes['N']:
+    raise errors.PastaError(
+      f'{name}: {len(features.user_id)} user ids for {sizes["N"]} sessions'
+    )
+  for field, (dtype, axes) in _ARRAYS.items():
+    array = getattr(features, field)
+    if array.dtype != dtype or array.ndim != len(axes):
+      raise errors.PastaError(
+        f'{name}: {field} is {array.dtype}{list(array.shape)}, expected '
+        f'{np.dtype(dtype)} with axes {list(axes)}'
+      )
+    for axis, size in zip(axes, array.shape):
+      if sizes.setdefault(axis, size) != size:
+        raise errors.PastaError(
+          f'{name}: {field} has {axis} = {size}, others {sizes[axis]}'
+        )
+  for field in ('initial_text', 'slate_text', 'slate_image'):
+    finite = np.isfinite(getattr(features, field)).reshape(sizes['N'], -1)
+    if not finite.all():
+      bad = int(np.argmin(finite.all(1)))
+      raise errors.PastaError(
+        f'{name}: {field} of session {features.session_id[bad]} is not finite'
+      )
+  choice = features.choice
+  if ((choice < -1) | (choice >= sizes['L'])).any():
+    bad = int(np.argmax(((choice < -1) | (choice >= sizes['L'])).any(1)))
+    raise errors.PastaError(
+      f'{name}: session {features.session_id[bad]} chose outside its slate '
+      f'of {sizes["L"]}: {choice[bad].tolist()}'
+    )
+
+
+def save(path: str, features: SessionFeatures) -> None:
+  """Writes one shard atomically."""
+  check(features, path)
+  save_arrays(
+    path,
+    {
+      'version': np.int64(VERSION),
+      'session_id': np.array(features.session_id, np.str_),
+      'user_id': np.array(features.user_id, np.str_),
+      'encoder_id': np.array(features.encoder_id),
+      't2i_id': np.array(features.t2i_id),
+      **{k: getattr(features, k) for k in _ARRAYS},
+    },
+  )
+
+
+def save_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:
+  """Writes an .npz file atomically."""
+  buffer = io.BytesIO()
+  np.savez(buffer, **arrays)
+  workdir.atomic_write(path, buffer.getvalue())
+
+
+def load(path: str) -> SessionFeatures:
+  """Reads one shard; PastaError names a file that is broken or foreign."""
+  try:
+    with np.load(path, allow_pickle=False) as shard:
+      content = {k: shard[k] for k in shard.files}
+  except FileNotFoundError:
+    raise errors.PastaError(f'{path}: no such feature file') from None
+  except (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError) as e:
+    raise errors.PastaError(
+      f'{path}: not a complete feature file ({e})'
+    ) from None
+  if int(content.get('version', -1)) != VERSION:
+    raise errors.PastaError(
+      f'{path}: feature format version {content.get("version")}, expected '
+      f'{VERSION}'
+    )
+  missing = {'session_id', 'user_id', 'encoder_id', 't2i_id', *_ARRAYS}
+  missing -= set(content)
+  if missing:
+    raise errors.PastaError(f'{path}: lacks {sorted(missing)}')
+  features = SessionFeatures(
+    session_id=tuple(content['session_id'].tolist()),
+    user_id=tuple(content['user_id'].tolist()),
+    encoder_id=str(content['encoder_id']),
+    t2i_id=str(content['t2i_id']),
+    **{k: content[k] for k in _ARRAYS},
+  )
+  check(features, path)
+  return features
+
+
+def concatenate(parts: Sequence[SessionFeatures]) -> SessionFeatures:
+  """Joins shards; all must come from the same encoder and have equal sizes."""
+  if not parts:
+    raise errors.PastaError('no features to join: expected at least one shard')
+  first = parts[0]
+  for part in parts[1:]:
+    if part.encoder_id != first.encoder_id:
+      raise errors.PastaError(
+        f'features of two encoders: {first.encoder_id} and {part.encoder_id}'
+      )
+    if part.slate_image.shape[1:] != first.slate_image.shape[1:]:
+      raise errors.PastaError(
+        f'features of different sizes [T, L, M, D]: '
+        f'{first.slate_image.shape[1:]} and {part.slate_image.shape[1:]}'
+      )
+  return dataclasses.replace(
+    first,
+    session_id=sum((p.session_id for p in parts), ()),
+    user_id=sum((p.user_id for p in parts), ()),
+    **{k: np.concatenate([getattr(p, k) for p in parts]) for k in _ARRAYS},
+  )
+
+
+def load_dir(directory: str) -> SessionFeatures:
+  """Reads all shards of a directory, in the order of their names."""
+  if not os.path.isdir(directory):
+    raise errors.PastaError(f'{directory}: no such feature directory')
+  names = sorted(n for n in os.listdir(directory) if n.endswith('.npz'))
+  if not names:
+    raise errors.PastaError(
+      f'{directory}: holds no features (expected *.npz); run '
+      'launch.extract_features first'
+    )
+  return concatenate([load(os.path.join(directory, n)) for n in names])

@@ -1,0 +1,248 @@
+"""Sessions on disk: everything that offline learning and evaluation need.
+
+A directory of sessions holds shards `NNNNN.jsonl`. The first line of a shard
+is a header with format, version and number of sessions; each further line is
+one session as JSON. A shard appears whole or not at all (written aside, synced,
+renamed), so a kill loses at most the batch in flight and no reader ever meets
+half a record.
+"""
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+
+from pasta import errors, workdir
+from pasta.candidates import base
+
+FORMAT = 'pasta-sessions'
+VERSION = 1
+COMPARISONS = {-1: 'worse', 0: 'same', 1: 'better'}
+_SHARD = re.compile(r'\d{5,}\.jsonl')
+
+
+@dataclasses.dataclass(frozen=True)
+class Turn:
+  """One turn: what was offered, what was shown, what the person answered.
+
+  Attributes:
+    candidates: all C candidates, in the generator's own order.
+    scores: the policy's score of each candidate [C]; None for a policy that
+      scores nothing.
+    slate: the L candidates shown (indices into candidates), in the order in
+      which the policy selected them.
+    columns: on-screen order [L]: screen column c shows slate[columns[c]].
+    seeds: the T2I seed of each slate entry [L].
+    log_propensity: log probability with which the policy shows this set of
+      candidates; 0 for a deterministic policy, None where unknown.
+    choice: the chosen slate entry (an index into slate, not into columns).
+    satisfaction: in [0, 1]; None where not asked.
+    comparison: -1 worse, 0 same, 1 better than the turn before; None in the
+      first turn or where not asked.
+    critique: the person's own few words, '' where none.
+    answered_at: Unix time of the answer, seconds.
+  """
+
+  candidates: tuple[base.Candidate, ...]
+  scores: tuple[float, ...] | None
+  slate: tuple[int, ...]
+  columns: tuple[int, ...]
+  seeds: tuple[int, ...]
+  log_propensity: float | None
+  choice: int
+  satisfaction: float | None
+  comparison: int | None
+  critique: str
+  answered_at: float
+
+  @property
+  def prompts(self) -> tuple[str, ...]:
+    """The shown prompts [L], in slate order."""
+    return tuple(self.candidates[i].text for i in self.slate)
+
+  @property
+  def chosen_prompt(self) -> str:
+    return self.candidates[self.slate[self.choice]].text
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+  """One person, one initial prompt, T turns.
+
+  Attributes:
+    session_id: unique text.
+    user_id: who answered; sessions of one person share it.
+    source: 'human', 'population' (hidden people) or 'simulated' (people drawn
+      from a learned user model).
+    initial_prompt: what the person typed.
+    policy_id: which policy chose the slates, with its settings.
+    generator_id: who wrote the candidates.
+    t2i_id: which model drew the images.
+    images_per_prompt: M.
+    started_at: Unix time, seconds.
+    turns: the turns, oldest first.
+  """
+
+  session_id: str
+  user_id: str
+  source: str
+  initial_prompt: str
+  policy_id: str
+  generator_id: str
+  t2i_id: str
+  images_per_prompt: int
+  started_at: float
+  turns: tuple[Turn, ...]
+
+
+def history(session: Session, num_turns: int) -> base.PromptHistory:
+  """What a candidate generator may know after the first `num_turns` turns."""
+  turns = session.turns[:num_turns]
+  return base.PromptHistory(
+    initial_prompt=session.initial_prompt,
+    chosen=tuple(t.chosen_prompt for t in turns),
+    rejected=tuple(
+      tuple(p for i, p in enumerate(t.prompts) if i != t.choice) for t in turns
+    ),
+    critiques=tuple(t.critique for t in turns),
+  )
+
+
+def to_json(session: Session) -> str:
+  """One line of JSON without newline."""
+  content = dataclasses.asdict(session)
+  for turn in content['turns']:
+    turn['candidates'] = [
+      [c['text'], c['category']] for c in turn['candidates']
+    ]
+  return json.dumps(
+    content, ensure_ascii=False, separators=(',', ':'), allow_nan=False
+  )
+
+
+def from_json(line: str, where: str) -> Session:
+  """Parses and checks one session; PastaError says where and what is wrong."""
+  try:
+    content = json.loads(line)
+    content['turns'] = tuple(
+      Turn(
+        **{
+          k: tuple(base.Candidate(*c) for c in v)
+          if k == 'candidates'
+          else tuple(v)
+          if isinstance(v, list)
+          else v
+          for k, v in turn.items()
+        }
+      )
+      for turn in content['turns']
+    )
+    session = Session(**content)
+  except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as e:
+    raise errors.PastaError(f'{where}: not a session ({e})') from None
+  check(session, where)
+  return session
+
+
+def check(session: Session, where: str) -> None:
+  """Raises PastaError where a session contradicts itself."""
+
+  def fail(turn, what):
+    raise errors.PastaError(
+      f'{where}: session {session.session_id}, turn {turn}: {what}'
+    )
+
+  for t, turn in enumerate(session.turns):
+    num_candidates, num_columns = len(turn.candidates), len(turn.slate)
+    for candidate in turn.candidates:
+      if candidate.category not in base.CATEGORIES:
+        fail(
+          t,
+          f'unknown category {candidate.category!r}, expected one of '
+          f'{", ".join(base.CATEGORIES)}',
+        )
+    if len(set(turn.slate)) != num_columns or not all(
+      0 <= i < num_candidates for i in turn.slate
+    ):
+      fail(
+        t,
+        f'slate {turn.slate} is not {num_columns} distinct indices below '
+        f'{num_candidates}',
+      )
+    if sorted(turn.columns) != list(range(num_columns)):
+      fail(t, f'columns {turn.columns} is not an order of {num_columns}')
+    if not 0 <= turn.choice < num_columns:
+      fail(t, f'choice {turn.choice} is not in a slate of {num_columns}')
+    if len(turn.seeds) != num_columns:
+      fail(t, f'{len(turn.seeds)} seeds for {num_columns} columns')
+    if turn.scores is not None and len(turn.scores) != num_candidates:
+      fail(t, f'{len(turn.scores)} scores for {num_candidates} candidates')
+    if turn.satisfaction is not None and not 0 <= turn.satisfaction <= 1:
+      fail(t, f'satisfaction {turn.satisfaction} is not in [0, 1]')
+    if turn.comparison not in (None, *COMPARISONS):
+      fail(t, f'comparison {turn.comparison} is not -1, 0 or 1')
+
+
+def shards(directory: str) -> list[str]:
+  """Paths of a directory's complete shards, in order."""
+  if not os.path.isdir(directory):
+    raise errors.PastaError(f'{directory}: no such session directory')
+  return [
+    os.path.join(directory, n)
+    for n in sorted(os.listdir(directory))
+    if _SHARD.fullmatch(n)
+  ]
+
+
+def shard_path(directory: str, index: int) -> str:
+  return os.path.join(directory, f'{index:05d}.jsonl')
+
+
+def write_shard(path: str, batch: Sequence[Session]) -> None:
+  """Writes sessions as one shard, atomically; never overwrites one."""
+  if os.path.exists(path):
+    raise errors.PastaError(f'{path}: exists already; shards never change')
+  for session in batch:
+    check(session, path)
+  header = json.dumps(
+    {'format': FORMAT, 'version': VERSION, 'num_sessions': len(batch)}
+  )
+  workdir.atomic_write(
+    path, '\n'.join([header, *(to_json(s) for s in batch)]) + '\n'
+  )
+
+
+def read_shard(path: str) -> list[Session]:
+  """Reads one shard; PastaError names a truncated or foreign file."""
+  try:
+    with open(path, encoding='utf-8') as f:
+      lines = f.read().split('\n')
+    header = json.loads(lines[0])
+    file_format, version = header['format'], header['version']
+    num_sessions = int(header['num_sessions'])
+  except FileNotFoundError:
+    raise errors.PastaError(f'{path}: no such session file') from None
+  except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
+    raise errors.PastaError(
+      f'{path}: not a session file (its first line is no {FORMAT} header)'
+    ) from None
+  if file_format != FORMAT or version != VERSION:
+    raise errors.PastaError(
+      f'{path}: {file_format} version {version}, expected {FORMAT} version '
+      f'{VERSION}'
+    )
+  if len(lines) != num_sessions + 2 or lines[-1]:
+    raise errors.PastaError(
+      f'{path}: truncated: header promises {num_sessions} sessions, '
+      f'{max(len(lines) - 2, 0)} complete ones found'
+    )
+  return [
+    from_json(line, f'{path}:{i + 2}') for i, line in enumerate(lines[1:-1])
+  ]
+
+
+def read_dir(directory: str) -> Iterator[Session]:
+  """All sessions of a directory, shard by shard."""
+  for path in shards(directory):
+    yield from read_shard(path)

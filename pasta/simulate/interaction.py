@@ -1,0 +1,443 @@
+"""The loop of the paper's figure 1, for a batch of sittings in lockstep.
+
+    candidates -> policy -> slate -> images -> people answer -> belief -> ...
+
+One function, `run`, serves people at a terminal, hidden people and simulated
+ones, whatever the policy. Seeds of candidates, images and screen order derive
+from the sitting alone, so two policies on the same sittings meet the same
+world, and a prompt that both show gives the same images.
+"""
+
+import dataclasses
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pasta import errors, seeds, sessions
+from pasta import features as features_lib
+from pasta.agent import history as history_lib
+from pasta.agent import policies
+from pasta.candidates import base as candidates_lib
+from pasta.simulate import ceilings
+from pasta.simulate import people as people_lib
+from pasta.simulate import world as world_lib
+from pasta.user_model import belief as belief_lib
+from pasta.user_model import model as user_model_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+  """What a batch of N sittings gave.
+
+  Attributes:
+    sessions: N records.
+    features: their features; None where nobody needed any.
+    log_beliefs: belief before each turn and after the last [N, T + 1, K]; None
+      without a user model.
+    utilities: true utility of the chosen columns [N, T]; None where there is
+      no truth.
+  """
+
+  sessions: list[sessions.Session]
+  features: features_lib.SessionFeatures | None
+  log_beliefs: np.ndarray | None
+  utilities: np.ndarray | None
+
+
+def run(
+  world: world_lib.World,
+  people: people_lib.People,
+  policy: policies.Policy,
+  sizes: world_lib.Sizes,
+  key: jax.Array,
+  *,
+  user_model: user_model_lib.UserModel | None = None,
+  image_seed_pool: int = 0,
+  session_prefix: str = 'session',
+) -> Result:
+  """Runs one session for each of N people.
+
+  Args:
+    world: images, encoder, candidates.
+    people: N sittings.
+    policy: chooses the slates.
+    sizes: T, L, M.
+    key: typed key; drives stochastic policies only.
+    user_model: for belief and utilities; needed by policies that use features.
+    image_seed_pool: draw each turn's image seed from this many values, so that
+      the cache can answer for a repeated prompt; 0 means all 2^32.
+    session_prefix: session ids are `<prefix>-<sitting seed>`.
+
+  Returns:
+    The batch's result; sessions are shorter than T where people stopped.
+
+  Raises:
+    PastaError: a policy needs a user model and there is none.
+  """
+  if policy.uses_features and user_model is None:
+    raise errors.PastaError(
+      f'policy {policy.policy_id} needs a trained user model, none was given'
+    )
+  if isinstance(policy, ceilings.Ceiling):
+    policy.begin(people.crowd)
+  num = len(people.initial_prompts)
+  board = _Board(
+    num,
+    world,
+    sizes,
+    user_model,
+    with_features=policy.uses_features or people.needs_features,
+  )
+  started = time.time()
+  turns: list[list[sessions.Turn]] = [[] for _ in range(num)]
+  histories = [candidates_lib.PromptHistory(p) for p in people.initial_prompts]
+  beliefs, utilities = [board.log_belief], []
+  for t in range(sizes.num_turns):
+    pools = world.generator.propose(
+      histories, seeds.derive(people.sitting_seeds, 'candidates', t)
+    )
+    texts = [[c.text for c in pool] for pool in pools]
+    candidates = board.candidate_set(pools, texts, policy.uses_features)
+    turn_key = jax.random.fold_in(key, t)
+    history = board.history(people.initial_prompts, t)
+    if isinstance(policy, ceilings.Ceiling):
+      decision = policy.choose(history, candidates, turn_key, texts)
+    else:
+      decision = policy.choose(history, candidates, turn_key)
+    decision = jax.device_get(decision)
+    slate = np.asarray(decision.slate)  # [N, L]
+    image_seeds = _image_seeds(people.sitting_seeds, t, sizes, image_seed_pool)
+    shown = board.show(t, pools, slate, image_seeds, people)
+    try:
+      answer = people.answer(shown)
+    except people_lib.SessionEnded:
+      break
+    board.record(
+      t,
+      shown,
+      answer.choice,
+      np.take_along_axis(np.asarray(candidates.category), slate, 1),
+    )
+    if isinstance(policy, ceilings.Ceiling):
+      policy.observe(shown.scenes, answer.choice)
+    beliefs.append(board.log_belief)
+    utilities.append(answer.utility)
+    for i in range(num):
+      turns[i].append(_turn(i, pools[i], decision, shown, answer))
+      histories[i] = _extend(histories[i], turns[i][-1])
+  records = [
+    sessions.Session(
+      session_id=f'{session_prefix}-{int(people.sitting_seeds[i]):016x}',
+      user_id=people.user_ids[i],
+      source=people.source,
+      initial_prompt=people.initial_prompts[i],
+      policy_id=policy.policy_id,
+      generator_id=world.generator.generator_id,
+      t2i_id=world.t2i.model_id,
+      images_per_prompt=sizes.images_per_prompt,
+      started_at=started,
+      turns=tuple(turns[i]),
+    )
+    for i in range(num)
+  ]
+  return Result(
+    sessions=records,
+    features=board.features(records),
+    log_beliefs=None
+    if user_model is None
+    else np.stack([np.asarray(b) for b in beliefs], 1),
+    utilities=(
+      None if not utilities or utilities[0] is None else np.stack(utilities, 1)
+    ),
+  )
+
+
+def _image_seeds(
+  sitting_seeds: np.ndarray, turn: int, sizes: world_lib.Sizes, pool: int
+) -> np.ndarray:
+  """T2I seeds [N, L], equal in all columns: prompts tell images apart."""
+  drawn = seeds.derive(sitting_seeds, 'images', turn)
+  drawn = drawn % np.uint64(pool) if pool else drawn >> np.uint64(32)
+  return np.repeat(drawn[:, None], sizes.num_columns, axis=1)
+
+
+def _turn(
+  i: int,
+  pool: list[candidates_lib.Candidate],
+  decision: history_lib.Decision,
+  shown: people_lib.Shown,
+  answer: people_lib.Answer,
+) -> sessions.Turn:
+  """The record of person i's turn."""
+  scores = np.asarray(decision.scores[i], np.float64)
+  satisfaction = float(answer.satisfaction[i])
+  return sessions.Turn(
+    candidates=tuple(pool),
+    scores=tuple(np.round(scores, 6).tolist()),
+    slate=tuple(decision.slate[i].tolist()),
+    columns=tuple(shown.columns[i].tolist()),
+    seeds=tuple(shown.seeds[i].tolist()),
+    log_propensity=float(decision.log_propensity[i]),
+    choice=int(answer.choice[i]),
+    satisfaction=None if np.isnan(satisfaction) else satisfaction,
+    comparison=(
+      None if answer.comparison is None else int(answer.comparison[i])
+    ),
+    critique=answer.critiques[i],
+    answered_at=time.time(),
+  )
+
+
+def _extend(
+  history: candidates_lib.PromptHistory, turn: sessions.Turn
+) -> candidates_lib.PromptHistory:
+  return dataclasses.replace(
+    history,
+    chosen=(*history.chosen, turn.chosen_prompt),
+    rejected=(
+      *history.rejected,
+      tuple(p for i, p in enumerate(turn.prompts) if i != turn.choice),
+    ),
+    critiques=(*history.critiques, turn.critique),
+  )
+
+
+class _Board:
+  """The batch's growing arrays: what was shown, chosen and believed."""
+
+  def __init__(
+    self,
+    num: int,
+    world: world_lib.World,
+    sizes: world_lib.Sizes,
+    user_model: user_model_lib.UserModel | None,
+    with_features: bool,
+  ):
+    self._world = world
+    self._sizes = sizes
+    self._model = user_model
+    self._with_features = with_features
+    dim = world.encoder.embedding_dim if with_features else 0
+    turns, columns = sizes.num_turns, sizes.num_columns
+    self._initial = np.zeros((num, dim), np.float32)
+    self._text = np.zeros((num, turns, columns, dim), np.float32)
+    self._image = np.zeros(
+      (num, turns, columns, sizes.images_per_prompt, dim), np.float32
+    )
+    self._category = np.zeros((num, turns, columns), np.int32)
+    self._choice = np.full((num, turns), -1, np.int32)
+    if user_model is None:
+      self.log_belief = jnp.zeros((num, 1))
+    else:
+      self.log_belief = belief_lib.initial(user_model, num)
+
+  def candidate_set(
+    self, pools, texts, uses_features
+  ) -> history_lib.CandidateSet:
+    category = np.array(
+      [
+        [candidates_lib.CATEGORIES.index(c.category) for c in pool]
+        for pool in pools
+      ],
+      np.int32,
+    )
+    shape = category.shape
+    text = utility = None
+    if uses_features:
+      text = jnp.asarray(
+        self._world.text_features([t for row in texts for t in row]).reshape(
+          *shape, -1
+        )
+      )
+      utility = _text_utility(self._model, text)
+    return history_lib.CandidateSet(
+      category=jnp.asarray(category),
+      valid=jnp.ones(shape, bool),
+      text=text,
+      utility=utility,
+    )
+
+  def history(self, initial_prompts, turn) -> history_lib.History:
+    """What the agent knows before turn `turn`."""
+    if self._with_features and turn == 0:
+      self._initial = self._world.text_features(list(initial_prompts))
+    num = len(self._initial)
+    return history_lib.History(
+      turn=jnp.full((num,), turn, jnp.int32),
+      initial_text=jnp.asarray(self._initial),
+      slate_text=jnp.asarray(self._text),
+      slate_image=jnp.asarray(self._image.mean(3)),
+      slate_category=jnp.asarray(self._category),
+      choice=jnp.asarray(self._choice),
+      log_belief=self.log_belief,
+    )
+
+  def show(self, turn, pools, slate, image_seeds, people) -> people_lib.Shown:
+    """Makes what the screen shows: only what somebody looks at."""
+    sizes = self._sizes
+    num = len(pools)
+    prompts = [tuple(pools[i][c].text for c in slate[i]) for i in range(num)]
+    flat = [p for row in prompts for p in row]
+    order = np.argsort(
+      seeds.uniform(
+        people.sitting_seeds[:, None],
+        'columns',
+        turn,
+        np.arange(sizes.num_columns),
+      ),
+      axis=1,
+    )
+    scenes = text = image = None
+    shape = (num, sizes.num_columns)
+    if people.needs_scenes:
+      scenes = self._world.scenes(
+        flat, image_seeds.reshape(-1), sizes.images_per_prompt
+      )
+      scenes = scenes.reshape(*shape, *scenes.shape[1:])
+    if self._with_features:
+      text = self._world.text_features(flat).reshape(*shape, -1)
+      image = self._world.image_features(
+        flat, image_seeds.reshape(-1), sizes.images_per_prompt
+      )
+      image = image.reshape(*shape, *image.shape[1:])
+    return people_lib.Shown(
+      turn=turn,
+      prompts=prompts,
+      seeds=image_seeds,
+      columns=order,
+      scenes=scenes,
+      text=text,
+      image=image,
+      log_belief=None if self._model is None else np.asarray(self.log_belief),
+    )
+
+  def record(self, turn, shown, choice, category) -> None:
+    """Takes the answers in; updates the belief."""
+    self._choice[:, turn] = choice
+    self._category[:, turn] = category
+    if self._with_features:
+      self._text[:, turn] = shown.text
+      self._image[:, turn] = shown.image
+      if self._model is not None:
+        self.log_belief = _update_belief(
+          self._model,
+          self.log_belief,
+          jnp.asarray(shown.text),
+          jnp.asarray(shown.image),
+          jnp.asarray(choice, jnp.int32),
+        )
+
+  def features(self, records) -> features_lib.SessionFeatures | None:
+    if not self._with_features:
+      return None
+    return assemble_features(
+      records,
+      self._initial,
+      self._text,
+      self._image,
+      encoder_id=self._world.encoder.encoder_id,
+    )
+
+
+def assemble_features(
+  records: list[sessions.Session],
+  initial_text: np.ndarray,
+  slate_text: np.ndarray,
+  slate_image: np.ndarray,
+  *,
+  encoder_id: str,
+) -> features_lib.SessionFeatures:
+  """Joins feature arrays with the sessions' own fields.
+
+  Args:
+    records: N sessions of at most T turns.
+    initial_text: [N, D].
+    slate_text: [N, T, L, D].
+    slate_image: [N, T, L, M, D].
+    encoder_id: who made the features.
+  """
+  num, num_turns, columns = slate_text.shape[:3]
+  category = np.zeros((num, num_turns, columns), np.int8)
+  choice = np.full((num, num_turns), -1, np.int8)
+  satisfaction = np.full((num, num_turns), np.nan, np.float32)
+  comparison = np.full(
+    (num, num_turns), features_lib.MISSING_COMPARISON, np.int8
+  )
+  for i, record in enumerate(records):
+    for t, turn in enumerate(record.turns):
+      category[i, t] = [
+        candidates_lib.CATEGORIES.index(turn.candidates[c].category)
+        for c in turn.slate
+      ]
+      choice[i, t] = turn.choice
+      if turn.satisfaction is not None:
+        satisfaction[i, t] = turn.satisfaction
+      if turn.comparison is not None:
+        comparison[i, t] = turn.comparison
+  return features_lib.SessionFeatures(
+    session_id=tuple(r.session_id for r in records),
+    user_id=tuple(r.user_id for r in records),
+    initial_text=initial_text.astype(np.float16),
+    slate_text=slate_text.astype(np.float16),
+    slate_image=slate_image.astype(np.float16),
+    slate_category=category,
+    choice=choice,
+    satisfaction=satisfaction,
+    comparison=comparison,
+    encoder_id=encoder_id,
+    t2i_id=records[0].t2i_id,
+  )
+
+
+def extract(
+  world: world_lib.World, records: list[sessions.Session]
+) -> features_lib.SessionFeatures:
+  """Renders and encodes logged sessions again, from their prompts and seeds.
+
+  Raises:
+    PastaError: sessions of another T2I model, or of mixed sizes.
+  """
+  sizes = {
+    (r.images_per_prompt, len(t.slate)) for r in records for t in r.turns
+  }
+  if len(sizes) != 1:
+    raise errors.PastaError(
+      f'sessions of mixed sizes (M, L): {sorted(sizes)}; extract them apart'
+    )
+  for record in records:
+    if record.t2i_id != world.t2i.model_id:
+      raise errors.PastaError(
+        f'session {record.session_id} shows images of {record.t2i_id}, the '
+        f'config makes {world.t2i.model_id}'
+      )
+  ((num_images, columns),) = sizes
+  num, num_turns = len(records), max(len(r.turns) for r in records)
+  dim = world.encoder.embedding_dim
+  text = np.zeros((num, num_turns, columns, dim), np.float32)
+  image = np.zeros((num, num_turns, columns, num_images, dim), np.float32)
+  where = [(i, t) for i, r in enumerate(records) for t in range(len(r.turns))]
+  rows, cols = map(np.array, zip(*where))
+  prompts = [p for i, t in where for p in records[i].turns[t].prompts]
+  image_seeds = np.array(
+    [s for i, t in where for s in records[i].turns[t].seeds], np.uint64
+  )
+  shape = (len(where), columns)
+  text[rows, cols] = world.text_features(prompts).reshape(*shape, -1)
+  image[rows, cols] = world.image_features(
+    prompts, image_seeds, num_images
+  ).reshape(*shape, num_images, dim)
+  initial = world.text_features([r.initial_prompt for r in records])
+  return assemble_features(
+    records, initial, text, image, encoder_id=world.encoder.encoder_id
+  )
+
+
+_text_utility = jax.jit(user_model_lib.text_utility)
+
+
+@jax.jit
+def _update_belief(model, log_belief, text, image, choice):
+  utility = user_model_lib.column_utility(model, text, image)
+  return belief_lib.update(model, log_belief, utility, choice)

@@ -1,0 +1,171 @@
+"""The loop on a small world: records, features, determinism, pairing."""
+
+import jax
+import numpy as np
+import pytest
+
+from configs import common
+from pasta import errors
+from pasta import features as features_lib
+from pasta import sessions as sessions_lib
+from pasta.agent import policies
+from pasta.simulate import interaction
+from pasta.simulate import people as people_lib
+from pasta.simulate import population as population_lib
+from pasta.simulate import world as world_lib
+from pasta.user_model import heads
+from pasta.user_model import model as user_model_lib
+
+SIZES = world_lib.Sizes(num_turns=3, num_columns=4, images_per_prompt=2)
+
+
+@pytest.fixture(scope='module')
+def world():
+  config = common.world()
+  config.t2i.num_workers = 0
+  world = world_lib.World(config)
+  yield world
+  world.close()
+
+
+@pytest.fixture(scope='module')
+def population():
+  return population_lib.build(common.population())
+
+
+@pytest.fixture(scope='module')
+def user_model(world):
+  dim = world.encoder.embedding_dim
+  rng = np.random.default_rng(0)
+  settings = heads.HeadSettings(num_types=3, embedding_dim=dim)
+  constants = heads.normalisation(
+    rng.standard_normal((50, dim)).astype(np.float32)
+  )
+  return user_model_lib.init(jax.random.key(0), settings, constants)
+
+
+def hidden(population, num=4, seed=3):
+  crowd = population_lib.draw_crowd(population, num, 1, seed=seed)
+  return people_lib.HiddenPeople(population, crowd)
+
+
+def policy(name, temperature=0.0):
+  return policies.build(
+    common.policy(name, temperature), num_columns=SIZES.num_columns
+  )
+
+
+def run(world, people, name='lmm', **options):
+  return interaction.run(
+    world, people, policy(name), SIZES, jax.random.key(0), **options
+  )
+
+
+def test_records_hold_everything(world, population):
+  result = run(world, hidden(population))
+  assert result.features is None  # nobody looked at an image
+  for session in result.sessions:
+    sessions_lib.check(session, 'here')
+    assert len(session.turns) == 3
+    for t, turn in enumerate(session.turns):
+      assert len(turn.candidates) == 25
+      assert len({c.text for c in turn.candidates}) == 25
+      categories = [turn.candidates[i].category for i in turn.slate]
+      assert len(set(categories)) == 4
+      assert turn.log_propensity == 0.0
+      assert (turn.comparison is None) == (t == 0)
+  assert result.utilities.shape == (4, 3)
+
+
+def test_same_sittings_same_world_whatever_the_batch(world, population):
+  whole = run(world, hidden(population))
+  people = hidden(population)
+  part = people_lib.HiddenPeople(population, people.crowd.select([2]))
+  alone = run(world, part).sessions[0]
+  together = whole.sessions[2]
+  for a, b in zip(alone.turns, together.turns, strict=True):
+    assert a.candidates == b.candidates
+    assert (a.slate, a.seeds, a.choice) == (b.slate, b.seeds, b.choice)
+    assert a.satisfaction == b.satisfaction
+
+
+def test_features_in_the_loop_equal_those_extracted(
+  world, population, user_model
+):
+  result = run(world, hidden(population), 'greedy', user_model=user_model)
+  features_lib.check(result.features)
+  extracted = interaction.extract(world, result.sessions)
+  for name in ('initial_text', 'slate_text', 'slate_image', 'choice'):
+    np.testing.assert_array_equal(
+      getattr(result.features, name), getattr(extracted, name), err_msg=name
+    )
+  assert result.log_beliefs.shape == (4, 4, 3)
+  np.testing.assert_allclose(
+    np.exp(result.log_beliefs).sum(-1), 1.0, rtol=1e-5
+  )
+
+
+def test_extract_refuses_another_t2i(world, population):
+  config = common.world()
+  config.t2i.name = 'sketch:ink'
+  config.t2i.num_workers = 0
+  other = world_lib.World(config)
+  sessions = run(world, hidden(population)).sessions
+  with pytest.raises(errors.PastaError, match='the config makes sketch:ink'):
+    interaction.extract(other, sessions)
+  other.close()
+
+
+def test_policy_with_features_needs_a_user_model(world, population):
+  with pytest.raises(errors.PastaError, match='needs a trained user model'):
+    run(world, hidden(population), 'greedy')
+
+
+def test_simulated_people_answer_by_their_type(world, user_model):
+  num = 300
+  sitting = np.arange(num, dtype=np.uint64)
+  model = user_model.replace(
+    log_prior=jax.numpy.log(jax.numpy.array([0.2, 0.5, 0.3])),
+    satisfaction={
+      **user_model.satisfaction,
+      'level': jax.numpy.array([-3.0, 0.0, 3.0]),
+    },
+  )
+  people = people_lib.SimulatedPeople(model, ('a fox',) * num, sitting)
+  share = np.bincount(people.types, minlength=3) / num
+  np.testing.assert_allclose(share, [0.2, 0.5, 0.3], atol=0.08)
+  rng = np.random.default_rng(0)
+  dim = world.encoder.embedding_dim
+  shown = people_lib.Shown(
+    turn=0,
+    prompts=[],
+    seeds=None,
+    columns=None,
+    scenes=None,
+    text=rng.standard_normal((num, 4, dim)).astype(np.float32),
+    image=rng.standard_normal((num, 4, 2, dim)).astype(np.float32),
+    log_belief=None,
+  )
+  answer = people.answer(shown)
+  level = [answer.satisfaction[people.types == k].mean() for k in range(3)]
+  assert level[0] + 0.2 < level[1] < level[2] - 0.2
+  assert answer.comparison is None
+  later = people.answer(
+    people_lib.Shown(**{**shown.__dict__, 'turn': 1})
+  )
+  assert set(np.unique(later.comparison)) <= {-1, 0, 1}
+
+
+class Stopping(people_lib.HiddenPeople):
+  def answer(self, shown):
+    if shown.turn == 2:
+      raise people_lib.SessionEnded
+    return super().answer(shown)
+
+
+def test_a_stopped_session_keeps_its_turns(world, population):
+  people = Stopping(population, hidden(population, 1).crowd)
+  result = run(world, people)
+  assert [len(s.turns) for s in result.sessions] == [2]
+  extracted = interaction.extract(world, result.sessions)
+  assert extracted.choice.shape == (1, 2)

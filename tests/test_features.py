@@ -1,0 +1,88 @@
+"""Feature shards: round trip, selection, and what is refused."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from pasta import errors, features
+
+
+def make_features(num: int = 3, dim: int = 4) -> features.SessionFeatures:
+  rng = np.random.default_rng(0)
+
+  def array(*shape):
+    return rng.standard_normal((num, *shape)).astype(np.float16)
+
+  return features.SessionFeatures(
+    session_id=tuple(f's{i}' for i in range(num)),
+    user_id=tuple(f'u{i}' for i in range(num)),
+    initial_text=array(dim),
+    slate_text=array(5, 4, dim),
+    slate_image=array(5, 4, 2, dim),
+    slate_category=np.zeros((num, 5, 4), np.int8),
+    choice=np.zeros((num, 5), np.int8),
+    satisfaction=np.full((num, 5), 0.5, np.float32),
+    comparison=np.zeros((num, 5), np.int8),
+    encoder_id='e',
+    t2i_id='t',
+  )
+
+
+def assert_equal(a, b):
+  for field in dataclasses.fields(a):
+    np.testing.assert_array_equal(
+      getattr(a, field.name), getattr(b, field.name)
+    )
+
+
+def test_round_trip_and_join(tmp_path):
+  one, two = make_features(3), make_features(2)
+  features.save(str(tmp_path / '00000.npz'), one)
+  features.save(str(tmp_path / '00001.npz'), two)
+  joined = features.load_dir(str(tmp_path))
+  assert len(joined) == 5
+  assert_equal(joined.select(np.arange(3)), one)
+  assert_equal(joined.select(np.array([3, 4])), two)
+
+
+def test_not_finite_names_the_session():
+  bad = make_features()
+  bad.slate_image[1, 2, 0, 0, 0] = np.nan
+  with pytest.raises(errors.PastaError, match='slate_image of session s1'):
+    features.check(bad)
+
+
+def test_choice_outside_the_slate_names_the_session():
+  bad = make_features()
+  bad.choice[2, 0] = 4
+  with pytest.raises(errors.PastaError, match='session s2 chose outside'):
+    features.check(bad)
+
+
+def test_wrong_shape_is_named():
+  bad = dataclasses.replace(make_features(), choice=np.zeros((3, 4), np.int8))
+  with pytest.raises(errors.PastaError, match='choice has T = 4, others 5'):
+    features.check(bad)
+
+
+def test_two_encoders_do_not_mix():
+  other = dataclasses.replace(make_features(), encoder_id='other')
+  with pytest.raises(errors.PastaError, match='two encoders: e and other'):
+    features.concatenate([make_features(), other])
+
+
+@pytest.mark.parametrize('size', [0, 10, 2000])
+def test_truncated_file_is_named(tmp_path, size):
+  path = tmp_path / '00000.npz'
+  features.save(str(path), make_features())
+  path.write_bytes(path.read_bytes()[:size])
+  with pytest.raises(errors.PastaError, match='00000.npz: not a complete'):
+    features.load(str(path))
+
+
+def test_missing_and_empty_directories(tmp_path):
+  with pytest.raises(errors.PastaError, match='no such feature directory'):
+    features.load_dir(str(tmp_path / 'none'))
+  with pytest.raises(errors.PastaError, match='holds no features'):
+    features.load_dir(str(tmp_path))
