@@ -24,12 +24,13 @@ ADHERENCE = (0.98, 0.92, 0.94, 0.92, 0.92, 0.9, 0.92, 0.9)
 _NEGATIONS = frozenset(('no', 'not', 'without', 'less', 'fewer', 'never'))
 # Words that may stand between a negation and what it negates.
 _FILLERS = frozenset(('any', 'the', 'a', 'an', 'so', 'much', 'many', 'more'))
-_ARTICLES = frozenset(('a', 'an', 'the', 'in', 'on', 'at', 'with', 'by', 'of',
-                       'and'))
+_ARTICLES = frozenset(
+  ('a', 'an', 'the', 'in', 'on', 'at', 'with', 'by', 'of', 'and')
+)
 
 
 def _words(text: str) -> list[str]:
-  return re.findall(r"[a-z0-9]+", text.lower())
+  return re.findall(r'[a-z0-9]+', text.lower())
 
 
 def _phrase_table() -> dict[tuple[str, ...], list[tuple[int, tuple[int, ...]]]]:
@@ -46,12 +47,16 @@ def _phrase_table() -> dict[tuple[str, ...], list[tuple[int, tuple[int, ...]]]]:
 
   for slot, values in enumerate(lexicon.SLOTS.values()):
     for index, value in enumerate(values):
-      for phrase in (value.phrase, value.name.replace('_', ' '),
-                     *value.synonyms):
+      for phrase in (
+        value.phrase,
+        value.name.replace('_', ' '),
+        *value.synonyms,
+      ):
         add(phrase, slot, (index,))
   for group, words in lexicon.GROUPS.items():
-    members = tuple(i for i, s in enumerate(lexicon.SUBJECTS)
-                    if s.group == group)
+    members = tuple(
+      i for i, s in enumerate(lexicon.SUBJECTS) if s.group == group
+    )
     for word in (group, *words):
       add(word, 0, members)
   return {k: list(dict.fromkeys(v)) for k, v in table.items()}
@@ -61,7 +66,7 @@ def _prior_table() -> np.ndarray:
   """How often an open slot takes each value, [S, MAX_VALUES]."""
   prior = np.zeros((NUM_SLOTS, MAX_VALUES))
   for slot, values in enumerate(lexicon.SLOTS.values()):
-    prior[slot, :len(values)] = [v.weight for v in values]
+    prior[slot, : len(values)] = [v.weight for v in values]
   return prior / prior.sum(1, keepdims=True)
 
 
@@ -92,6 +97,7 @@ class Span(NamedTuple):
     values: values of that slot; several where it names a group of subjects.
     negated: True where the prompt rules the values out ('no people').
   """
+
   start: int
   end: int
   slot: int
@@ -124,7 +130,7 @@ def spans(prompt: str) -> tuple[list[Span], bool]:
   while i < len(words):
     hits = None
     for length in _LENGTHS.get(words[i], ()):
-      phrase = tuple(words[i:i + length])  # shorter at the prompt's end
+      phrase = tuple(words[i : i + length])  # shorter at the prompt's end
       hits = _PHRASES.get(phrase)
       if hits:
         break
@@ -155,9 +161,12 @@ def collect(spotted: Iterable[Span]) -> Parsed:
     target.update(dict.fromkeys(values))
   if not named[0]:
     named[0] = groups
-  return tuple([
+  return tuple(
+    [
       (tuple([v for v in n if v not in e]), tuple(e))
-      for n, e in zip(named, excluded)])
+      for n, e in zip(named, excluded)
+    ]
+  )
 
 
 @functools.lru_cache(maxsize=65536)
@@ -204,7 +213,7 @@ def value_probs(prompt: str) -> np.ndarray:
 
 
 def image_seeds(
-    prompts: list[str], seeds: np.ndarray, images_per_prompt: int
+  prompts: list[str], seeds: np.ndarray, images_per_prompt: int
 ) -> np.ndarray:
   """A 64-bit seed for every image, from (prompt, seed, image index) only.
 
@@ -224,7 +233,7 @@ def image_seeds(
 
 
 def sample(
-    prompts: list[str], seeds: np.ndarray, images_per_prompt: int
+  prompts: list[str], seeds: np.ndarray, images_per_prompt: int
 ) -> np.ndarray:
   """Draws the scenes that `sketch` renders, int8 [P, M, S].
 
@@ -235,7 +244,8 @@ def sample(
   """
   image = image_seeds(prompts, seeds, images_per_prompt)  # [P, M]
   slot = (np.arange(NUM_SLOTS, dtype=np.uint64) + np.uint64(1)) * np.uint64(
-      0xD1B54A32D192ED03)
+    0xD1B54A32D192ED03
+  )
   bits = seeds_lib.mix64(image[..., None] + slot)  # [P, M, S]
   uniform = (bits >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
   scenes = np.empty(uniform.shape, np.int8)

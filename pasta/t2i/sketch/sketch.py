@@ -1,0 +1,139 @@
+"""sketch, the embedded text-to-image model: a procedural illustrator."""
+
+import concurrent.futures
+import multiprocessing
+from collections.abc import Sequence
+
+import numpy as np
+
+from pasta.t2i.sketch import draw, scene
+
+# Images a worker draws per task: long enough to hide the hand-over.
+_CHUNK = 64
+
+
+def _draw_chunk(
+  scenes: np.ndarray, seeds: np.ndarray, size: int, look: str
+) -> np.ndarray:
+  """Draws int8 [N, S] scenes with uint64 [N] seeds, uint8 [N, H, W, 3]."""
+  images = np.empty((len(scenes), size, size, 3), np.uint8)
+  for i, seed in enumerate(seeds.tolist()):
+    images[i] = draw.draw_scene(scenes[i], seed, size, look)
+  return images
+
+
+class Sketch:
+  """Draws prompts; implements pasta.t2i.base.TextToImage.
+
+  Image m of a prompt depends only on (prompt, seed, m, size, look).
+
+  Attributes:
+    model_id: names look, size and version of the drawing: 'sketch@64/v1'.
+    image_size: width and height of an image, pixels.
+  """
+
+  def __init__(
+    self, *, size: int = 64, look: str = 'sketch', num_workers: int = 0
+  ):
+    """Makes the model; worker processes start at the first call.
+
+    Args:
+      size: width and height of an image, in [32, 1024] pixels.
+      look: one of draw.LOOKS; each is a model of its own.
+      num_workers: processes that draw; 0 draws in this process.
+
+    Raises:
+      ValueError: an argument is out of range.
+    """
+    if look not in draw.LOOKS:
+      raise ValueError(
+        f'look: expected one of {", ".join(draw.LOOKS)}, got {look!r}'
+      )
+    if not 32 <= size <= 1024:
+      raise ValueError(f'size: expected 32 to 1024 pixels, got {size}')
+    if num_workers < 0:
+      raise ValueError(f'num_workers: expected 0 or more, got {num_workers}')
+    self.image_size = int(size)
+    self.model_id = f'{look}@{size}/v{draw.VERSION}'
+    self._look = look
+    self._num_workers = num_workers
+    self._pool = None
+
+  def scenes(
+    self, prompts: Sequence[str], seeds: np.ndarray, images_per_prompt: int
+  ) -> np.ndarray:
+    """The scenes that `generate` draws, int8 [P, M, S]; same arguments."""
+    seeds = _check(prompts, seeds, images_per_prompt)
+    return scene.sample(list(prompts), seeds, images_per_prompt)
+
+  def generate(
+    self, prompts: Sequence[str], seeds: np.ndarray, images_per_prompt: int
+  ) -> np.ndarray:
+    """Draws M images of each prompt.
+
+    Args:
+      prompts: P texts.
+      seeds: non-negative integers [P], one a prompt.
+      images_per_prompt: M, at least 1.
+
+    Returns:
+      uint8 [P, M, size, size, 3].
+
+    Raises:
+      ValueError: an argument has the wrong type, shape or range.
+    """
+    seeds = _check(prompts, seeds, images_per_prompt)
+    prompts, m, size = list(prompts), images_per_prompt, self.image_size
+    drawings = scene.sample(prompts, seeds, m).reshape(
+      -1, scene.NUM_SLOTS
+    )  # [P * M, S]
+    image_seeds = scene.image_seeds(prompts, seeds, m).ravel()
+    starts = range(0, len(drawings), _CHUNK)
+    tasks = [
+      (drawings[i : i + _CHUNK], image_seeds[i : i + _CHUNK], size, self._look)
+      for i in starts
+    ]
+    images = np.empty((len(drawings), size, size, 3), np.uint8)
+    if self._num_workers and len(tasks) > 1:
+      if self._pool is None:
+        self._pool = concurrent.futures.ProcessPoolExecutor(
+          self._num_workers, multiprocessing.get_context('spawn')
+        )
+      parts = self._pool.map(_draw_chunk, *zip(*tasks))
+    else:
+      parts = (_draw_chunk(*task) for task in tasks)
+    for i, part in zip(starts, parts):
+      images[i : i + _CHUNK] = part
+    return images.reshape(len(prompts), m, size, size, 3)
+
+  def close(self):
+    """Ends the worker processes; a later `generate` starts new ones."""
+    if self._pool is not None:
+      self._pool.shutdown(cancel_futures=True)
+      self._pool = None
+
+
+def _check(prompts, seeds, images_per_prompt) -> np.ndarray:
+  """Checks the arguments of `generate`; returns the seeds as uint64 [P]."""
+  if isinstance(prompts, str):
+    raise ValueError('prompts: expected a sequence of texts, got one text')
+  for i, prompt in enumerate(prompts):
+    if not isinstance(prompt, str):
+      raise ValueError(
+        f'prompts[{i}]: expected a text, got {type(prompt).__name__}'
+      )
+  seeds = np.asarray(seeds)
+  if seeds.shape != (len(prompts),):
+    raise ValueError(
+      f'seeds: expected shape ({len(prompts)},), one a prompt, '
+      f'got {seeds.shape}'
+    )
+  if seeds.size and (
+    not np.issubdtype(seeds.dtype, np.integer) or seeds.min() < 0
+  ):
+    raise ValueError('seeds: expected non-negative integers')
+  if images_per_prompt < 1:
+    raise ValueError(
+      f'images_per_prompt: expected at least 1, got {images_per_prompt}'
+    )
+  return seeds.astype(np.uint64)
