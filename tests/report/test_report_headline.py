@@ -1,0 +1,109 @@
+"""What the report says in words and rows."""
+
+import pytest
+import report_fabricated
+
+from pasta.report import headline
+
+
+def _estimate(mean, low, high):
+  return {'mean': mean, 'low': low, 'high': high}
+
+
+def _results(lead, closed=None, greedy=None):
+  results = {
+    'paired': {'pasta-lmm': {'return': _estimate(*lead)}},
+    'gap_closed': {'pasta': _estimate(*closed)} if closed else {},
+  }
+  if greedy:
+    results['paired']['pasta-greedy'] = {'return': _estimate(*greedy)}
+  return results
+
+
+def test_numbers_have_a_real_minus_and_no_negative_zero():
+  assert headline.number(-0.054) == '−0.05'
+  assert headline.number(-0.001, signed=True) == '0.00'
+  assert headline.number(1.944, signed=True) == '+1.94'
+  assert headline.number(None) == headline.MISSING
+  assert headline.percent(0.844) == '84\u202f%'
+  assert headline.percent(-0.004) == '0\u202f%'
+
+
+def test_intervals_by_kind():
+  estimate = _estimate(0.1, -0.05, 0.25)
+  assert headline.interval(estimate) == '[−0.05, 0.25]'
+  assert headline.interval(estimate, 'signed') == '[−0.05, +0.25]'
+  assert headline.interval(estimate, 'percent') == '[−5, 25]'
+  assert headline.interval(_estimate(1.0, 1.0, 1.0)) == ''
+  assert headline.interval(_estimate(None, None, None)) == ''
+  assert headline.interval(None) == ''
+
+
+@pytest.mark.parametrize(
+  'low, high, expected',
+  [
+    (0.1, 0.3, 'above'),
+    (-0.1, 0.3, 'even'),
+    (-0.3, -0.1, 'below'),
+    (0.0, 0.3, 'even'),
+    (None, None, 'even'),
+  ],
+)
+def test_verdict_needs_the_whole_interval(low, high, expected):
+  assert headline.verdict(_estimate(0.1, low, high)) == expected
+
+
+def test_title_is_no_stronger_than_the_interval():
+  closed = (0.84, 0.7, 0.95)
+  assert '84\u202f%' in headline.title(_results((1.0, 0.8, 1.2), closed))
+  assert 'not distinguishable' in headline.title(
+    _results((0.1, -0.1, 0.3), closed)
+  )
+  assert 'worse' in headline.title(_results((-0.3, -0.4, -0.2), closed))
+  assert 'beyond' in headline.title(_results((1.0, 0.8, 1.2), (1.04, 0.9, 1.2)))
+  assert '+1.00' in headline.title(_results((1.0, 0.8, 1.2)))
+  assert headline.title({'paired': {}}) == 'How the policies compare'
+
+
+def test_tile_says_which_way_greedy_went():
+  def text(greedy):
+    return headline.tiles(_results((1.0, 0.8, 1.2), greedy=greedy))[-1]['text']
+
+  assert 'adds to' in text((0.1, 0.05, 0.2))
+  assert 'Equal within the interval' in text((0.1, -0.05, 0.2))
+  assert 'Worse' in text((-0.1, -0.2, -0.05))
+
+
+def test_rows_hold_each_policys_numbers():
+  results, _ = report_fabricated.results(num_people=40)
+  rows = {r['name']: r for r in headline.rows(results)}
+  assert set(rows) == set(report_fabricated.LEVELS)
+  for name, row in rows.items():
+    expected = results['policies'][name]['return']['mean']
+    assert row['return']['figure'] == f'{expected:.2f}'
+  lead = results['paired']['pasta-random']['return']
+  assert rows['random']['lead']['figure'] == f'+{lead["mean"]:.2f}'
+  assert rows['pasta']['lead']['figure'] == headline.MISSING
+
+
+def test_undefined_gap_is_left_out():
+  levels = {'pasta': 0.5, 'lmm': 0.9, 'bayes': 0.1, 'prior': 0.2}
+  results, _ = report_fabricated.results(num_people=200, levels=levels)
+  assert results['gap_closed']['pasta']['mean'] is None
+  assert headline.split_sentence(results) == ''
+  assert 'worse than the baseline' in headline.title(results)
+  assert all('gap' not in t['label'] for t in headline.tiles(results))
+  assert {r['gap']['figure'] for r in headline.rows(results)} == {
+    headline.MISSING
+  }
+
+
+def test_unknown_policy_gets_a_row():
+  results, _ = report_fabricated.results(
+    num_people=20, levels={'lmm': 0.0, 'pasta': 0.4, 'wizard': 0.2}
+  )
+  assert [r['label'] for r in headline.rows(results)] == [
+    'pasta',
+    'baseline',
+    'wizard',
+  ]
