@@ -186,7 +186,10 @@ def _play(
   model, value = stages.load_agent(workdir, world)
   sizes = world_lib.Sizes(**config.sizes)
   policy = policies.build(
-    config.policies.pasta, num_columns=sizes.num_columns, value_model=value
+    config.policies.pasta,
+    num_columns=sizes.num_columns,
+    value_model=value,
+    choice_log_scale=float(model.choice_log_scale),
   )
   root = seeds.derive(time.time_ns() if seed < 0 else seed, prompt)
   directory = os.path.join(workdir, 'play')

@@ -209,7 +209,11 @@ def simulate(
   sitting = seeds.derive(config.seed, 'sitting', np.arange(config.num_sessions))
   pick = seeds.derive(sitting, 'prompt') % np.uint64(len(known))
   behaviour = [
-    policies.build(p, num_columns=config.sizes.num_columns)
+    policies.build(
+      p,
+      num_columns=config.sizes.num_columns,
+      choice_log_scale=float(model.choice_log_scale),
+    )
     for p in config.behaviour.values()
   ]
 
@@ -318,7 +322,7 @@ def evaluate(
   )
   outcomes, beliefs = {}, {}
   for name, policy_config in config.policies.items():
-    policy = _policy(policy_config, config, population, value)
+    policy = _policy(policy_config, config, population, model, value)
     needs_model = model if policy.uses_features else None
 
     def run(batch, index, policy=policy, needs_model=needs_model):
@@ -432,7 +436,7 @@ def load_agent(
   )
 
 
-def _policy(policy_config, config, population, value):
+def _policy(policy_config, config, population, model, value):
   """A policy by name; the ceilings get the truth, pasta its value function."""
   if policy_config.name in ceilings.NAMES:
     return ceilings.Ceiling(
@@ -443,7 +447,10 @@ def _policy(policy_config, config, population, value):
       num_columns=config.sizes.num_columns,
     )
   return policies.build(
-    policy_config, num_columns=config.sizes.num_columns, value_model=value
+    policy_config,
+    num_columns=config.sizes.num_columns,
+    value_model=value,
+    choice_log_scale=float(model.choice_log_scale),
   )
 
 

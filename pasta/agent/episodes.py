@@ -1,0 +1,237 @@
+"""Logged sessions as the arrays that value learning reads.
+
+Letters: N sessions, T turns, L slate columns, D embedding width, K user types.
+"""
+
+import chex
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pasta import errors
+from pasta.agent.history import CandidateSet, History
+from pasta.features import SessionFeatures
+from pasta.user_model import belief as belief_lib
+from pasta.user_model import model as model_lib
+
+_CHUNK_SESSIONS = 256
+_REWARDS = ('dense', 'sparse')
+
+
+@flax.struct.dataclass
+class Episodes:
+  """N sessions. Turns beyond a session's end are zero and not valid.
+
+  Attributes:
+    initial_text: [N, D].
+    slate_text: [N, T, L, D].
+    slate_image: [N, T, L, D], mean over a column's images.
+    slate_category: int32 [N, T, L].
+    slate_utility: [N, T, L, K], predicted from text, as for candidates.
+    log_choice: [N, T, L], log probability under the belief that a person
+      chooses each column, from text utilities.
+    log_belief: [N, T, K], before each turn's choice.
+    choice: int32 [N, T], -1 on turns that are not valid.
+    reward: float32 [N, T].
+    valid: bool [N, T].
+  """
+
+  initial_text: jax.Array
+  slate_text: jax.Array
+  slate_image: jax.Array
+  slate_category: jax.Array
+  slate_utility: jax.Array
+  log_choice: jax.Array
+  log_belief: jax.Array
+  choice: jax.Array
+  reward: jax.Array
+  valid: jax.Array
+
+  def __len__(self) -> int:
+    return self.initial_text.shape[0]
+
+  @property
+  def done(self) -> jax.Array:
+    """Whether turn t is the session's last: bool [N, T]."""
+    later = jnp.concatenate(
+      [self.valid[:, 1:], jnp.zeros_like(self.valid[:, :1])], 1
+    )
+    return self.valid & ~later
+
+
+@flax.struct.dataclass
+class Transition:
+  """One decision: (h_t, P_t, r_t, h_{t+1}, done), with leading [B].
+
+  Attributes:
+    history: before the slate.
+    slate: the L shown columns as a candidate set.
+    choice: int32 [B].
+    reward: [B].
+    next_history: meaningless where done.
+    done: bool [B].
+  """
+
+  history: History
+  slate: CandidateSet
+  choice: jax.Array
+  reward: jax.Array
+  next_history: History
+  done: jax.Array
+
+
+def take(episodes: Episodes, index: jax.Array | np.ndarray) -> Episodes:
+  """The sessions at the given positions."""
+  return jax.tree.map(lambda x: x[index], episodes)
+
+
+def gather(
+  episodes: Episodes, session_index: jax.Array, turn: jax.Array
+) -> Transition:
+  """The decisions at (session_index [B], turn [B]); jittable."""
+  chex.assert_rank([session_index, turn], 1)
+  chex.assert_equal_shape([session_index, turn])
+  num_turns = episodes.valid.shape[1]
+  at = (session_index, turn)
+  return Transition(
+    history=history_at(episodes, session_index, turn),
+    slate=CandidateSet(
+      category=episodes.slate_category[at],
+      valid=jnp.broadcast_to(
+        episodes.valid[at][:, None], episodes.slate_category[at].shape
+      ),
+      text=episodes.slate_text[at],
+      utility=episodes.slate_utility[at],
+    ),
+    choice=episodes.choice[at],
+    reward=episodes.reward[at],
+    next_history=history_at(
+      episodes, session_index, jnp.minimum(turn + 1, num_turns - 1)
+    ),
+    done=episodes.done[at],
+  )
+
+
+def history_at(
+  episodes: Episodes, session_index: jax.Array, turn: jax.Array
+) -> History:
+  """What was known before the slate of turn [B] of sessions [B]."""
+  episode = take(episodes, session_index)
+  is_past = jnp.arange(episodes.valid.shape[1]) < turn[:, None]  # [B, T]
+
+  def past(x, empty=0):
+    mask = is_past.reshape(is_past.shape + (1,) * (x.ndim - 2))
+    return jnp.where(mask, x, jnp.asarray(empty, x.dtype))
+
+  return History(
+    turn=turn.astype(jnp.int32),
+    initial_text=episode.initial_text,
+    slate_text=past(episode.slate_text),
+    slate_image=past(episode.slate_image),
+    slate_category=past(episode.slate_category),
+    choice=past(episode.choice, -1),
+    log_belief=jnp.take_along_axis(episode.log_belief, turn[:, None, None], 1)[
+      :, 0
+    ],
+  )
+
+
+@jax.jit
+def _user_model_arrays(user_model, text, image, choice, satisfaction):
+  """What the user model says of a chunk of sessions."""
+  column_utility = model_lib.column_utility(user_model, text, image)
+  text_utility = model_lib.text_utility(user_model, text)
+  log_beliefs = belief_lib.trajectory(user_model, column_utility, choice)
+  log_choice = jax.nn.logsumexp(
+    log_beliefs[:, :-1, None]
+    + model_lib.choice_log_probs(user_model, text_utility),
+    axis=-1,
+  )
+  expected = model_lib.expected_satisfaction(
+    user_model,
+    jnp.take_along_axis(
+      column_utility, jnp.maximum(choice, 0)[..., None, None], 2
+    )[:, :, 0],
+  )
+  expected = (jnp.exp(log_beliefs[:, 1:]) * expected).sum(-1)
+  satisfaction = jnp.where(jnp.isnan(satisfaction), expected, satisfaction)
+  return text_utility, log_choice, log_beliefs[:, :-1], satisfaction
+
+
+def from_features(
+  features: SessionFeatures,
+  user_model: model_lib.UserModel,
+  *,
+  reward: str = 'dense',
+) -> Episodes:
+  """Episodes of logged sessions; beliefs start from the prior in each.
+
+  Args:
+    features: N sessions; a turn without a choice ends its session.
+    user_model: gives beliefs and utilities. A satisfaction that was not
+      recorded is replaced by the one it expects after that turn's choice.
+    reward: 'dense', every turn's satisfaction; 'sparse', the last turn's only.
+
+  Returns:
+    Episodes of numpy arrays, features as float16.
+
+  Raises:
+    PastaError: no session with a turn, an unknown reward, or user model and
+      features of different embedding widths.
+  """
+  if reward not in _REWARDS:
+    raise errors.PastaError(f"reward is '{reward}': expected one of {_REWARDS}")
+  dim = user_model.settings.embedding_dim
+  if features.initial_text.shape[-1] != dim:
+    raise errors.PastaError(
+      f'features have D = {features.initial_text.shape[-1]}, the user model '
+      f'expects {dim}: they come from different encoders'
+    )
+  valid = np.cumprod(features.choice >= 0, axis=1).astype(bool)
+  if not valid.any():
+    raise errors.PastaError(
+      f'{len(features)} sessions without a single choice: nothing to learn '
+      'a value from'
+    )
+  choice = np.where(valid, features.choice, -1).astype(np.int32)
+  parts = []
+  for start in range(0, len(features), _CHUNK_SESSIONS):
+    rows = np.arange(start, start + _CHUNK_SESSIONS)
+    # The last chunk is filled up, so that there is one shape to compile.
+    rows = np.minimum(rows, len(features) - 1)
+    chunk = _user_model_arrays(
+      user_model,
+      features.slate_text[rows],
+      features.slate_image[rows],
+      choice[rows],
+      features.satisfaction[rows],
+    )
+    kept = min(_CHUNK_SESSIONS, len(features) - start)
+    parts.append([np.asarray(x)[:kept] for x in chunk])
+  utility, log_choice, log_belief, satisfaction = (
+    np.concatenate(x) for x in zip(*parts, strict=True)
+  )
+  gain = np.where(valid, satisfaction, 0.0).astype(np.float32)
+  if not np.isfinite(utility).all() or not np.isfinite(gain).all():
+    raise errors.PastaError(
+      'the user model predicts non-finite utilities or satisfactions for '
+      'these sessions'
+    )
+  if reward == 'sparse':
+    is_last = valid & ~np.pad(valid[:, 1:], ((0, 0), (0, 1)))
+    gain = np.where(is_last, gain, 0.0).astype(np.float32)
+  return Episodes(
+    initial_text=features.initial_text,
+    slate_text=features.slate_text,
+    slate_image=features.slate_image.astype(np.float32)
+    .mean(3)
+    .astype(np.float16),
+    slate_category=features.slate_category.astype(np.int32),
+    slate_utility=utility.astype(np.float32),
+    log_choice=log_choice.astype(np.float32),
+    log_belief=log_belief.astype(np.float32),
+    choice=choice,
+    reward=gain,
+    valid=valid,
+  )

@@ -1,0 +1,68 @@
+"""What the agent knows, what it may show, and what it decided to show.
+
+Letters: B sessions, C candidates, L slate columns, T turns, D embedding width,
+K user types.
+"""
+
+import flax.struct
+import jax
+
+
+@flax.struct.dataclass
+class History:
+  """What the agent knows before it picks the slate of turn `turn`.
+
+  All fields carry a leading batch axis, or none under vmap. Entries of turns
+  at or after `turn` are zero; the networks never look at them.
+
+  Attributes:
+    turn: int32 [B], 0-based.
+    initial_text: [B, D], the initial prompt's text features.
+    slate_text: [B, T, L, D], the shown prompts' text features.
+    slate_image: [B, T, L, D], the mean of the shown columns' image features.
+    slate_category: int32 [B, T, L], index into candidates.base.CATEGORIES.
+    choice: int32 [B, T], the chosen column, -1 where there was none.
+    log_belief: [B, K], log posterior over user types.
+  """
+
+  turn: jax.Array
+  initial_text: jax.Array
+  slate_text: jax.Array
+  slate_image: jax.Array
+  slate_category: jax.Array
+  choice: jax.Array
+  log_belief: jax.Array
+
+
+@flax.struct.dataclass
+class CandidateSet:
+  """The pool that a slate is picked from, in the generator's own order.
+
+  Attributes:
+    category: int32 [B, C], index into candidates.base.CATEGORIES.
+    valid: bool [B, C], False for padding.
+    text: [B, C, D], text features; None for policies without features.
+    utility: [B, C, K], expected utility of each candidate's images under each
+      user type, predicted from its text; None for policies without features.
+  """
+
+  category: jax.Array
+  valid: jax.Array
+  text: jax.Array | None
+  utility: jax.Array | None
+
+
+@flax.struct.dataclass
+class Decision:
+  """A slate, with what is needed to learn from it later.
+
+  Attributes:
+    slate: int32 [B, L], indices into the C candidates, in selection order.
+    scores: float32 [B, C], the policy's score of every candidate.
+    log_propensity: float32 [B], log probability of the slate as a set; 0 for a
+      deterministic policy.
+  """
+
+  slate: jax.Array
+  scores: jax.Array
+  log_propensity: jax.Array

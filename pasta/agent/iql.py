@@ -1,0 +1,314 @@
+"""Implicit Q-learning on slates (Kostrikov et al. 2021; the paper's section 5).
+
+Letters: B sessions of a batch, T turns, L slate columns, J twin heads.
+"""
+
+from typing import Any
+
+import chex
+import flax.struct
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from pasta import errors, parallel
+from pasta.agent import credit as credit_lib
+from pasta.agent import networks, normalisation
+from pasta.agent.episodes import Episodes
+
+PyTree = Any
+
+
+@flax.struct.dataclass
+class IQLState:
+  """Everything that training moves, and what it must not move.
+
+  Attributes:
+    params: {'q': of Critic, 'v': of Value}.
+    target_params: of Critic; no optimiser ever sees them.
+    opt_state: {'q': ..., 'v': ...}.
+    step: int32 [], updates made.
+    constants: normalisation.
+    settings: static shape of the networks.
+  """
+
+  params: PyTree
+  target_params: PyTree
+  opt_state: PyTree
+  step: jax.Array
+  constants: networks.Constants
+  settings: networks.NetworkSettings = flax.struct.field(pytree_node=False)
+
+
+def expectile_loss(error: jax.Array, expectile: float) -> jax.Array:
+  """|α − 1(u < 0)| u² for u = target − prediction (IQL, eq. 4)."""
+  weight = jnp.where(error < 0, 1 - expectile, expectile)
+  return weight * error**2
+
+
+def _largest(x: jax.Array, axis_name: str | None) -> jax.Array:
+  """Maximum over devices."""
+  return x if axis_name is None else jax.lax.pmax(x, axis_name)
+
+
+def network_inputs(
+  episodes: Episodes,
+  constants: networks.Constants,
+  settings: networks.NetworkSettings,
+) -> tuple[networks.States, networks.Items]:
+  """States [B, T] and slate items [B, T, L] of whole sessions."""
+  tokens = jax.vmap(networks.make_tokens, in_axes=(None, None, 0, 0, 0, 0, 0))(
+    constants,
+    settings.num_categories,
+    episodes.initial_text,
+    episodes.slate_text,
+    episodes.slate_image,
+    episodes.slate_category,
+    episodes.choice,
+  )
+  items = networks.make_items(
+    constants,
+    settings.num_categories,
+    episodes.log_belief,
+    episodes.slate_text,
+    episodes.slate_category,
+    episodes.slate_utility,
+  )
+  return networks.States(tokens, jnp.exp(episodes.log_belief)), items
+
+
+def _optimizer(
+  config: ml_collections.ConfigDict,
+) -> optax.GradientTransformation:
+  """AdamW on a cosine; matrices and the bonus decay, towards plain greedy."""
+  schedule = optax.warmup_cosine_decay_schedule(
+    0.0,
+    config.learning_rate,
+    config.warmup_steps,
+    config.num_steps,
+    end_value=0.05 * config.learning_rate,
+  )
+  return optax.chain(
+    optax.clip_by_global_norm(config.max_gradient_norm),
+    optax.adamw(
+      schedule,
+      weight_decay=config.weight_decay,
+      mask=lambda p: jax.tree_util.tree_map_with_path(
+        lambda path, _: path[-1].key in ('kernel', 'bonus'), p
+      ),
+    ),
+  )
+
+
+def settings_of(
+  config: ml_collections.ConfigDict, example: Episodes
+) -> networks.NetworkSettings:
+  """Static network shape from the config and the data's sizes."""
+  if config.credit not in credit_lib.CREDITS:
+    raise errors.PastaError(
+      f"config field 'credit' is '{config.credit}': expected one of "
+      f'{credit_lib.CREDITS}'
+    )
+  _, num_turns, _, dim = example.slate_text.shape
+  return networks.NetworkSettings(
+    backbone=config.backbone,
+    base=config.base,
+    width=config.width,
+    num_layers=config.num_layers,
+    num_heads=config.num_heads,
+    head_dims=tuple(config.head_dims),
+    num_twins=config.num_twins,
+    num_turns=num_turns,
+    num_categories=config.num_categories,
+    embedding_dim=dim,
+    num_types=example.log_belief.shape[-1],
+  )
+
+
+def init(
+  key: jax.Array, config: ml_collections.ConfigDict, example: Episodes
+) -> IQLState:
+  """A state whose constants are those of `example`, the training sessions."""
+  settings = settings_of(config, example)
+  constants = normalisation.make_constants(example, config)
+  one = jax.tree.map(lambda x: jnp.asarray(x[:1]), example)
+  states, items = network_inputs(one, constants, settings)
+  q_key, v_key = jax.random.split(key)
+  params = {
+    'q': networks.Critic(settings).init(q_key, constants, states, items)[
+      'params'
+    ],
+    'v': networks.Value(settings).init(v_key, constants, states)['params'],
+  }
+  optimizer = _optimizer(config)
+  return IQLState(
+    params=params,
+    target_params=jax.tree.map(jnp.copy, params['q']),
+    opt_state={name: optimizer.init(p) for name, p in params.items()},
+    step=jnp.int32(0),
+    constants=constants,
+    settings=settings,
+  )
+
+
+def update(
+  state: IQLState,
+  batch: Episodes,
+  *,
+  config: ml_collections.ConfigDict,
+  axis_name: str | None = None,
+) -> tuple[IQLState, dict[str, jax.Array]]:
+  """One IQL update on all turns of B whole sessions, in this order.
+
+    1. V: minimise E[|α − 1(u<0)| u²], u = q_target(h_t, P_t) − v(h_t), with
+       q_target the minimum over the *target* twins of the slate's value. The
+       expectile acts over actions: q has averaged over next states already.
+    2. Q: minimise E[(r_t + γ (1 − done) v_new(h_{t+1}) − q(h_t, P_t))²] summed
+       over the twins, with v_new the value *after* step 1, no gradient through
+       it, and done on a session's last turn. For credit 'choice', q here is f
+       of the chosen column.
+    3. The target parameters move by EMA towards the q of step 2.
+
+  Errors are in units of `return_scale`, so losses compare across data.
+
+  Args:
+    state: the learner.
+    batch: B sessions; turns that are not valid carry no weight.
+    config: of train_value.
+    axis_name: of the devices that share the batch.
+
+  Returns:
+    The new state and metrics, scalars.
+  """
+  chex.assert_rank([batch.slate_text, batch.reward], [4, 2])
+  settings, constants = state.settings, state.constants
+  critic, value = networks.Critic(settings), networks.Value(settings)
+  states, items = network_inputs(batch, constants, settings)
+  valid = batch.valid.astype(jnp.float32)
+  # Sums over sessions divided by the global count, so that devices with
+  # different numbers of turns still weigh every turn the same.
+  count = jnp.maximum(parallel.total(valid.sum(), axis_name), 1.0)
+  optimizer = _optimizer(config)
+
+  def mean(x):
+    return parallel.total((x * valid).sum(), axis_name) / count
+
+  def descend(name, loss):
+    (_, out), gradient = jax.value_and_grad(loss, has_aux=True)(
+      state.params[name]
+    )
+    gradient = jax.tree.map(
+      lambda g: parallel.total(g, axis_name) / count, gradient
+    )
+    updates, opt_state = optimizer.update(
+      gradient, state.opt_state[name], state.params[name]
+    )
+    params = optax.apply_updates(state.params[name], updates)
+    norms = {
+      f'train/{name}_gradient_norm': optax.tree.norm(gradient),
+      f'train/{name}_update_norm': optax.tree.norm(updates),
+      f'train/{name}_parameter_norm': optax.tree.norm(params),
+    }
+    return params, opt_state, out, norms
+
+  target_f = critic.apply(
+    {'params': state.target_params}, constants, states, items
+  )  # [J, B, T, L]
+  target_q = credit_lib.slate_value(
+    target_f, batch.log_choice, config.credit
+  ).min(0)
+
+  def value_loss(params):
+    v = value.apply({'params': params}, constants, states)
+    error = (target_q - v) / constants.return_scale
+    loss = expectile_loss(error, config.expectile)
+    return (loss * valid).sum(), (loss, v)
+
+  v_params, v_opt_state, (v_loss, v), v_norms = descend('v', value_loss)
+
+  new_v = value.apply({'params': v_params}, constants, states)
+  next_v = jnp.concatenate([new_v[:, 1:], jnp.zeros_like(new_v[:, :1])], 1)
+  target = batch.reward + config.discount * jnp.where(batch.done, 0.0, next_v)
+
+  def critic_loss(params):
+    f = critic.apply({'params': params}, constants, states, items)
+    q = credit_lib.credited(f, batch.choice, config.credit)  # [J, B, T]
+    loss = (((target - q) / constants.return_scale) ** 2).sum(0)
+    return (loss * valid).sum(), (loss, q)
+
+  q_params, q_opt_state, (q_loss, q), q_norms = descend('q', critic_loss)
+
+  target_params = optax.incremental_update(
+    q_params, state.target_params, config.target_rate
+  )
+  metrics = {
+    'train/loss_v': mean(v_loss),
+    'train/loss_q': mean(q_loss),
+    'train/v_mean': mean(v),
+    'train/q_mean': mean(q.mean(0)),
+    'train/advantage_mean': mean(target_q - v),
+    'train/target_mean': mean(target),
+    'train/v_max': _largest(
+      jnp.where(batch.valid, v, -jnp.inf).max(), axis_name
+    ),
+    'train/v_min': -_largest(
+      jnp.where(batch.valid, -v, -jnp.inf).max(), axis_name
+    ),
+    'train/q_max': _largest(
+      jnp.where(batch.valid, q, -jnp.inf).max(), axis_name
+    ),
+    'train/q_min': -_largest(
+      jnp.where(batch.valid, -q, -jnp.inf).max(), axis_name
+    ),
+    **v_norms,
+    **q_norms,
+  }
+  state = state.replace(
+    params={'q': q_params, 'v': v_params},
+    target_params=target_params,
+    opt_state={'q': q_opt_state, 'v': v_opt_state},
+    step=state.step + 1,
+  )
+  return state, metrics
+
+
+def update_many(
+  state: IQLState,
+  index: jax.Array,
+  episodes: Episodes,
+  *,
+  config: ml_collections.ConfigDict,
+  axis_name: str | None = None,
+) -> tuple[IQLState, dict[str, jax.Array]]:
+  """`update` on the batches index [B, S] of episodes; metrics are the last's.
+
+  The losses are the means over the S updates, which also shows a value that
+  was not finite in between.
+  """
+
+  def step(state, rows):
+    batch = jax.tree.map(lambda x: x[rows], episodes)
+    return update(state, batch, config=config, axis_name=axis_name)
+
+  state, metrics = jax.lax.scan(step, state, index.T)
+  last = {
+    name: x.mean(0) if name.startswith('train/loss') else x[-1]
+    for name, x in metrics.items()
+  }
+  return state, last
+
+
+def batch_index(
+  key: jax.Array, step: jax.Array, num_updates: int, batch: int, size: int
+) -> jax.Array:
+  """Sessions of the updates step … step + num_updates − 1: int [B, S].
+
+  Update i draws from fold_in(key, i) alone, however updates are grouped.
+  """
+  keys = jax.vmap(lambda i: jax.random.fold_in(key, step + i))(
+    jnp.arange(num_updates)
+  )
+  return jax.vmap(
+    lambda k: jax.random.randint(k, (batch,), 0, size), out_axes=1
+  )(keys)

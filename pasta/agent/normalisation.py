@@ -1,0 +1,66 @@
+"""Constants that put a data set's features, utilities and returns on one scale.
+
+Letters: T turns.
+"""
+
+import jax.numpy as jnp
+import ml_collections
+
+from pasta.agent import credit as credit_lib
+from pasta.agent import networks
+from pasta.agent.episodes import Episodes
+
+_SMALLEST_SCALE = 1e-3
+
+
+def make_constants(
+  episodes: Episodes, config: ml_collections.ConfigDict
+) -> networks.Constants:
+  """Normalisation constants, from training sessions only."""
+  valid = jnp.asarray(episodes.valid)
+  count = valid.sum()
+
+  def mean_scale(x):  # over valid turns and columns, per trailing feature
+    x = jnp.asarray(x, jnp.float32)
+    mask = valid[(...,) + (None,) * (x.ndim - 2)]
+    total = count * x.shape[2]
+    mean = jnp.where(mask, x, 0.0).sum((0, 1, 2)) / total
+    variance = jnp.where(mask, (x - mean) ** 2, 0.0).sum((0, 1, 2)) / total
+    return mean, jnp.maximum(jnp.sqrt(variance), _SMALLEST_SCALE)
+
+  text_mean, text_scale = mean_scale(episodes.slate_text)
+  image_mean, image_scale = mean_scale(episodes.slate_image)
+  mean, spread = networks.moments(
+    jnp.asarray(episodes.log_belief), jnp.asarray(episodes.slate_utility)
+  )
+  utility_mean, utility_scale = mean_scale(mean)
+  spread_mean, spread_scale = mean_scale(spread)
+  gain = credit_lib.returns(jnp.asarray(episodes.reward), config.discount)
+  per_turn = jnp.maximum(valid.sum(0), 1)
+  return_mean = jnp.where(valid, gain, 0.0).sum(0) / per_turn
+  rest = jnp.where(valid, gain - return_mean, 0.0)
+  return_scale = jnp.maximum(jnp.sqrt((rest**2).sum() / count), _SMALLEST_SCALE)
+  # The slope of the return on the credited m, within turns: f starts there.
+  regressor = credit_lib.credited(
+    (mean - utility_mean) / utility_scale,
+    jnp.asarray(episodes.choice),
+    config.credit,
+  )
+  regressor_mean = jnp.where(valid, regressor, 0.0).sum(0) / per_turn
+  regressor = jnp.where(valid, regressor - regressor_mean, 0.0)
+  slope = (regressor * rest).sum() / jnp.maximum(
+    (regressor**2).sum(), _SMALLEST_SCALE
+  )
+  return networks.Constants(
+    text_mean=text_mean,
+    text_scale=text_scale,
+    image_mean=image_mean,
+    image_scale=image_scale,
+    utility_mean=utility_mean,
+    utility_scale=utility_scale,
+    spread_mean=spread_mean,
+    spread_scale=spread_scale,
+    return_mean=return_mean,
+    return_scale=return_scale,
+    slope=jnp.maximum(slope / return_scale, config.min_slope),
+  )

@@ -1,0 +1,190 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pasta import errors
+from pasta.agent import episodes as episodes_lib
+from pasta.agent import iql, networks, train, value_model
+from pasta.agent.value_model import ValueModel
+
+
+def _model(config, episodes, score='mean'):
+  init = jax.jit(functools.partial(iql.init, config=config))
+  state = init(jax.random.key(0), example=episodes)
+  return ValueModel(state.params, state.constants, state.settings, score)
+
+
+def test_moments_by_hand():
+  # b = (1/4, 3/4), U = (1, 5): m = 4, s² = 9/4 + 3/4 = 3.
+  mean, spread = networks.moments(
+    jnp.log(jnp.array([0.25, 0.75])), jnp.array([[1.0, 5.0], [2.0, 2.0]])
+  )
+  np.testing.assert_allclose(mean, [4.0, 2.0], rtol=1e-6)
+  np.testing.assert_allclose(spread, [3**0.5, 0.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize('backbone', ['transformer', 'mlp'])
+def test_one_pass_over_a_session_equals_single_histories(
+  backbone, make_episodes, value_config
+):
+  """What the trainer sees of (session, turn) is what a policy sees of it."""
+  value_config.backbone = backbone
+  episodes = make_episodes(5)
+  model = _model(value_config, episodes)
+  states, items = iql.network_inputs(
+    jax.tree.map(jnp.asarray, episodes), model.constants, model.settings
+  )
+  whole_f = jax.jit(networks.Critic(model.settings).apply)(
+    {'params': model.params['q']}, model.constants, states, items
+  )
+  whole_v = jax.jit(networks.Value(model.settings).apply)(
+    {'params': model.params['v']}, model.constants, states
+  )
+  assert float(whole_f.std()) > 0
+  session, turn = jnp.array([0, 3, 4, 2]), jnp.array([0, 1, 3, 2])
+  step = episodes_lib.gather(jax.tree.map(jnp.asarray, episodes), session, turn)
+  np.testing.assert_allclose(
+    value_model.scores(model, step.history, step.slate),
+    whole_f.mean(0)[session, turn],
+    atol=1e-5,
+  )
+  np.testing.assert_allclose(
+    value_model.state_value(model, step.history),
+    whole_v[session, turn],
+    atol=1e-5,
+  )
+
+
+@pytest.mark.parametrize('backbone', ['transformer', 'mlp'])
+def test_entries_from_the_current_turn_on_do_not_matter(
+  backbone, make_episodes, make_candidates, value_config
+):
+  value_config.backbone = backbone
+  episodes = jax.tree.map(jnp.asarray, make_episodes(4))
+  model = _model(value_config, episodes)
+  turn = jnp.array([0, 1, 2, 3])
+  history = episodes_lib.history_at(episodes, jnp.arange(4), turn)
+  unmasked = history.replace(
+    slate_text=episodes.slate_text,
+    slate_image=episodes.slate_image,
+    slate_category=episodes.slate_category,
+    choice=episodes.choice,
+  )
+  candidates = make_candidates(4)
+  before = value_model.scores(model, history, candidates)
+  after = value_model.scores(model, unmasked, candidates)
+  np.testing.assert_array_equal(before, after)
+  # The past does matter.
+  other = history.replace(choice=(history.choice + 1) % 3)
+  changed = np.abs(value_model.scores(model, other, candidates) - before)
+  assert (changed[1:].max(1) > 1e-6).all() and changed[0].max() == 0
+
+
+def test_candidates_are_scored_independently_and_batches_too(
+  make_episodes, make_candidates, value_config
+):
+  episodes = jax.tree.map(jnp.asarray, make_episodes(4))
+  model = _model(value_config, episodes)
+  history = episodes_lib.history_at(
+    episodes, jnp.arange(4), jnp.array([0, 1, 2, 3])
+  )
+  candidates = make_candidates(4)
+  scores = value_model.scores(model, history, candidates)
+  order = jnp.array([3, 0, 6, 5, 1, 2, 4])
+  permuted = jax.tree.map(lambda x: x[:, order], candidates)
+  np.testing.assert_allclose(
+    value_model.scores(model, history, permuted), scores[:, order], atol=1e-6
+  )
+  alone = jax.tree.map(lambda x: x[2:3], (history, candidates))
+  np.testing.assert_allclose(
+    value_model.scores(model, *alone), scores[2:3], atol=1e-5
+  )
+
+
+def test_twins_by_minimum_are_never_above_their_mean(
+  make_episodes, make_candidates, value_config
+):
+  episodes = jax.tree.map(jnp.asarray, make_episodes(4))
+  model = _model(value_config, episodes)
+  history = episodes_lib.history_at(
+    episodes, jnp.arange(4), jnp.zeros(4, jnp.int32)
+  )
+  candidates = make_candidates(4)
+  mean = value_model.scores(model, history, candidates)
+  low = value_model.scores(model.replace(score='min'), history, candidates)
+  assert (low <= mean + 1e-6).all() and (low < mean - 1e-4).any()
+
+
+def test_myopic_base_starts_as_the_expected_utility(
+  make_episodes, make_candidates, value_config
+):
+  value_config.base = 'myopic'
+  episodes = jax.tree.map(jnp.asarray, make_episodes(6))
+  model = _model(value_config, episodes)
+  history = episodes_lib.history_at(
+    episodes, jnp.arange(3), jnp.array([0, 1, 3])
+  )
+  candidates = make_candidates(3)
+  mean, _ = networks.moments(history.log_belief, candidates.utility)
+  scores = value_model.scores(model, history, candidates)
+  assert (jnp.argsort(scores) == jnp.argsort(mean)).all()
+
+
+def test_tokens_hold_what_they_say():
+  one = jnp.ones(())
+  constants = networks.Constants(
+    text_mean=jnp.zeros(1), text_scale=jnp.ones(1),
+    image_mean=jnp.zeros(1), image_scale=jnp.ones(1),
+    utility_mean=one, utility_scale=one, spread_mean=one, spread_scale=one,
+    return_mean=jnp.zeros(3), return_scale=one, slope=one,
+  )  # fmt: skip
+  tokens = networks.make_tokens(
+    constants,
+    2,
+    jnp.array([0.5]),
+    jnp.array([[[1.0], [3.0]], [[2.0], [4.0]], [[9.0], [9.0]]]),
+    jnp.array([[[5.0], [-5.0]], [[1.0], [2.0]], [[9.0], [9.0]]]),
+    jnp.array([[0, 1], [1, 0], [0, 0]]),
+    jnp.array([1, -1, 0]),
+  )
+  # [chosen text, chosen image, mean text, mean image, category one-hot]
+  expected = [
+    [0.5, 0.0, 0.0, 0.0, 0.0, 0.0],
+    [3.0, -5.0, 2.0, 0.0, 0.0, 1.0],
+    [0.0, 0.0, 3.0, 1.5, 0.0, 0.0],
+  ]
+  np.testing.assert_allclose(tokens, expected)
+
+
+@pytest.mark.parametrize(
+  'field, value',
+  [('backbone', 'lstm'), ('base', 'oracle'), ('credit', 'slate')],
+)
+def test_unknown_options_are_named(field, value, make_episodes, value_config):
+  value_config[field] = value
+  with pytest.raises(errors.PastaError, match=f"{field}.*'{value}'"):
+    iql.init(jax.random.key(0), value_config, make_episodes(3))
+
+
+def test_a_model_survives_saving(
+  make_episodes, make_candidates, value_config, tmp_path
+):
+  episodes = jax.tree.map(jnp.asarray, make_episodes(4))
+  model = _model(value_config, episodes, 'min')
+  train.save(str(tmp_path), model, {'encoder_id': 'clip-a'})
+  loaded = train.load(str(tmp_path), 'clip-a')
+  assert loaded.settings == model.settings and loaded.score == 'min'
+  jax.tree.map(np.testing.assert_array_equal, loaded, model)
+  with pytest.raises(errors.PastaError, match='clip-a.*clip-b'):
+    train.load(str(tmp_path), 'clip-b')
+  with pytest.raises(errors.PastaError, match='nowhere'):
+    train.load(str(tmp_path / 'nowhere'))
+  history = episodes_lib.history_at(
+    episodes, jnp.arange(4), jnp.zeros(4, jnp.int32)
+  )
+  wide = history.replace(log_belief=jnp.zeros((4, 5)))
+  with pytest.raises(errors.PastaError, match=r'\(4, 6, 5\).*\(4, 6, 3\)'):
+    value_model.scores(model, wide, make_candidates(4))

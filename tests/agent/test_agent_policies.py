@@ -1,0 +1,178 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import pytest
+
+from pasta import errors
+from pasta.agent import episodes as episodes_lib
+from pasta.agent import iql, policies
+from pasta.agent.history import CandidateSet, History
+from pasta.agent.value_model import ValueModel
+
+L = 3
+
+
+def _config(name, temperature=0.0, selector='mean', spread_weight=0.0):
+  return ml_collections.ConfigDict(
+    dict(
+      name=name,
+      temperature=temperature,
+      selector=selector,
+      spread_weight=spread_weight,
+    )
+  )
+
+
+@pytest.fixture
+def history(make_episodes):
+  episodes = jax.tree.map(jnp.asarray, make_episodes(6))
+  return episodes_lib.history_at(
+    episodes, jnp.arange(6), jnp.array([0, 1, 2, 3, 0, 1])
+  )
+
+
+def _bare(category):
+  """A history and candidates as a policy without features gets them."""
+  batch = len(category)
+  none = jnp.zeros((batch, 1))
+  history = History(
+    turn=jnp.zeros(batch, jnp.int32),
+    initial_text=none,
+    slate_text=none,
+    slate_image=none,
+    slate_category=none,
+    choice=none,
+    log_belief=none,
+  )
+  category = jnp.asarray(category)
+  return history, CandidateSet(
+    category, jnp.ones(category.shape, bool), None, None
+  )
+
+
+def test_lmm_keeps_the_generators_order():
+  history, candidates = _bare([[0, 0, 1, 1, 2, 3], [4, 4, 4, 4, 4, 1]])
+  policy = policies.build(_config('lmm'), num_columns=L)
+  decision = policy.choose(history, candidates, jax.random.key(0))
+  # The second pool has two categories: the third column is the next in line.
+  assert decision.slate.tolist() == [[0, 2, 4], [0, 5, 1]]
+  np.testing.assert_array_equal(decision.log_propensity, 0.0)
+  assert not policy.uses_features and policy.policy_id == 'lmm'
+
+
+def test_random_is_uniform_and_says_so():
+  num = 4000
+  history, candidates = _bare(np.tile([0, 1, 2, 3], (num, 1)))
+  policy = policies.build(_config('random'), num_columns=L)
+  decision = policy.choose(history, candidates, jax.random.key(0))
+  left_out = 6 - np.asarray(decision.slate).sum(1)
+  counts = np.bincount(left_out, minlength=4) / num
+  np.testing.assert_allclose(counts, 0.25, atol=0.03)
+  np.testing.assert_allclose(decision.log_propensity, np.log(0.25), atol=1e-5)
+
+
+def test_greedy_and_optimistic_by_hand():
+  history, candidates = _bare([[0, 1, 2, 3]])
+  history = history.replace(log_belief=jnp.log(jnp.array([[0.5, 0.5]])))
+  # Means 2, 1, 1.9, 0; spreads 0, 1, 0, 3.
+  utility = [[[2.0, 2.0], [0.0, 2.0], [1.9, 1.9], [-3.0, 3.0]]]
+  candidates = candidates.replace(utility=jnp.array(utility))
+  key = jax.random.key(0)
+  greedy = policies.build(_config('greedy'), num_columns=2)
+  decision = greedy.choose(history, candidates, key)
+  assert decision.slate.tolist() == [[0, 2]]
+  np.testing.assert_allclose(decision.scores, [[2.0, 1.0, 1.9, 0.0]])
+  optimistic = policies.build(
+    _config('optimistic', spread_weight=0.95), num_columns=2
+  )
+  decision = optimistic.choose(history, candidates, key)
+  assert decision.slate.tolist() == [[3, 0]]  # 2.85, 2, 1.95, 1.9
+
+
+def test_temperature_scales_between_best_and_random(history, make_candidates):
+  candidates = make_candidates(6)
+  key = jax.random.key(1)
+  best = policies.build(_config('greedy'), num_columns=L)
+  best = np.sort(best.choose(history, candidates, key).slate, 1)
+  cold = policies.build(_config('greedy', 1e-3), num_columns=L)
+  cold = cold.choose(history, candidates, key)
+  np.testing.assert_array_equal(np.sort(cold.slate, 1), best)
+  np.testing.assert_allclose(cold.log_propensity, 0.0, atol=1e-3)
+  # The unit of a score does not matter: logits are standardised.
+  warm = policies.build(_config('greedy', 0.5), num_columns=L)
+  one = warm.choose(history, candidates, key)
+  other = warm.choose(
+    history,
+    candidates.replace(utility=7.0 + 100.0 * candidates.utility),
+    key,
+  )
+  np.testing.assert_array_equal(one.slate, other.slate)
+  np.testing.assert_allclose(
+    one.log_propensity, other.log_propensity, atol=1e-3
+  )
+  assert (one.log_propensity < -0.01).all()
+
+
+def test_keys_per_session_make_decisions_independent_of_the_batch(
+  history, make_candidates
+):
+  candidates = make_candidates(6)
+  policy = policies.build(_config('greedy', 1.0), num_columns=L)
+  keys = jax.random.split(jax.random.key(0), 6)
+  together = policy.choose(history, candidates, keys)
+  alone = policy.choose(
+    *jax.tree.map(lambda x: x[4:5], (history, candidates)), keys[4:5]
+  )
+  np.testing.assert_array_equal(alone.slate[0], together.slate[4])
+
+
+def test_pasta_picks_its_best_values(
+  history, make_episodes, make_candidates, value_config
+):
+  init = jax.jit(functools.partial(iql.init, config=value_config))
+  state = init(jax.random.key(0), example=make_episodes(6))
+  model = ValueModel(state.params, state.constants, state.settings, 'mean')
+  candidates = make_candidates(6)
+  policy = policies.build(_config('pasta'), num_columns=1, value_model=model)
+  decision = policy.choose(history, candidates, jax.random.key(0))
+  np.testing.assert_array_equal(decision.slate[:, 0], decision.scores.argmax(1))
+
+
+def test_choice_weights_are_exact_for_one_type_and_used():
+  log_weights = policies.choice_log_weights(
+    jnp.zeros((1, 1)), jnp.array([[[1.0], [2.0], [0.0]]]),
+    jnp.array([[True, True, False]]), jnp.log(2.0),
+  )  # fmt: skip
+  assert float(log_weights[0, 1] - log_weights[0, 0]) == pytest.approx(2.0)
+  assert float(log_weights[0, 2]) == -np.inf
+  history, candidates = _bare([[0, 1, 2]])
+  candidates = candidates.replace(utility=jnp.array([[[1.0], [0.6], [-2.0]]]))
+  # With the strong 1.0 in the slate, the rest hardly counts; the weakest
+  # companion leaves the most weight on it.
+  policy = policies.build(
+    _config('greedy', selector='choice'), num_columns=2, choice_log_scale=2.0
+  )
+  decision = policy.choose(history, candidates, jax.random.key(0))
+  assert sorted(decision.slate[0].tolist()) == [0, 2]
+
+
+def test_bad_input_is_named():
+  history, candidates = _bare([[0, 1, 2, 3]])
+  few = candidates.replace(valid=jnp.array([[True, True, False, False]]))
+  key = jax.random.key(0)
+  policy = policies.build(_config('lmm'), num_columns=L)
+  with pytest.raises(ValueError, match='2 candidates for a slate of 3'):
+    policy.choose(history, few, key)
+  with pytest.raises(errors.PastaError, match="'bandit'.*lmm.*pasta"):
+    policies.build(_config('bandit'), num_columns=L)
+  with pytest.raises(errors.PastaError, match='value model'):
+    policies.build(_config('pasta'), num_columns=L)
+  with pytest.raises(errors.PastaError, match='temperature.*-1'):
+    policies.build(_config('greedy', -1.0), num_columns=L)
+  with pytest.raises(errors.PastaError, match="'median'"):
+    policies.build(_config('greedy', selector='median'), num_columns=L)
+  with pytest.raises(errors.PastaError, match='choice_log_scale'):
+    policies.build(_config('greedy', selector='choice'), num_columns=L)

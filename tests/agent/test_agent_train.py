@@ -1,0 +1,213 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import train_value
+from pasta import errors, metrics
+from pasta.agent import episodes as episodes_lib
+from pasta.agent import train
+from pasta.features import SessionFeatures
+from pasta.user_model import belief as belief_lib
+from pasta.user_model import heads as heads_lib
+from pasta.user_model import model as model_lib
+
+N, T, L, M, D, K = 5, 3, 2, 2, 6, 3
+
+
+@pytest.fixture(scope='module')
+def features():
+  rng = np.random.default_rng(0)
+
+  def normal(*shape):
+    return rng.normal(size=shape).astype(np.float16)
+
+  choice = rng.integers(0, L, (N, T)).astype(np.int8)
+  choice[1, 2] = choice[2, 1:] = -1
+  satisfaction = rng.random((N, T)).astype(np.float32)
+  satisfaction[choice < 0] = np.nan
+  return SessionFeatures(
+    session_id=tuple('abcde'),
+    user_id=tuple('abcde'),
+    initial_text=normal(N, D),
+    slate_text=normal(N, T, L, D),
+    slate_image=normal(N, T, L, M, D),
+    slate_category=rng.integers(0, 5, (N, T, L)).astype(np.int8),
+    choice=choice,
+    satisfaction=satisfaction,
+    comparison=np.full((N, T), -2, np.int8),
+    encoder_id='clip',
+    t2i_id='t2i',
+  )
+
+
+@pytest.fixture(scope='module')
+def user_model():
+  settings = heads_lib.HeadSettings(
+    embedding_dim=D, num_types=K, rank=0, trunk_dim=0, aggregation='max'
+  )
+  rng = np.random.default_rng(0)
+  constants = heads_lib.normalisation(
+    rng.normal(size=(50, D)), rng.normal(size=(50, M, D))
+  )
+  model = model_lib.init(jax.random.key(0), settings, constants, 8)
+
+  # Types that differ.
+  def noise(x):
+    return x + jax.random.normal(jax.random.key(1), x.shape)
+
+  return model.replace(
+    heads=jax.tree.map(noise, model.heads),
+    text=jax.tree.map(lambda x: noise(x) if x.ndim == 2 else x, model.text),
+  )
+
+
+def test_episodes_hold_beliefs_rewards_and_ends(features, user_model):
+  episodes = episodes_lib.from_features(features, user_model)
+  assert episodes.valid.sum(1).tolist() == [3, 2, 1, 3, 3]
+  np.testing.assert_array_equal(
+    np.asarray(episodes.done).argmax(1), [2, 1, 0, 2, 2]
+  )
+  np.testing.assert_allclose(
+    episodes.reward, np.nan_to_num(features.satisfaction)
+  )
+  np.testing.assert_allclose(
+    episodes.slate_image,
+    features.slate_image.astype(np.float32).mean(3),
+    atol=2e-3,
+  )
+  # The belief of session 3 by hand: prior, then two updates by its choices.
+  belief = belief_lib.initial(user_model, 1)
+  for t in range(T):
+    np.testing.assert_allclose(episodes.log_belief[3, t], belief[0], atol=1e-5)
+    utility = model_lib.column_utility(
+      user_model,
+      jnp.asarray(features.slate_text[3:4, t], jnp.float32),
+      jnp.asarray(features.slate_image[3:4, t], jnp.float32),
+    )
+    belief = belief_lib.update(
+      user_model, belief, utility, jnp.asarray(features.choice[3:4, t])
+    )
+  assert np.abs(np.diff(episodes.log_belief[3], axis=0)).max() > 1e-3
+  np.testing.assert_allclose(
+    np.exp(episodes.log_choice).sum(-1), 1.0, rtol=1e-5
+  )
+
+
+def test_sparse_reward_and_missing_satisfaction(features, user_model):
+  sparse = episodes_lib.from_features(features, user_model, reward='sparse')
+  dense = episodes_lib.from_features(features, user_model)
+  np.testing.assert_array_equal(
+    sparse.reward, np.where(dense.done, dense.reward, 0)
+  )
+  missing = features.satisfaction.copy()
+  missing[0, 1] = np.nan
+  filled = episodes_lib.from_features(
+    dataclasses.replace(features, satisfaction=missing), user_model
+  )
+  assert 0 < filled.reward[0, 1] < 1
+  assert filled.reward[0, 1] != dense.reward[0, 1]
+
+
+def test_gather_takes_the_named_decision(features, user_model):
+  episodes = jax.tree.map(
+    jnp.asarray, episodes_lib.from_features(features, user_model)
+  )
+  step = jax.jit(episodes_lib.gather)(
+    episodes, jnp.array([3, 1]), jnp.array([1, 1])
+  )
+  np.testing.assert_array_equal(step.slate.text, features.slate_text[[3, 1], 1])
+  np.testing.assert_array_equal(step.done, [False, True])
+  np.testing.assert_array_equal(
+    step.history.choice,
+    [[features.choice[3, 0], -1, -1]] + [[features.choice[1, 0], -1, -1]],
+  )
+  assert step.next_history.turn.tolist() == [2, 2]
+  np.testing.assert_array_equal(
+    step.next_history.slate_text[0, :2], features.slate_text[3, :2]
+  )
+  assert not step.next_history.slate_text[0, 2].any()
+
+
+def test_bad_sessions_are_refused(features, user_model):
+  with pytest.raises(errors.PastaError, match="'shaped'"):
+    episodes_lib.from_features(features, user_model, reward='shaped')
+  silent = dataclasses.replace(features, choice=features.choice * 0 - 1)
+  with pytest.raises(errors.PastaError, match='without a single choice'):
+    episodes_lib.from_features(silent, user_model)
+  with pytest.raises(errors.PastaError, match='D = 4'):
+    episodes_lib.from_features(
+      dataclasses.replace(features, initial_text=features.initial_text[:, :4]),
+      user_model,
+    )
+
+
+def _config():
+  config = train_value.get_config('smoke')
+  config.backbone, config.batch_sessions = 'mlp', 16
+  config.num_steps, config.steps_per_call = 12, 3
+  config.log_steps, config.checkpoint_steps = 3, 6
+  return config
+
+
+def test_a_restarted_run_gives_the_same_model(make_episodes, tmp_path):
+  episodes, key = make_episodes(24), jax.random.key(0)
+  config = _config()
+  whole, val = train.fit(episodes, config, key=key, directory=tmp_path / 'a')
+
+  class Stop(Exception):
+    pass
+
+  real, calls = metrics.check_finite, []
+
+  def stop_at_nine(values, step, batch=None):
+    calls.append(step)
+    if step == 9:  # Between checkpoints: steps 7 to 9 are done again.
+      raise Stop
+    real(values, step, batch)
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(metrics, 'check_finite', stop_at_nine)
+    with pytest.raises(Stop):
+      train.fit(episodes, config, key=key, directory=tmp_path / 'b')
+  assert calls == [3, 6, 9]
+  again, val_again = train.fit(
+    episodes, config, key=key, directory=tmp_path / 'b'
+  )
+  jax.tree.map(np.testing.assert_array_equal, whole, again)
+  assert val == val_again
+  lines = metrics.read_lines(str(tmp_path / 'b' / 'metrics.jsonl'))
+  assert [line['step'] for line in lines] == [3, 6, 9, 12]
+  # A finished run only reads its checkpoint.
+  third, val_third = train.fit(
+    episodes, config, key=key, directory=tmp_path / 'b'
+  )
+  jax.tree.map(np.testing.assert_array_equal, whole, third)
+  assert val_third == val
+
+
+def test_a_diverging_run_stops_with_its_step(make_episodes, tmp_path):
+  episodes = make_episodes(24)
+  episodes.reward[:, 1] = np.inf
+  with pytest.raises(errors.PastaError, match=r'loss.* step 3'):
+    train.fit(episodes, _config(), key=jax.random.key(0), directory=tmp_path)
+
+
+def test_too_little_data_and_odd_batches_are_refused(make_episodes, tmp_path):
+  with pytest.raises(errors.PastaError, match='1 sessions'):
+    train.fit(
+      make_episodes(1), _config(), key=jax.random.key(0), directory=tmp_path
+    )
+  config = _config()
+  config.batch_sessions = 12
+  with pytest.raises(errors.PastaError, match='batch_sessions.*12'):
+    train.fit(
+      make_episodes(9), config, key=jax.random.key(0), directory=tmp_path
+    )
+
+
+def test_unknown_config_variant_is_named():
+  with pytest.raises(ValueError, match='huge'):
+    train_value.get_config('huge')
