@@ -1,0 +1,9 @@
+"""Trains the small CLIP; see configs/train_clip.py for details.
+
+python -m launch.train_clip --config=configs/train_clip.py --workdir=DIR
+"""
+
+from launch import cli
+
+if __name__ == '__main__':
+  cli.run('pasta.encoders.train_clip:main')
