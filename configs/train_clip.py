@@ -2,7 +2,10 @@
 
   python -m launch.train_clip --config=configs/train_clip.py --workdir=DIR
 
-Leaves DIR/sketch_clip. Expected time and metrics: not measured.
+Leaves DIR/sketch_clip. Measured on 2 cores shared with other jobs: 6 minutes of
+rendering, then 35 of training and measuring. On held-out combinations a caption
+finds its image among 64 in 93 % of the draws; a linear probe reads the subject
+in 92 %, the style in 99 % and the setting, the hardest slot, in 62 %.
 """
 
 import ml_collections

@@ -5,8 +5,8 @@ between images and captions, and one between each image and the captions of
 single values ('at dusk', 'at dawn', ...), slot by slot, which are the negatives
 that a batch of rich captions hardly ever holds. Both reach the image tower
 through a text tower that knows nothing yet, so linear heads that name each
-slot's value help it in training (most values stayed at chance without them);
-they are thrown away afterwards.
+slot's value help it in training (without them subject, setting and accent were
+still near chance after 3,000 steps); they are thrown away afterwards.
 """
 
 import zlib
@@ -55,7 +55,7 @@ class Batch:
 
 @flax.struct.dataclass
 class State:
-  """What a checkpoint holds."""
+  """What a checkpoint holds: the model, the linear heads, AdamW's moments."""
 
   params: chex.ArrayTree
   heads: chex.ArrayTree
@@ -122,8 +122,15 @@ def init_params(
   Transformers draws all weights with a fixed deviation of about 0.01, made for
   wide pretrained models. Kernels get 1 / sqrt(fan-in) here, and those that
   write into the residual stream a further 1 / sqrt(2 · layers). Embeddings get
-  the scale of what they are added to: with the tiny original positions the
-  image tower takes an image for a bag of patches, and stays there for long.
+  the scale of what they are added to: positions of 0.01 would drown in patches
+  of about 1, and an image would start out as a bag of patches.
+
+  Args:
+    key: typed key.
+    model: from `build_model`.
+
+  Returns:
+    The parameters, float32.
   """
   shapes = jax.eval_shape(
     lambda: model.init_weights(jax.random.key(0), model.input_shape)
@@ -317,7 +324,7 @@ def update(
   updates, opt_state = optimizer.update(grads, state.opt_state, trained)
   params, heads = optax.apply_updates(trained, updates)
   params['logit_scale'] = jnp.clip(params['logit_scale'], 0.0, _MAX_LOG_SCALE)
-  metrics['train/grad_norm'] = optax.global_norm(grads)
+  metrics['train/grad_norm'] = optax.tree.norm(grads)
   return State(params=params, heads=heads, opt_state=opt_state), metrics
 
 
