@@ -53,7 +53,7 @@ def population() -> ml_collections.ConfigDict:
   config.seed = 1  # of the true types; people are drawn by the stage's seed
   config.num_types = 24  # true types (not the model's K)
   config.type_concentration = 5.0  # Dirichlet of the types' shares
-  config.common_scale = 0.25  # sd of the weights that everybody shares
+  config.common_scale = 0.35  # sd of the weights that everybody shares
   config.type_scale = 1.0  # sd of a type's own weights
   config.type_power = 1.2  # 1: normal weights; above: few, strong ones
   config.person_scale = 0.1  # sd of a person's deviation from the type

@@ -14,10 +14,11 @@ from configs import common
 
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
-  """Variants: '' and 'smoke'."""
-  common.check_variant(arg, ('smoke',))
+  """Variants: '', 'refine' (give it config.start) and 'smoke'."""
+  common.check_variant(arg, ('refine', 'smoke'))
   config = ml_collections.ConfigDict()
   config.seed = 0
+  config.start = ''  # directory of a trained CLIP to go on from; '': scratch
   config.num_images = 50_000  # scenes rendered for training
   config.ink_fraction = 0.2  # share of them in the look sketch:ink
   config.captions_per_image = 3
@@ -47,6 +48,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.length_buckets = (24, 32, 77)  # tokens; captions are padded to these
   config.phrase_weight = 1.0  # of the loss against one-value captions
   config.head_weight = 4.0  # of the linear heads' loss over slots
+  config.regression_weight = 0.0  # of the linear regression of values
   config.canonical_phrase_prob = 0.4  # of the canonical one-value caption
   config.learning_rate = 1.5e-3  # peak
   config.warmup_steps = 200
@@ -55,7 +57,13 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.max_grad_norm = 1.0
   config.log_every_steps = 50
   config.checkpoint_every_steps = 250
+  if arg == 'refine':
+    config.num_steps = 3000
+    config.learning_rate = 6e-4
+    config.head_weight = 1.0
+    config.regression_weight = 4.0
   if arg == 'smoke':
+    config.regression_weight = 1.0
     config.num_images = 64
     config.num_eval_images = 128
     config.num_workers = 0

@@ -63,10 +63,12 @@ class State:
 
 
 def init_heads(dim: int) -> dict[str, jax.Array]:
-  """Linear heads over all values of all slots, for images [.., dim]."""
+  """Linear maps from embeddings [.., dim] to all values of all slots."""
   return {
     'kernel': jnp.zeros((dim, NUM_PHRASES)),
     'bias': jnp.zeros((NUM_PHRASES,)),
+    'regression': jnp.zeros((dim, NUM_PHRASES)),
+    'regression_bias': jnp.zeros((NUM_PHRASES,)),
   }
 
 
@@ -242,6 +244,47 @@ def slot_loss(
   return jnp.mean(jnp.stack(losses)), jnp.mean(jnp.stack(hits), axis=1)
 
 
+def regression_loss(
+  unit: jax.Array, heads: dict[str, jax.Array], targets: jax.Array
+) -> jax.Array:
+  """Squared error of one-hot values as a linear map of unit vectors.
+
+  Cross-entropy is content once classes can be told apart; a linear utility on
+  frozen features needs the values themselves, which this asks for.
+
+  Args:
+    unit: unit vectors [B, D].
+    heads: from `init_heads`.
+    targets: one-hot values less their frequencies, [B, V].
+
+  Returns:
+    The mean over images of the error, in units of the targets' mean square.
+  """
+  chex.assert_shape(targets, (len(unit), NUM_PHRASES))
+  # Coordinates of unit size, whatever the embedding's width.
+  inputs = unit * jnp.sqrt(float(unit.shape[1]))
+  error = inputs @ heads['regression'] + heads['regression_bias'] - targets
+  weight = _value_weights(targets.dtype)
+  return jnp.mean(jnp.sum(error**2 * weight, axis=1))
+
+
+def value_targets(scenes: jax.Array, named: jax.Array) -> jax.Array:
+  """Centred one-hot values [B, V]; zero in slots that are not named [B, S]."""
+  columns = []
+  for slot, size in enumerate(lexicon.SLOT_SIZES):
+    one_hot = jax.nn.one_hot(scenes[:, slot], size)
+    columns.append((one_hot - 1.0 / size) * named[:, slot, None])
+  return jnp.concatenate(columns, axis=1)
+
+
+def _value_weights(dtype: jnp.dtype) -> jax.Array:
+  """One over the slots' number and their one-hots' variance, [V]."""
+  return jnp.concatenate([
+    jnp.full((n,), 1.0 / (1.0 - 1.0 / n) / len(lexicon.SLOT_SIZES), dtype)
+    for n in lexicon.SLOT_SIZES
+  ])
+
+
 def phrase_loss(
   image: jax.Array, phrases: jax.Array, log_scale: jax.Array, scenes: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
@@ -266,6 +309,7 @@ def update(
   optimizer: optax.GradientTransformation,
   phrase_weight: float,
   head_weight: float,
+  regression_weight: float,
   pixel_mean: float,
   pixel_std: float,
 ) -> tuple[State, dict[str, jax.Array]]:
@@ -279,6 +323,7 @@ def update(
     optimizer: from `make_optimizer`.
     phrase_weight: weight of `phrase_loss`.
     head_weight: weight of `slot_loss` by linear heads.
+    regression_weight: weight of `regression_loss`, of images and of captions.
     pixel_mean: subtracted from pixels in [0, 1].
     pixel_std: divides them.
 
@@ -306,12 +351,20 @@ def update(
       text, image, log_scale, find_matches(batch.scenes, batch.named)
     )
     phrase, slot_accuracy = phrase_loss(image, phrases, log_scale, batch.scenes)
+    everything = jnp.ones_like(batch.named)
+    of_image, of_text = (
+      regression_loss(unit, heads, value_targets(batch.scenes, named))
+      for unit, named in ((image, everything), (text, batch.named))
+    )
     loss = pair + phrase_weight * phrase + head_weight * head
+    loss += regression_weight * (of_image + of_text)
     metrics = {
       'train/loss': loss,
       'train/contrastive_loss': pair,
       'train/phrase_loss': phrase,
       'train/head_loss': head,
+      'train/image_regression_loss': of_image,
+      'train/text_regression_loss': of_text,
       'train/retrieval': accuracy,
       'train/scale': jnp.exp(log_scale),
     }

@@ -10,12 +10,13 @@ import random
 import time
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import transformers
 from absl import logging
 
-from pasta import checkpoint, progress, seeds
+from pasta import checkpoint, errors, progress, seeds
 from pasta import metrics as metrics_lib
 from pasta import workdir as workdir_lib
 from pasta.encoders import (
@@ -34,6 +35,7 @@ STAGE = 'train_clip'
 # Fields that may change at a restart: they change no result.
 _IGNORE = ('num_workers', 'log_every_steps', 'checkpoint_every_steps')
 _MODEL_FILE = 'flax_model.msgpack'
+_VOCAB_FILE = 'vocab.json'
 
 
 def main(config: ml_collections.ConfigDict, workdir: str) -> None:
@@ -55,7 +57,7 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
     return
   transformers.logging.set_verbosity_error()
   export = os.path.join(workdir, 'sketch_clip')
-  start = time.monotonic()
+  started = time.monotonic()
   tokenizer.train(export, config.vocab_size, config.seed)
   tokens = transformers.CLIPTokenizerFast.from_pretrained(export)
   scenes = renders.make_scenes(config.num_images, config.seed, held_out=False)
@@ -63,7 +65,12 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
   texts = caption_table.CaptionTable(tokens, scenes, config)
   logging.info('%s captions, %s images', texts.lengths.size, len(images))
   model = contrastive.build_model(config.model, len(tokens))
-  params = train(model, images, scenes, texts, config, workdir)
+  start_params = (
+    _start_params(model, config, export) if config.start else None
+  )
+  params = train(
+    model, images, scenes, texts, config, workdir, start_params=start_params
+  )
   model.save_pretrained(export, params=params)
   _processor(config).save_pretrained(export)
   results = evaluate(clip.ClipEncoder.load(export), config, workdir)
@@ -73,8 +80,43 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
     writer.write(config.num_steps + 1, results)
   size = os.path.getsize(os.path.join(export, _MODEL_FILE))
   clip_card.write(os.path.join(export, 'README.md'), config, results, size)
-  info = {'seconds': time.monotonic() - start, **results}
+  info = {'seconds': time.monotonic() - started, **results}
   workdir_lib.mark_done(workdir, STAGE, fingerprint, info)
+
+
+def _start_params(
+  model: transformers.FlaxCLIPModel,
+  config: ml_collections.ConfigDict,
+  export: str,
+) -> dict:
+  """The weights in `config.start`; they must fit the model and its tokens."""
+  model_path, vocab_path = (
+    os.path.join(config.start, name) for name in (_MODEL_FILE, _VOCAB_FILE)
+  )
+  for path in (model_path, vocab_path):
+    if not os.path.exists(path):
+      raise errors.PastaError(
+        f"config field 'start': there is no {path}; expected a directory that "
+        'train_clip has left'
+      )
+  vocab = workdir_lib.read_json(vocab_path)
+  if vocab != workdir_lib.read_json(os.path.join(export, _VOCAB_FILE)):
+    raise errors.PastaError(
+      f"config field 'start': {vocab_path} has other tokens than this config's "
+      'tokenizer'
+    )
+  _, params = transformers.FlaxCLIPModel.from_pretrained(
+    config.start, _do_init=False
+  )
+  params = jax.tree.map(jnp.asarray, params)
+  expected = jax.eval_shape(
+    lambda: contrastive.init_params(jax.random.key(0), model)
+  )
+  if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, expected):
+    raise errors.PastaError(
+      f"config field 'start': {model_path} has other shapes than config.model"
+    )
+  return params
 
 
 def train(
@@ -84,8 +126,10 @@ def train(
   texts: caption_table.CaptionTable,
   config: ml_collections.ConfigDict,
   workdir: str,
+  *,
+  start_params: dict | None = None,
 ) -> dict:
-  """Trains from the last checkpoint, or from scratch.
+  """Trains from the last checkpoint, or from the start.
 
   Args:
     model: gives the functions and the shapes of the parameters.
@@ -94,6 +138,7 @@ def train(
     texts: captions of these scenes.
     config: see configs/train_clip.py.
     workdir: where checkpoints and metrics go.
+    start_params: weights to start from; None: random ones.
 
   Returns:
     The parameters.
@@ -105,7 +150,7 @@ def train(
   )
 
   def init(key):
-    params = contrastive.init_params(key, model)
+    params = start_params or contrastive.init_params(key, model)
     heads = contrastive.init_heads(config.model.projection_dim)
     return contrastive.State(
       params=params, heads=heads, opt_state=optimizer.init((params, heads))
@@ -118,6 +163,7 @@ def train(
       optimizer=optimizer,
       phrase_weight=config.phrase_weight,
       head_weight=config.head_weight,
+      regression_weight=config.regression_weight,
       pixel_mean=config.pixel_mean,
       pixel_std=config.pixel_std,
     ),

@@ -1,0 +1,1 @@
+"""The user model: a latent-class model of what people choose."""

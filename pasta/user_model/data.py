@@ -1,0 +1,152 @@
+"""Sessions grouped by person: the padded arrays that EM reads."""
+
+from typing import NamedTuple
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pasta import errors
+from pasta import features as features_lib
+
+_NO_COMPARISON = features_lib.MISSING_COMPARISON
+
+
+@flax.struct.dataclass
+class UserData:
+  """U people with up to O observations each; padding has mask 0.
+
+  Features stay float16 until a step reads them: half the memory, and the
+  encoder's noise is far above the rounding.
+
+  Attributes:
+    user: position of the person in the whole data set [U], int32.
+    text: float16 [U, O, L, D].
+    image: float16 [U, O, L, M, D].
+    choice: chosen column [U, O], int32; −1 in padding.
+    satisfaction: float32 [U, O]; NaN where not given.
+    comparison: −1 worse, 0 same, 1 better, other values missing [U, O], int32.
+    has_previous: observation o − 1 is the turn before in the same session
+      [U, O], bool.
+    mask: [U, O], bool, 1 = observed.
+  """
+
+  user: jax.Array | np.ndarray
+  text: jax.Array | np.ndarray
+  image: jax.Array | np.ndarray
+  choice: jax.Array | np.ndarray
+  satisfaction: jax.Array | np.ndarray
+  comparison: jax.Array | np.ndarray
+  has_previous: jax.Array | np.ndarray
+  mask: jax.Array | np.ndarray
+
+  @property
+  def num_users(self) -> int:
+    return self.mask.shape[0]
+
+  def select(self, index) -> 'UserData':
+    """The people at the given integer positions."""
+    return jax.tree.map(lambda x: x[index], self)
+
+
+class Feedback(NamedTuple):
+  """One array for each of the three kinds of feedback."""
+
+  choice: jax.Array
+  satisfaction: jax.Array
+  comparison: jax.Array
+
+
+def feedback_masks(data: UserData) -> Feedback:
+  """Which observations hold which kind of feedback, [U, O] bool each."""
+  xp = np if isinstance(data.mask, np.ndarray) else jnp
+  mask = data.mask
+  return Feedback(
+    choice=mask,
+    satisfaction=mask & xp.isfinite(data.satisfaction),
+    comparison=mask & data.has_previous & (xp.abs(data.comparison) <= 1),
+  )
+
+
+def from_features(
+  features: features_lib.SessionFeatures, max_observations: int = 64
+) -> tuple[UserData, tuple[str, ...]]:
+  """Groups sessions by user id; a person's sessions keep their order.
+
+  Args:
+    features: N sessions; checked first.
+    max_observations: O is at most this; later turns of a person are dropped.
+
+  Returns:
+    The arrays on the host, and U user ids. People who never chose are left
+    out.
+
+  Raises:
+    PastaError: features are broken (the session is named), or nobody chose.
+  """
+  features_lib.check(features)
+  if max_observations < 1:
+    raise ValueError(
+      f'max_observations is {max_observations}, expected at least 1'
+    )
+  rows: dict[str, list[tuple[int, int, bool]]] = {}
+  for session, user in enumerate(features.user_id):
+    turns = np.flatnonzero(features.choice[session] >= 0)
+    seen = rows.setdefault(user, [])
+    for turn in turns:
+      if len(seen) == max_observations:
+        break
+      seen.append((session, int(turn), bool(turn > 0 and turn - 1 in turns)))
+  rows = {user: seen for user, seen in rows.items() if seen}
+  if not rows:
+    raise errors.PastaError(
+      f'{len(features)} sessions hold no choice at all: nothing to learn from'
+    )
+  num_users = len(rows)
+  most = max(len(seen) for seen in rows.values())
+  session = np.zeros((num_users, most), np.int64)
+  turn = np.zeros((num_users, most), np.int64)
+  mask = np.zeros((num_users, most), bool)
+  previous = np.zeros((num_users, most), bool)
+  for u, seen in enumerate(rows.values()):
+    count = len(seen)
+    session[u, :count], turn[u, :count], previous[u, :count] = zip(
+      *seen, strict=True
+    )
+    mask[u, :count] = True
+
+  def gather(array: np.ndarray, padding) -> np.ndarray:
+    out = array[session, turn]
+    out[~mask] = padding
+    return out
+
+  data = UserData(
+    user=np.arange(num_users, dtype=np.int32),
+    text=gather(features.slate_text, 0),
+    image=gather(features.slate_image, 0),
+    choice=gather(features.choice.astype(np.int32), -1),
+    satisfaction=gather(features.satisfaction, np.nan),
+    comparison=gather(features.comparison.astype(np.int32), _NO_COMPARISON),
+    has_previous=previous,
+    mask=mask,
+  )
+  return data, tuple(rows)
+
+
+def split(
+  data: UserData, held_out_share: float, key: jax.Array
+) -> tuple[UserData, UserData]:
+  """Splits by person into train and held-out; nobody is on both sides.
+
+  Args:
+    data: U people.
+    held_out_share: in [0, 1); at least one person stays for training.
+    key: typed key that draws who is held out.
+  """
+  if not 0.0 <= held_out_share < 1.0:
+    raise ValueError(f'held_out_share is {held_out_share}, expected [0, 1)')
+  count = min(round(data.num_users * held_out_share), data.num_users - 1)
+  order = np.asarray(jax.random.permutation(key, data.num_users))
+  held_out, train = np.sort(order[:count]), np.sort(order[count:])
+  return data.select(train), data.select(held_out)

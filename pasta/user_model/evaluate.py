@@ -1,0 +1,146 @@
+"""How well a user model predicts people whom it has not been fitted on.
+
+Predictions are sequential: each choice is predicted from the person's earlier
+choices alone, as the agent would at that moment.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pasta.user_model import belief, likelihoods
+from pasta.user_model import model as model_lib
+from pasta.user_model.data import UserData, feedback_masks
+from pasta.user_model.model import UserModel
+
+_CHUNK_USERS = 128
+_SCALE_GRID = np.linspace(-0.8, 0.8, 17)  # of log τ, around the fitted one
+
+
+class Predictions(NamedTuple):
+  """Per observation, [U, O] each; meaningless where a mask is 0.
+
+  Attributes:
+    log_prob: of the choice that was made, given earlier choices.
+    is_correct: the most probable column was chosen, float in {0, 1}.
+    comparison_correct: the most probable of worse / same / better was said,
+      given the choices up to this turn.
+    choice_mask: 1 = a choice.
+    comparison_mask: 1 = a comparison.
+  """
+
+  log_prob: np.ndarray
+  is_correct: np.ndarray
+  comparison_correct: np.ndarray
+  choice_mask: np.ndarray
+  comparison_mask: np.ndarray
+
+
+def sequential_predictions(model: UserModel, data: UserData) -> Predictions:
+  """Predictions for U people with O observations, pure; see `Predictions`."""
+  utility = model_lib.column_utility(model, data.text, data.image)
+  masks = feedback_masks(data)
+  choice = jnp.where(masks.choice, data.choice, -1)
+  beliefs = belief.trajectory(model, utility, choice)  # [U, O + 1, K]
+  log_probs = jax.nn.logsumexp(
+    model_lib.choice_log_probs(model, utility) + beliefs[:, :-1, None], -1
+  )  # [U, O, L]
+  picked = jax.nn.one_hot(choice, utility.shape[2])  # [U, O, L]
+  chosen = jnp.einsum('uolk,uol->uok', utility, picked)
+  difference = jnp.diff(chosen, axis=1, prepend=chosen[:, :1])
+  compared = likelihoods.cross_turn_log_probs(difference, model.comparison)
+  compared = jax.nn.logsumexp(compared + beliefs[:, 1:, :, None], 2)
+  return Predictions(
+    log_prob=(log_probs * picked).sum(-1),
+    is_correct=(jnp.argmax(log_probs, -1) == choice).astype(jnp.float32),
+    comparison_correct=(jnp.argmax(compared, -1) - 1 == data.comparison).astype(
+      jnp.float32
+    ),
+    choice_mask=masks.choice,
+    comparison_mask=masks.comparison,
+  )
+
+
+_predict = jax.jit(sequential_predictions)
+
+
+def predict(model: UserModel, data: UserData) -> Predictions:
+  """`sequential_predictions` in chunks of people, on the host."""
+  size = min(_CHUNK_USERS, data.num_users)
+  parts = []
+  for start in range(0, data.num_users, size):
+    # The last chunk is filled up with people of the first: one compilation.
+    index = np.arange(start, start + size) % data.num_users
+    part = jax.device_get(_predict(model, data.select(index)))
+    parts.append([x[: data.num_users - start] for x in part])
+  return Predictions(*(np.concatenate(x) for x in zip(*parts)))
+
+
+def summarise(found: Predictions, prefix: str = '') -> dict[str, float]:
+  """Means over observations; a mean over nothing is left out.
+
+  Returns:
+    `choice_log_likelihood` (nats per choice), `sequential_accuracy`,
+    `cross_turn_accuracy`, each with the prefix.
+  """
+  means = {}
+  for name, value, mask in (
+    ('choice_log_likelihood', found.log_prob, found.choice_mask),
+    ('sequential_accuracy', found.is_correct, found.choice_mask),
+    ('cross_turn_accuracy', found.comparison_correct, found.comparison_mask),
+  ):
+    if mask.any():
+      means[prefix + name] = float(value[mask].mean())
+  return means
+
+
+def evaluate(
+  model: UserModel, data: UserData, baseline: UserModel | None = None
+) -> dict[str, float]:
+  """Metrics on held-out people, next to what knows nothing.
+
+  Args:
+    model: the user model.
+    data: at least one person.
+    baseline: e.g. a model with K = 1.
+
+  Returns:
+    See `summarise`; 'uniform_…' is chance, 'baseline_…' the baseline;
+    'last_turn_accuracy' that of each person's last choice;
+    'effective_types' = exp(entropy(η)).
+  """
+  if not data.num_users:
+    raise ValueError('data holds nobody, expected at least one person')
+  found = predict(model, data)
+  result = summarise(found)
+  last = found.choice_mask.shape[1] - 1 - found.choice_mask[:, ::-1].argmax(1)
+  people = np.arange(data.num_users)
+  has_any = found.choice_mask.any(1)
+  if has_any.any():
+    result['last_turn_accuracy'] = float(
+      found.is_correct[people, last][has_any].mean()
+    )
+  num_columns = data.text.shape[2]
+  result['uniform_log_likelihood'] = -float(np.log(num_columns))
+  result['uniform_accuracy'] = 1.0 / num_columns
+  result['effective_types'] = float(belief.effective_types(model.log_prior))
+  if baseline is not None:
+    result |= summarise(predict(baseline, data), 'baseline_')
+  return result
+
+
+def calibrate(model: UserModel, held_out: UserData) -> UserModel:
+  """Sets log τ to what predicts held-out people's choices best.
+
+  One number, so it hardly flatters; without it a model that was fitted on few
+  people is too sure of itself and beliefs move too fast.
+  """
+  scores = []
+  for shift in _SCALE_GRID:
+    moved = model.replace(choice_log_scale=model.choice_log_scale + shift)
+    found = summarise(predict(moved, held_out))
+    scores.append(found['choice_log_likelihood'])
+  shift = float(_SCALE_GRID[int(np.argmax(scores))])
+  return model.replace(choice_log_scale=model.choice_log_scale + shift)

@@ -1,0 +1,204 @@
+"""The user model as one pytree, and what it predicts (paper, section 4)."""
+
+from typing import Any
+
+import chex
+import flax
+import jax
+import jax.numpy as jnp
+
+from pasta.user_model import heads as heads_lib
+from pasta.user_model import likelihoods
+
+PyTree = Any
+_FINEST_TEXT_STD = 1e-6
+
+
+@flax.struct.dataclass
+class UserModel:
+  """Parameters of a latent-class user model with K types.
+
+  Attributes:
+    heads: parameters of `heads.Heads`; 'types' has a leading axis K.
+    log_prior: log η [K], normalised.
+    choice_log_scale: log τ [].
+    satisfaction: level [K], log_scale [], log_sigma [], log_spread [].
+    comparison: log_scale [], centre [], log_half_width [].
+    text: the regression E[R_k | prompt] of `text_utility`.
+    constants: the heads' normalisation of features, never trained.
+    settings: static.
+  """
+
+  heads: PyTree
+  log_prior: jax.Array
+  choice_log_scale: jax.Array
+  satisfaction: dict[str, jax.Array]
+  comparison: dict[str, jax.Array]
+  text: PyTree
+  constants: dict[str, jax.Array]
+  settings: heads_lib.HeadSettings = flax.struct.field(pytree_node=False)
+
+  @property
+  def num_types(self) -> int:
+    return self.settings.num_types
+
+
+def init(
+  key: jax.Array,
+  settings: heads_lib.HeadSettings,
+  constants: dict[str, jax.Array],
+  text_hidden_dim: int = 128,
+) -> UserModel:
+  """A model whose types all feel the same: cosine taste only.
+
+  Args:
+    key: typed key.
+    settings: shapes and form of the heads.
+    constants: from `heads.normalisation`.
+    text_hidden_dim: width of the text regression.
+  """
+  dim, num_types = settings.embedding_dim, settings.num_types
+  heads_key, text_key = jax.random.split(key)
+  constants = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), constants)
+  heads = heads_lib.Heads(settings).init(
+    heads_key, jnp.zeros((1, dim)), jnp.zeros((1, 1, dim)), constants
+  )['params']
+  return UserModel(
+    heads=heads,
+    log_prior=jnp.full((num_types,), -jnp.log(float(num_types))),
+    choice_log_scale=jnp.zeros(()),
+    satisfaction={
+      'level': jnp.zeros((num_types,)),
+      'log_scale': jnp.zeros(()),
+      'log_sigma': jnp.log(jnp.full((), 0.25)),
+      'log_spread': jnp.log(jnp.full((), 0.5)),
+    },
+    comparison={
+      'log_scale': jnp.zeros(()),
+      'centre': jnp.zeros(()),
+      'log_half_width': jnp.log(jnp.full((), 0.5)),
+    },
+    text=init_text(text_key, dim, text_hidden_dim, num_types),
+    constants=constants,
+    settings=settings,
+  )
+
+
+def init_text(
+  key: jax.Array, dim: int, hidden_dim: int, num_types: int
+) -> dict[str, jax.Array]:
+  """Parameters of a text regression that answers 0 for every prompt.
+
+  Two hidden layers; K + 1 outputs: what all types feel on average, and each
+  type's deviation from it, each with a scale of its own, because what tells
+  types apart is much smaller than what they share.
+  """
+  first, second = jax.random.split(key)
+  num_out = num_types + 1
+  return {
+    'mean': jnp.zeros((dim,)),
+    'std': jnp.ones((dim,)),
+    'w1': jax.random.normal(first, (dim, hidden_dim)) * dim**-0.5,
+    'b1': jnp.zeros((hidden_dim,)),
+    'w2': jax.random.normal(second, (hidden_dim, hidden_dim))
+    * (2 / hidden_dim) ** 0.5,
+    'b2': jnp.zeros((hidden_dim,)),
+    'w3': jnp.zeros((hidden_dim, num_out)),
+    'b3': jnp.zeros((num_out,)),
+    'skip': jnp.zeros((dim, num_out)),
+    'target_mean': jnp.zeros((num_out,)),
+    'target_std': jnp.ones((num_out,)),
+  }
+
+
+def apply_text(params: dict[str, jax.Array], text: jax.Array) -> jax.Array:
+  """Normalised regression outputs [..., K + 1] for text features [..., D]."""
+  x = (text - params['mean']) / jnp.maximum(params['std'], _FINEST_TEXT_STD)
+  hidden = jax.nn.gelu(x @ params['w1'] + params['b1'])
+  hidden = jax.nn.gelu(hidden @ params['w2'] + params['b2'])
+  return hidden @ params['w3'] + x @ params['skip'] + params['b3']
+
+
+def column_utility(
+  model: UserModel, text: jax.Array, image: jax.Array
+) -> jax.Array:
+  """R_θ(k, p, I_1..M) = Agg_m s_θ(k, p, I_m).
+
+  Args:
+    model: the user model.
+    text: the columns' prompt features [..., D].
+    image: the columns' image features [..., M, D].
+
+  Returns:
+    [..., K], float32.
+  """
+  chex.assert_equal(image.ndim, text.ndim + 1)
+  chex.assert_equal(image.shape[:-2], text.shape[:-1])
+  batch, dim, num_images = text.shape[:-1], text.shape[-1], image.shape[-2]
+  score = heads_lib.Heads(model.settings).apply(
+    {'params': model.heads},
+    text.reshape(-1, dim).astype(jnp.float32),
+    image.reshape(-1, num_images, dim).astype(jnp.float32),
+    model.constants,
+  )  # [N, M, K]
+  aggregation = model.settings.aggregation
+  if aggregation == 'max':
+    utility = jnp.max(score, 1)
+  elif aggregation == 'mean':
+    utility = jnp.mean(score, 1)
+  else:
+    utility = jax.nn.logsumexp(score, 1) - jnp.log(float(num_images))
+  return utility.reshape(*batch, model.num_types)
+
+
+def choice_log_probs(model: UserModel, utility: jax.Array) -> jax.Array:
+  """log C(l | k, slate) [..., L, K] for utilities of a slate [..., L, K]."""
+  chex.assert_axis_dimension(utility, -1, model.num_types)
+  scale = jnp.exp(model.choice_log_scale)
+  return jax.nn.log_softmax(scale * utility, axis=-2)
+
+
+def expected_satisfaction(
+  model: UserModel, utility: jax.Array, offset: jax.Array | float = 0.0
+) -> jax.Array:
+  """E[satisfaction | k, chosen column] in (0, 1), [..., K].
+
+  Args:
+    model: the user model.
+    utility: R of the chosen column [..., K].
+    offset: generosity of the person in logits (over people normal with
+      standard deviation exp(satisfaction['log_spread'])); 0 is the median.
+  """
+  chex.assert_axis_dimension(utility, -1, model.num_types)
+  return likelihoods.satisfaction_mean(utility, model.satisfaction, offset)
+
+
+def text_utility(model: UserModel, text: jax.Array) -> jax.Array:
+  """E[R_k | prompt text] [..., K] by regression, for text [..., D]."""
+  chex.assert_axis_dimension(text, -1, model.settings.embedding_dim)
+  params = model.text
+  out = apply_text(params, text.astype(jnp.float32))
+  out = out * params['target_std'] + params['target_mean']
+  return out[..., :1] + out[..., 1:]
+
+
+def permute_types(model: UserModel, order: jax.Array) -> UserModel:
+  """The same model with its types in another order [K]."""
+  order = jnp.asarray(order)
+  chex.assert_shape(order, (model.num_types,))
+  outputs = jnp.concatenate([jnp.zeros((1,), order.dtype), order + 1])
+  text = dict(model.text)
+  for name in ('w3', 'b3', 'skip', 'target_mean', 'target_std'):
+    text[name] = text[name][..., outputs]
+  return model.replace(
+    heads={
+      **model.heads,
+      'types': jax.tree.map(lambda x: x[order], model.heads['types']),
+    },
+    log_prior=model.log_prior[order],
+    satisfaction={
+      **model.satisfaction,
+      'level': model.satisfaction['level'][order],
+    },
+    text=text,
+  )

@@ -1,0 +1,216 @@
+"""The model's predictions and the belief, against enumeration."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pasta.user_model import belief, evaluate, heads
+from pasta.user_model import data as data_lib
+from pasta.user_model import model as model_lib
+
+DIM = 6
+
+
+def make_model(num_types=3, aggregation='max', seed=0, rank=2, trunk_dim=4):
+  """A model with random parameters everywhere."""
+  rng = np.random.default_rng(seed)
+  constants = heads.normalisation(
+    rng.normal(size=(50, DIM)), rng.normal(size=(50, 2, DIM))
+  )
+  settings = heads.HeadSettings(num_types, DIM, rank, trunk_dim, aggregation)
+  model = model_lib.init(jax.random.key(seed), settings, constants, 5)
+  noise = jax.tree.map(
+    lambda x: jnp.asarray(x + 0.5 * rng.normal(size=x.shape), jnp.float32),
+    model.replace(constants={}),
+  )
+  return noise.replace(
+    constants=model.constants, log_prior=jax.nn.log_softmax(noise.log_prior)
+  )
+
+
+def random_slates(num, turns=4, columns=3, images=2, seed=1):
+  rng = np.random.default_rng(seed)
+  text = rng.normal(size=(num, turns, columns, DIM))
+  image = rng.normal(size=(num, turns, columns, images, DIM))
+  choice = rng.integers(columns, size=(num, turns))
+  return (
+    jnp.asarray(text, jnp.float32),
+    jnp.asarray(image, jnp.float32),
+    jnp.asarray(choice, jnp.int32),
+  )
+
+
+def enumerate_posterior(model, utility, choice):
+  """Brute force in float64, one probability after another: [B, T + 1, K]."""
+  utility = np.asarray(utility, np.float64)
+  scale = np.exp(np.float64(model.choice_log_scale))
+  prior = np.exp(np.asarray(model.log_prior, np.float64))
+  out = []
+  for person in range(len(utility)):
+    weight = prior / prior.sum()
+    rows = [weight]
+    for turn, column in enumerate(np.asarray(choice[person])):
+      if column >= 0:
+        odds = np.exp(scale * utility[person, turn])  # [L, K]
+        weight = weight * odds[column] / odds.sum(0)
+        weight = weight / weight.sum()
+      rows.append(weight)
+    out.append(rows)
+  return np.array(out)
+
+
+def score_by_loops(model, text, image):
+  """One image, one type at a time, with adapted vectors written out."""
+  params = jax.tree.map(lambda x: np.asarray(x, np.float64), model.heads)
+  constants = jax.tree.map(lambda x: np.asarray(x, np.float64), model.constants)
+  taste = (image - constants['image_mean']) @ constants['image_whiten']
+  if 'trunk' in params:
+    hidden = np.tanh(
+      taste @ params['trunk']['kernel'] + params['trunk']['bias']
+    )
+    taste = np.concatenate([taste, hidden])
+  scores = []
+  for k in range(model.num_types):
+    one = {name: x[k] for name, x in params['types'].items()}
+    a = text + one['text_up'] @ (text @ one['text_down'])
+    b = image + one['image_up'] @ (image @ one['image_down'])
+    cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+    cosine = (cosine - constants['cosine_mean']) / constants['cosine_std']
+    scores.append(
+      (params['scale'] + one['scale']) * cosine
+      + taste @ (params['taste'] + one['taste'])
+    )
+  return np.array(scores)
+
+
+@pytest.mark.parametrize('aggregation', heads.AGGREGATIONS)
+def test_column_utility_is_the_written_out_score(aggregation):
+  model = make_model(aggregation=aggregation)
+  text, image, _ = random_slates(1, turns=1)
+  found = jax.jit(model_lib.column_utility)(model, text, image)
+  assert found.shape == (1, 1, 3, 3)
+  for column in range(3):
+    scores = np.stack(
+      [
+        score_by_loops(model, np.asarray(text[0, 0, column], np.float64), i)
+        for i in np.asarray(image[0, 0, column], np.float64)
+      ]
+    )
+    expected = {
+      'max': scores.max(0),
+      'mean': scores.mean(0),
+      'log_mean_exp': np.log(np.exp(scores).mean(0)),
+    }[aggregation]
+    np.testing.assert_allclose(found[0, 0, column], expected, atol=2e-5)
+
+
+def test_belief_equals_enumeration_and_skips_missing_choices():
+  model = make_model(num_types=4)
+  text, image, choice = random_slates(5)
+  choice = choice.at[1, 2].set(-1).at[3].set(-1)
+  utility = model_lib.column_utility(model, text, image)
+  found = belief.trajectory(model, utility, choice)
+  expected = enumerate_posterior(model, utility, choice)
+  np.testing.assert_allclose(np.exp(found), expected, atol=1e-6)
+  # No choice at all: the prior, bit for bit.
+  np.testing.assert_array_equal(found[3, -1], model.log_prior)
+  assert (found[1, 2] == found[1, 3]).all()
+
+
+def test_online_equals_offline():
+  model = make_model()
+  text, image, choice = random_slates(4)
+  utility = model_lib.column_utility(model, text, image)
+  online = belief.initial(model, 4)
+  for turn in range(utility.shape[1]):
+    online = belief.update(model, online, utility[:, turn], choice[:, turn])
+  picked = jnp.take_along_axis(
+    model_lib.choice_log_probs(model, utility),
+    choice[:, :, None, None],
+    2,
+  )[:, :, 0]
+  offline = jax.nn.log_softmax(model.log_prior + picked.sum(1), -1)
+  np.testing.assert_allclose(online, offline, atol=1e-5)
+
+
+def test_permuting_types_permutes_everything():
+  model = make_model()
+  order = jnp.array([2, 0, 1])
+  other = model_lib.permute_types(model, order)
+  text, image, choice = random_slates(3)
+  utility = model_lib.column_utility(model, text, image)
+  permuted = model_lib.column_utility(other, text, image)
+  np.testing.assert_allclose(permuted, utility[..., order], atol=1e-5)
+  np.testing.assert_allclose(
+    belief.trajectory(other, permuted, choice),
+    belief.trajectory(model, utility, choice)[..., order],
+    atol=1e-5,
+  )
+  np.testing.assert_allclose(
+    model_lib.text_utility(other, text),
+    model_lib.text_utility(model, text)[..., order],
+    atol=1e-5,
+  )
+  np.testing.assert_allclose(
+    model_lib.expected_satisfaction(other, permuted),
+    model_lib.expected_satisfaction(model, utility)[..., order],
+    atol=1e-5,
+  )
+
+
+def test_entropy_and_effective_types():
+  uniform = jnp.log(jnp.full((2, 4), 0.25))
+  np.testing.assert_allclose(belief.effective_types(uniform), 4.0, rtol=1e-6)
+  sure = jnp.array([0.0, -jnp.inf, -jnp.inf])
+  assert belief.effective_types(sure) == 1.0
+
+
+def test_sequential_predictions_by_enumeration():
+  model = make_model()
+  text, image, choice = random_slates(4)
+  data = data_lib.UserData(
+    user=jnp.arange(4),
+    text=text,
+    image=image,
+    choice=choice,
+    satisfaction=jnp.full((4, 4), jnp.nan),
+    comparison=jnp.full((4, 4), -2),
+    has_previous=jnp.arange(4)[None] > jnp.zeros((4, 1)),
+    mask=jnp.ones((4, 4), bool),
+  )
+  found = evaluate.predict(model, data)
+  utility = model_lib.column_utility(model, text, image)
+  before = enumerate_posterior(model, utility, choice)[:, :-1]  # [B, T, K]
+  probs = np.exp(model_lib.choice_log_probs(model, utility))
+  predictive = np.einsum('btk,btlk->btl', before, probs)
+  expected = np.take_along_axis(predictive, np.asarray(choice)[..., None], 2)
+  np.testing.assert_allclose(
+    found.log_prob, np.log(expected[..., 0]), atol=1e-5
+  )
+  np.testing.assert_array_equal(
+    found.is_correct, predictive.argmax(-1) == np.asarray(choice)
+  )
+  assert not found.comparison_mask.any()
+  summary = evaluate.evaluate(model, data, baseline=model)
+  assert 'cross_turn_accuracy' not in summary
+  assert summary['baseline_choice_log_likelihood'] == pytest.approx(
+    summary['choice_log_likelihood']
+  )
+
+
+def test_wrong_shapes_and_settings_raise():
+  model = make_model()
+  text, image, choice = random_slates(2)
+  with pytest.raises(AssertionError):
+    model_lib.column_utility(model, text, image[:, :, :, 0])
+  with pytest.raises(AssertionError):
+    belief.update(
+      model, belief.initial(model, 3), jnp.zeros((2, 3, 3)), choice[:, 0]
+    )
+  with pytest.raises(ValueError, match='aggregation.*median'):
+    heads.HeadSettings(2, 4, aggregation='median')
+  with pytest.raises(ValueError, match='num_types is 0'):
+    dataclasses.replace(model.settings, num_types=0)

@@ -1,0 +1,192 @@
+"""Mini-batch EM: the step, its invariances, and planted types."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import train_user_model as train_config
+from pasta import parallel
+from pasta.user_model import data as data_lib
+from pasta.user_model import em, heads
+from pasta.user_model import model as model_lib
+
+
+def get_config(**changes):
+  config = train_config.get_config('smoke')
+  config.update(changes)
+  return config
+
+
+def make_state(data, config, seed=0):
+  settings = heads.HeadSettings(
+    config.num_types, data.text.shape[-1], config.rank, config.trunk_dim
+  )
+  constants = heads.normalisation(
+    data.text[data.mask].reshape(-1, data.text.shape[-1]),
+    data.image[data.mask].reshape(-1, *data.image.shape[3:]),
+  )
+  model = model_lib.init(jax.random.key(seed), settings, constants, 8)
+  return em.init(jax.random.key(seed + 1), model, data.num_users, config)
+
+
+def leaves_close(a, b, atol):
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, atol=atol),
+    em.trainable(a.model),
+    em.trainable(b.model),
+  )
+  np.testing.assert_allclose(a.model.log_prior, b.model.log_prior, atol=atol)
+
+
+@pytest.fixture(scope='module')
+def data(small_features):
+  return jax.tree.map(
+    jnp.asarray, data_lib.from_features(small_features)[0].select(slice(0, 16))
+  )
+
+
+def run(state, data, config, num_steps, **kwargs):
+  step = jax.jit(functools.partial(em.update, config=config, **kwargs))
+  for _ in range(num_steps):
+    state, metrics = step(state, data)
+  return state, metrics
+
+
+def test_scan_equals_loop(data):
+  config = get_config()
+  index = jnp.stack([jnp.arange(8), jnp.arange(8, 16), jnp.arange(4, 12)])
+  scanned, metrics = jax.jit(functools.partial(em.update_many, config=config))(
+    make_state(data, config), data, index
+  )
+  looped = make_state(data, config)
+  step = jax.jit(functools.partial(em.update, config=config))
+  for i, row in enumerate(index):
+    looped, row_metrics = step(looped, data.select(row))
+    np.testing.assert_allclose(
+      metrics['loss'][i], row_metrics['loss'], atol=1e-5
+    )
+  leaves_close(scanned, looped, 1e-5)
+  assert int(scanned.step) == 3
+
+
+def test_eight_devices_equal_one(data):
+  config = get_config(num_types=3)
+  one, one_metrics = run(make_state(data, config), data, config, 3)
+
+  def step(state, batch, key, *, axis_name):
+    del key
+    return em.update(state, batch, config=config, axis_name=axis_name)
+
+  stepped = parallel.pmap_update(step, num_devices=8)
+  many = make_state(data, config)
+  for _ in range(3):
+    many, many_metrics = stepped(
+      many, parallel.shard(data, 8), jax.random.key(0)
+    )
+  leaves_close(one, many, 1e-5)
+  for name, value in one_metrics.items():
+    np.testing.assert_allclose(many_metrics[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_padding_does_not_matter(data):
+  config = get_config()
+
+  def pad(x):
+    wide = jnp.concatenate([x, x[:, :1]], 1) if x.ndim > 1 else x
+    return jnp.concatenate([wide, wide[:3]])
+
+  padded = jax.tree.map(pad, data)
+  mask = padded.mask.at[:, -1].set(False).at[-3:].set(False)
+  padded = padded.replace(
+    mask=mask,
+    satisfaction=jnp.where(mask, padded.satisfaction, jnp.nan),
+    choice=jnp.where(mask, padded.choice, 77),
+  )
+  start = make_state(data, config)
+  plain, metrics = run(start, data, config, 2)
+  other, other_metrics = run(start, padded, config, 2)
+  leaves_close(plain, other, 1e-6)
+  np.testing.assert_allclose(other_metrics['loss'], metrics['loss'], rtol=1e-5)
+
+
+def test_posterior_step_has_the_gradient_of_the_marginal(data):
+  # At temperature 1 the expected gradient is that of log Σ_k η_k exp ℓ_u(k)
+  # (Fisher's identity), here by automatic differentiation.
+  config = get_config(
+    shared_steps=0, start_steps=0, start_temperature=1.0, max_grad_norm=1e9
+  )
+  state = make_state(data, config)
+  rng = np.random.default_rng(0)
+  model = state.model.replace(
+    heads=jax.tree.map(
+      lambda x: x + 0.3 * jnp.asarray(rng.normal(size=x.shape), jnp.float32),
+      state.model.heads,
+    )
+  )
+
+  def objective(params):
+    found = em.log_likelihoods(model.replace(**params), data)
+    per_type = em.user_log_likelihood(found, config)
+    marginal = jax.nn.logsumexp(model.log_prior + per_type, -1).mean()
+    return marginal + em.log_map_prior(params, state.num_users, config)
+
+  norm = np.sqrt(
+    sum(
+      float(jnp.sum(g**2))
+      for g in jax.tree.leaves(jax.grad(objective)(em.trainable(model)))
+    )
+  )
+  _, metrics = run(state.replace(model=model), data, config, 1)
+  np.testing.assert_allclose(metrics['grad_norm'], norm, rtol=1e-4)
+  np.testing.assert_allclose(
+    metrics['objective'], objective(em.trainable(model)), rtol=1e-5
+  )
+
+
+def test_zero_weight_leaves_a_kind_of_feedback_out(data):
+  config = get_config(satisfaction_weight=0.0, comparison_weight=0.0)
+  start = make_state(data, config)
+  other = data.replace(
+    satisfaction=1.0 - data.satisfaction, comparison=-data.comparison
+  )
+  leaves_close(
+    run(start, data, config, 2)[0], run(start, other, config, 2)[0], 1e-7
+  )
+
+
+def test_prior_sums_to_one_and_pseudo_counts_keep_types_alive(data):
+  config = get_config(num_types=5, pseudo_count=2.0, min_share_rate=1.0)
+  state, metrics = run(make_state(data, config), data, config, 15)
+  prior = np.exp(state.model.log_prior)
+  np.testing.assert_allclose(prior.sum(), 1.0, rtol=1e-5)
+  assert prior.min() >= 2.0 / (16 + 5 * 2.0) - 1e-6
+  assert 1.0 <= metrics['effective_types'] <= 5.0
+
+
+@pytest.mark.parametrize('num_types,num_users', [(1, 16), (3, 1)])
+def test_one_type_and_one_user(data, num_types, num_users):
+  config = get_config(num_types=num_types)
+  few = data.select(slice(0, num_users))
+  state = make_state(few, config)
+  _, before = run(state, few, config, 1)
+  state, after = run(state, few, config, 40)
+  assert np.isfinite(after['loss'])
+  assert after['objective'] > before['objective']
+  if num_types == 1:
+    np.testing.assert_allclose(state.model.log_prior, 0.0, atol=1e-6)
+
+
+def test_start_responsibilities_depend_on_the_person_alone(data):
+  state = make_state(data, get_config(num_types=4))
+  users = jnp.arange(6)
+  found = em.start_responsibilities(state, users, 3.0)
+  np.testing.assert_allclose(found.sum(-1), 1.0, rtol=1e-5)
+  np.testing.assert_allclose(
+    em.start_responsibilities(state, users[::-1], 3.0)[::-1], found
+  )
+  np.testing.assert_allclose(
+    em.start_responsibilities(state, users, 0.0), 0.25, rtol=1e-6
+  )

@@ -1,0 +1,148 @@
+"""Feedback likelihoods against hand-computed numbers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pasta.user_model import likelihoods
+
+COMPARISON = {
+  'log_scale': jnp.log(2.0),
+  'centre': jnp.asarray(0.5),
+  'log_half_width': jnp.log(1.0),
+}
+SATISFACTION = {
+  'level': jnp.array([0.0, 1.0]),
+  'log_scale': jnp.log(2.0),
+  'log_sigma': jnp.log(0.1),
+  'log_spread': jnp.log(1e-4),
+}
+
+
+def test_slate_choice_by_hand():
+  # Type 0: utilities log 1, log 2, log 5; chosen 2: 5 / 8.
+  # Type 1: all equal: 1 / 3.
+  utility = jnp.stack([jnp.log(jnp.array([1.0, 2.0, 5.0])), jnp.zeros(3)], -1)
+  found = likelihoods.slate_choice(
+    utility[None], jnp.array([2]), jnp.array([1]), jnp.asarray(0.0)
+  )
+  np.testing.assert_allclose(found, np.log([[5 / 8, 1 / 3]]), rtol=1e-6)
+  # τ = 2 squares the odds: 25 / 30.
+  found = likelihoods.slate_choice(
+    utility[None], jnp.array([2]), jnp.array([1]), jnp.log(2.0)
+  )
+  np.testing.assert_allclose(found[0, 0], np.log(25 / 30), rtol=1e-6)
+
+
+def test_slate_choice_survives_extreme_utilities():
+  utility = jnp.array([[[1e4], [-1e4]]])
+  found, gradient = jax.value_and_grad(
+    lambda u: likelihoods.slate_choice(
+      u, jnp.array([1]), jnp.array([1]), jnp.asarray(0.0)
+    ).sum()
+  )(utility)
+  assert found == -2e4
+  np.testing.assert_allclose(gradient[0, :, 0], [-1, 1])
+
+
+def test_satisfaction_by_hand():
+  # Two ratings; with no spread of offsets they are independent Gaussians.
+  utility = jnp.array([[[0.5, 0.0], [0.0, -0.5]]])  # [1, 2, 2]
+  value = jnp.array([[0.8, 0.4]])
+  mean = 1 / (1 + np.exp(-np.array([[1.0, 1.0], [0.0, 0.0]])))  # [O, K]
+  expected = (
+    -0.5 * ((np.array([[0.8], [0.4]]) - mean) / 0.1) ** 2
+    - np.log(0.1 * np.sqrt(2 * np.pi))
+  ).sum(0)
+  found = likelihoods.satisfaction(
+    utility, value, jnp.ones((1, 2)), SATISFACTION
+  )
+  np.testing.assert_allclose(found[0], expected, rtol=1e-3)
+
+
+def test_satisfaction_integrates_the_offset_out():
+  params = {**SATISFACTION, 'log_spread': jnp.log(0.6)}
+  utility = jnp.array([[[0.3, -0.2], [0.1, 0.4], [-0.5, 0.0]]])
+  value = np.array([0.9, 0.85, 0.7])
+  z = np.linspace(-8, 8, 4001)
+  linear = np.asarray(params['level']) + 2.0 * np.asarray(utility[0])
+  mean = 1 / (1 + np.exp(-linear[..., None] - 0.6 * z))  # [O, K, J]
+  density = np.exp(-0.5 * ((value[:, None, None] - mean) / 0.1) ** 2) / (
+    0.1 * np.sqrt(2 * np.pi)
+  )
+  weight = np.exp(-0.5 * z**2) / np.exp(-0.5 * z**2).sum()
+  expected = np.log((density.prod(0) * weight).sum(-1))
+  found = likelihoods.satisfaction(
+    utility, jnp.asarray(value)[None], jnp.ones((1, 3)), params
+  )
+  np.testing.assert_allclose(found[0], expected, atol=0.05)
+
+
+def test_cross_turn_by_hand():
+  # scale 2, difference 0.75: 1.5 − centre 0.5 = 1; thresholds −1 and 1:
+  # P(worse) = σ(−2), P(better) = σ(0) = 1/2.
+  difference = jnp.array([[0.75]])
+  found = np.exp(likelihoods.cross_turn_log_probs(difference, COMPARISON))
+  worse = 1 / (1 + np.exp(2))
+  np.testing.assert_allclose(found[0, 0], [worse, 0.5 - worse, 0.5], rtol=1e-5)
+  for comparison, expected in ((-1, worse), (0, 0.5 - worse), (1, 0.5)):
+    value = likelihoods.cross_turn(
+      difference, jnp.array([comparison]), jnp.array([1]), COMPARISON
+    )
+    np.testing.assert_allclose(value, np.log([[expected]]), rtol=1e-5)
+
+
+def test_cross_turn_tails_are_finite_and_sum_to_one():
+  difference = jnp.array([[-40.0, 0.0, 40.0]])
+  log_probs = likelihoods.cross_turn_log_probs(difference, COMPARISON)
+  assert np.isfinite(log_probs).all()
+  np.testing.assert_allclose(np.exp(log_probs).sum(-1), 1.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize('kind', ['choice', 'satisfaction', 'comparison'])
+def test_masked_is_zero_with_zero_gradient_even_where_nan(kind):
+  mask = jnp.array([[1, 0]])
+
+  def value(utility):  # [1, 2, 2]: one person, two observations, K = 2
+    if kind == 'choice':
+      return likelihoods.slate_choice(
+        jnp.stack([utility[0], -utility[0]], 1),
+        jnp.array([0, -7]),
+        mask[0],
+        jnp.asarray(0.0),
+      )[1].sum()
+    if kind == 'satisfaction':
+      return (
+        likelihoods.satisfaction(
+          utility, jnp.array([[0.5, jnp.nan]]), mask, SATISFACTION
+        ).sum()
+        - likelihoods.satisfaction(
+          utility[:, :1], jnp.array([[0.5]]), mask[:, :1], SATISFACTION
+        ).sum()
+      )
+    return likelihoods.cross_turn(
+      utility[0], jnp.array([0, 99]), mask[0], COMPARISON
+    )[1].sum()
+
+  utility = jnp.array([[[0.1, 0.2], [0.7, -0.3]]])
+  found, gradient = jax.value_and_grad(value)(utility)
+  assert abs(found) < 1e-6
+  np.testing.assert_allclose(gradient[0, 1], 0.0, atol=1e-7)
+  assert np.isfinite(gradient).all()
+
+
+def test_wrong_shapes_and_dtypes_raise():
+  utility = jnp.zeros((2, 4, 3))
+  with pytest.raises(AssertionError):
+    likelihoods.slate_choice(
+      utility, jnp.zeros(3, int), jnp.ones(3), jnp.asarray(0.0)
+    )
+  with pytest.raises(AssertionError):
+    likelihoods.slate_choice(
+      utility, jnp.zeros(2), jnp.ones(2), jnp.asarray(0.0)
+    )
+  with pytest.raises(AssertionError):
+    likelihoods.satisfaction(
+      utility, jnp.zeros((2, 3)), jnp.ones((2, 3)), SATISFACTION
+    )

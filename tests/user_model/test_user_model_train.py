@@ -1,0 +1,213 @@
+"""Grouping by person, the whole fit, its restart, and its files."""
+
+import dataclasses
+import json
+
+import conftest as world_lib
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import train_user_model as train_config
+from pasta import errors
+from pasta.user_model import data as data_lib
+from pasta.user_model import evaluate, train
+from pasta.user_model import model as model_lib
+
+
+def tiny_config(**changes):
+  config = train_config.get_config('smoke')
+  config.update(changes)
+  return config
+
+
+def test_grouping_by_person(small_features):
+  # Person a: sessions 0 and 2; person b: session 1, whose turn 1 is missing.
+  features = dataclasses.replace(
+    small_features.select(np.arange(3)), user_id=('a', 'b', 'a')
+  )
+  choice = features.choice.copy()
+  choice[1, 1] = -1
+  features = dataclasses.replace(features, choice=choice)
+  data, user_ids = data_lib.from_features(features)
+  assert user_ids == ('a', 'b')
+  np.testing.assert_array_equal(
+    data.mask, [[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0]]
+  )
+  np.testing.assert_array_equal(
+    data.has_previous, [[0, 1, 1, 0, 1, 1], [0, 0, 0, 0, 0, 0]]
+  )
+  np.testing.assert_array_equal(data.image[0, 3], features.slate_image[2, 0])
+  np.testing.assert_array_equal(data.text[1, 1], features.slate_text[1, 2])
+  assert data.choice[1, 1] == choice[1, 2] and (data.choice[1, 2:] == -1).all()
+  assert np.isnan(data.satisfaction[1, 2:]).all()
+  masks = data_lib.feedback_masks(data)
+  np.testing.assert_array_equal(masks.comparison, data.has_previous)
+  capped, _ = data_lib.from_features(features, max_observations=4)
+  assert capped.mask.shape == (2, 4)
+
+
+def test_split_keeps_people_apart(small_features):
+  data, _ = data_lib.from_features(small_features)
+  train_data, held_out = data_lib.split(data, 0.25, jax.random.key(0))
+  assert held_out.num_users == 15
+  both = np.concatenate([train_data.user, held_out.user])
+  np.testing.assert_array_equal(np.sort(both), np.arange(60))
+  alone, nobody = data_lib.split(
+    data.select(slice(0, 1)), 0.9, jax.random.key(0)
+  )
+  assert alone.num_users == 1 and nobody.num_users == 0
+  with pytest.raises(ValueError, match='held_out_share is 1.0'):
+    data_lib.split(data, 1.0, jax.random.key(0))
+
+
+def test_bad_features_are_named(small_features, tmp_path):
+  image = small_features.slate_image.copy()
+  image[7, 1, 0, 0, 3] = np.nan
+  broken = dataclasses.replace(small_features, slate_image=image)
+  with pytest.raises(errors.PastaError, match='session s7 '):
+    train.fit(
+      broken, tiny_config(), key=jax.random.key(0), directory=str(tmp_path)
+    )
+  silent = dataclasses.replace(
+    small_features, choice=np.full_like(small_features.choice, -1)
+  )
+  with pytest.raises(errors.PastaError, match='no choice at all'):
+    data_lib.from_features(silent)
+
+
+def test_batches_are_permutations_that_derive_from_the_step():
+  key = jax.random.key(3)
+  rows = train.batch_indices(key, 10, 5, 0, 4)
+  np.testing.assert_array_equal(np.sort(rows[:2].ravel()), np.arange(10))
+  np.testing.assert_array_equal(train.batch_indices(key, 10, 5, 2, 2), rows[2:])
+  assert (rows[:2] != rows[2:]).any()
+
+
+def test_fit_restart_and_files(small_features, tmp_path, monkeypatch):
+  """One fit in one go, one that dies in between: equal to the last bit."""
+  config = tiny_config()
+  key = jax.random.key(1)
+  whole, found = train.fit(
+    small_features, config, key=key, directory=str(tmp_path / 'whole')
+  )
+  assert set(found) >= {
+    'choice_log_likelihood',
+    'sequential_accuracy',
+    'cross_turn_accuracy',
+    'effective_types',
+    'text_r2_differences',
+  }
+  assert all(np.isfinite(v) for v in found.values())
+
+  calls = []
+  real = train._check_finite
+
+  def die_later(*args):
+    calls.append(1)
+    if len(calls) == 4:
+      raise KeyboardInterrupt
+    real(*args)
+
+  parts = str(tmp_path / 'parts')
+  monkeypatch.setattr(train, '_check_finite', die_later)
+  with pytest.raises(KeyboardInterrupt):
+    train.fit(small_features, config, key=key, directory=parts)
+  monkeypatch.setattr(train, '_check_finite', real)
+  resumed, _ = train.fit(small_features, config, key=key, directory=parts)
+  jax.tree.map(np.testing.assert_array_equal, whole, resumed)
+  steps = [
+    json.loads(line)['step']
+    for line in (tmp_path / 'parts' / 'metrics.jsonl').read_text().splitlines()
+  ]
+  assert steps == [10, 20, 30, 40, 50, 60]
+
+  train.save(parts, whole, {'encoder_id': 'e1', 'note': 3})
+  loaded = train.load(parts, 'e1')
+  jax.tree.map(np.testing.assert_array_equal, whole, loaded)
+  assert loaded.settings == whole.settings
+  assert train.load_info(parts) == {'encoder_id': 'e1', 'note': 3}
+  with pytest.raises(errors.PastaError, match='encoder e1, not of e2'):
+    train.load(parts, 'e2')
+  with pytest.raises(errors.PastaError, match='no user model there'):
+    train.load(str(tmp_path / 'nothing'))
+
+
+def test_non_finite_loss_names_step_and_people(small_features, tmp_path):
+  config = tiny_config(learning_rate=float('nan'))
+  with pytest.raises(errors.PastaError, match=r'step \d+, batch of people u'):
+    train.fit(
+      small_features, config, key=jax.random.key(0), directory=str(tmp_path)
+    )
+
+
+@pytest.mark.parametrize(
+  'field,value',
+  [('steps_per_call', 7), ('restart_steps', 80), ('num_steps', 0)],
+)
+def test_bad_config_is_named(small_features, tmp_path, field, value):
+  with pytest.raises(ValueError, match=field):
+    train.fit(
+      small_features,
+      tiny_config(**{field: value}),
+      key=jax.random.key(0),
+      directory=str(tmp_path),
+    )
+  with pytest.raises(ValueError, match='nosuch'):
+    train_config.get_config('nosuch')
+
+
+@pytest.fixture(scope='module')
+def planted():
+  world = world_lib.make_world(num_types=3, dim=64, generosity=0.1)
+  known, _ = world_lib.sample_sessions(world, 400, 1, num_images=2)
+  new, _ = world_lib.sample_sessions(world, 150, 2, num_images=2)
+  return known, data_lib.from_features(new)[0]
+
+
+def test_planted_types_beat_one_type(planted, tmp_path):
+  known, new = planted
+  scores = {}
+  for num_types in (1, 3):
+    config = tiny_config(
+      num_types=num_types,
+      rank=0,
+      restart_steps=60,
+      num_steps=100,
+      steps_per_call=20,
+      shared_steps=10,
+      start_steps=15,
+      anneal_steps=15,
+      learning_rate=0.03,
+      batch_users=64,
+    )
+    config.text.num_epochs = 5
+    model, found = train.fit(
+      known,
+      config,
+      key=jax.random.key(0),
+      directory=str(tmp_path / str(num_types)),
+    )
+    scores[num_types] = evaluate.evaluate(model, new)
+    assert found['text_r2'] > 0.3
+  one, three = scores[1], scores[3]
+  gain = three['choice_log_likelihood'] - one['choice_log_likelihood']
+  assert gain > 0.05
+  assert three['sequential_accuracy'] > one['sequential_accuracy'] + 0.03
+  assert three['effective_types'] > 2.0
+  assert one['choice_log_likelihood'] > one['uniform_log_likelihood']
+
+
+def test_text_regression_predicts_new_prompts(planted, tmp_path):
+  known, new = planted
+  config = tiny_config()
+  config.text.num_epochs = 10
+  model, found = train.fit(
+    known, config, key=jax.random.key(0), directory=str(tmp_path)
+  )
+  utility = np.asarray(model_lib.column_utility(model, new.text, new.image))
+  guess = np.asarray(model_lib.text_utility(model, jnp.asarray(new.text)))
+  error = np.mean((utility - guess) ** 2) / np.var(utility)
+  assert error < 0.75
+  assert found['text_r2'] == pytest.approx(1 - error, abs=0.15)
