@@ -18,8 +18,8 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.sizes = common.sizes()
   config.population = common.population()
   config.seed = 0  # draws the people; evaluate draws others
-  config.num_people = 240
-  config.sessions_per_person = 5
+  config.num_people = 300
+  config.sessions_per_person = 6
   # Stochastic, so that the data cover the pool; 'lmm' or 'random'.
   config.policy = common.policy('lmm', temperature=1.0)
   config.batch_size = 200  # sittings in lockstep, and sessions a shard

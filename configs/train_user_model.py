@@ -3,7 +3,9 @@ r"""The user model by mini-batch EM.
   python -m launch.train_user_model --config=configs/train_user_model.py \
       --workdir=DIR
 
-Reads DIR/features, leaves DIR/user_model.
+Reads DIR/features, leaves DIR/user_model. About half a minute for 1,200 people
+of 5 turns on 2 cores (D = 64), compilation included. Expected metric: not
+measured.
 """
 
 import ml_collections
@@ -24,14 +26,14 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.max_observations = 64  # turns kept of one person
   config.held_out_share = 0.1  # of people, for early stopping
 
-  config.num_restarts = 3  # short runs from different random partitions
-  config.restart_steps = 250  # length of each
-  config.num_steps = 550  # length of the run that goes on, short run included
+  config.num_restarts = 4  # short runs from different random partitions
+  config.restart_steps = 200  # length of each
+  config.num_steps = 600  # length of the run that goes on, short run included
   config.patience_steps = 200  # without held-out gain, after which it stops
-  config.batch_users = 128  # whole people in a step, over all devices
+  config.batch_users = 40  # whole people in a step, over all devices
   config.num_devices = 1  # 0 = all of this host's
   config.steps_per_call = 50  # steps between two looks at held-out people
-  config.checkpoint_steps = 250  # steps between two checkpoints
+  config.checkpoint_steps = 200  # steps between two checkpoints
 
   config.learning_rate = 0.05  # peak, of Adam
   config.warmup_steps = 20  # steps to the peak
@@ -47,7 +49,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
 
   config.shared_steps = 20  # steps in which all types learn the same
   config.start_steps = 40  # steps with a random partition's responsibilities
-  config.anneal_steps = 150  # steps over which the temperature falls
+  config.anneal_steps = 200  # steps over which the temperature falls
   config.start_temperature = 4.0  # of responsibilities, where it begins
   config.end_temperature = 1.0  # where it ends; 1 = EM proper
   config.start_sharpness = 6.0  # of the partition: 1 Dirichlet, higher harder

@@ -197,6 +197,8 @@ def test_an_interrupt_gives_one_line(project):
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
+    # A background job of a shell ignores SIGINT, and so do its children.
+    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
   )
   while 'sleeping' not in process.stdout.readline():
     assert process.poll() is None

@@ -24,17 +24,18 @@ real text-to-image models use a real CLIP by its hub id or directory.
 
 ## How it was made
 
-    python -m launch.train_clip --config=configs/train_clip.py --workdir=DIR
+{commands}
 
 leaves this directory in `DIR/sketch_clip`. It renders {num_images:,} random
 scenes ({ink_percent:.0f} % in the look `sketch:ink`), writes
-{captions_per_image} captions of each and trains {num_steps:,} steps of
-{batch_size} pairs. The loss is the symmetric contrastive one between images and
+{captions_per_image} captions of each and trains {num_steps:,} steps (of the
+last phase) of {batch_size} pairs. The loss is the symmetric contrastive one between images and
 captions (a caption that happens to be true of another image of the batch is not
 its negative), plus {phrase_weight} × a contrastive loss between each image and
 the one-value captions of each slot, plus {head_weight} × the loss of linear
-heads that name each slot's value from the image embedding; the heads are not
-part of the model. Licence: that of the project.
+heads that name each slot's value from the image embedding, plus
+{regression_weight} × the squared error of values as linear maps of both
+embeddings; the heads are not part of the model. Licence: that of the project.
 
 ## How good it is
 
@@ -55,6 +56,13 @@ the normalised embedding ({num_probe:,} scenes to fit, the others to measure).
 |---|---|---|---|---|---|
 {slots}
 """
+
+
+_FIRST = """\
+    python -m launch.train_clip --config=configs/train_clip.py --workdir={}"""
+_SECOND = """\
+    python -m launch.train_clip --config=configs/train_clip.py:refine \\
+        --config.start=FIRST/sketch_clip --workdir=DIR"""
 
 
 def write(
@@ -99,7 +107,11 @@ def write(
     )
     for name, size in {'subject_group': len(lexicon.GROUPS), **sizes}.items()
   ]
+  commands = [_FIRST.format('FIRST'), _SECOND]
+  if not config.start:
+    commands = [_FIRST.format('DIR')]
   text = _TEMPLATE.format(
+    commands='\n'.join(commands),
     **{**config.to_dict(), **config.model.to_dict()},
     size_mb=num_bytes / 1e6,
     ink_percent=100 * config.ink_fraction,

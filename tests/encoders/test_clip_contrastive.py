@@ -86,6 +86,34 @@ def test_phrase_loss_by_hand():
   assert phrase_loss(image, phrases, 0.0, wrong)[1][0] == 0.0
 
 
+def test_value_targets_are_centred_and_masked():
+  sizes = lexicon.SLOT_SIZES
+  scenes = jnp.zeros((1, len(sizes)), jnp.int32)
+  named = jnp.zeros((1, len(sizes)), bool).at[0, 1].set(True)
+  targets = contrastive.value_targets(scenes, named)[0]
+  start = sizes[0]
+  of_slot = targets[start : start + sizes[1]]
+  np.testing.assert_allclose(of_slot[0], 1 - 1 / sizes[1], rtol=1e-6)
+  np.testing.assert_allclose(of_slot.sum(), 0.0, atol=1e-6)
+  assert jnp.abs(targets).sum() == jnp.abs(of_slot).sum()
+
+
+def test_regression_loss_is_one_for_no_map_and_zero_for_the_right_one():
+  rng = np.random.default_rng(0)
+  sizes, dim = lexicon.SLOT_SIZES, contrastive.NUM_PHRASES
+  scenes = jnp.stack([rng.integers(0, n, 6) for n in sizes], 1)
+  targets = contrastive.value_targets(scenes, jnp.ones(scenes.shape, bool))
+  heads = contrastive.init_heads(dim)
+  norm = jnp.linalg.norm(targets, axis=1, keepdims=True)
+  unit = targets / norm
+  # One-hots of n values have mean square 1 − 1/n around 1/n: the unit of loss.
+  none = contrastive.regression_loss(unit, heads, targets)
+  np.testing.assert_allclose(none, 1.0, rtol=1e-5)
+  heads['regression'] = jnp.eye(dim) * norm[0] / jnp.sqrt(float(dim))
+  right = contrastive.regression_loss(unit, heads, targets)
+  np.testing.assert_allclose(right, 0.0, atol=1e-5)
+
+
 def test_losses_reject_wrong_shapes():
   x = jnp.zeros((2, 3))
   with pytest.raises(AssertionError):

@@ -124,3 +124,20 @@ def test_scenes_on_the_two_sides_of_the_split_differ():
   held_out = renders.make_scenes(500, 0, held_out=True)[:, :3]
   both = {tuple(s) for s in train} & {tuple(s) for s in held_out}
   assert not both
+
+
+def test_a_second_phase_starts_from_the_first(trained, tmp_path):
+  start = os.path.join(trained, 'sketch_clip')
+  first = clip.ClipEncoder.load(start)
+  config = _config(start=start, num_steps=1, learning_rate=1e-8)
+  train_clip.main(config, str(tmp_path))
+  second = clip.ClipEncoder.load(str(tmp_path / 'sketch_clip'))
+  np.testing.assert_allclose(
+    first.encode_text(['a fox']), second.encode_text(['a fox']), atol=1e-3
+  )
+
+
+def test_a_start_that_is_not_there_is_named(tmp_path):
+  config = _config(start=str(tmp_path / 'none'))
+  with pytest.raises(errors.PastaError, match="'start': there is no .*none"):
+    train_clip.main(config, str(tmp_path / 'work'))

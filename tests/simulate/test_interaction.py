@@ -39,7 +39,7 @@ def user_model(world):
   rng = np.random.default_rng(0)
   settings = heads.HeadSettings(num_types=3, embedding_dim=dim)
   constants = heads.normalisation(
-    rng.standard_normal((50, dim)).astype(np.float32)
+    rng.standard_normal((50, dim)), rng.standard_normal((50, 2, dim))
   )
   return user_model_lib.init(jax.random.key(0), settings, constants)
 
