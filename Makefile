@@ -34,7 +34,7 @@ quickstart-smoke: $(INSTALLED)
 	  --workdir=$(SMOKE_WORKDIR) $(ARGS)
 
 test: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .

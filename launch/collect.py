@@ -1,4 +1,4 @@
-"""Runs the stage collect; see configs/collect.py for the command.
+"""Runs the stage collect; configs/collect.py tells how.
 
 python -m launch.collect --config=configs/collect.py --workdir=DIR
 """

@@ -1,4 +1,4 @@
-"""Runs the stage evaluate; see configs/evaluate.py for the command.
+"""Runs the stage evaluate; configs/evaluate.py tells how.
 
 python -m launch.evaluate --config=configs/evaluate.py --workdir=DIR
 """

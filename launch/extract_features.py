@@ -1,7 +1,7 @@
-"""Runs the stage extract_features; see configs/extract_features.py for the command.
+"""Runs the stage extract_features; configs/extract_features.py tells how.
 
 python -m launch.extract_features --config=configs/extract_features.py --workdir=DIR
-"""
+"""  # noqa: E501
 
 from launch import cli
 

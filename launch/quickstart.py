@@ -1,4 +1,4 @@
-"""Runs the stage quickstart; see configs/quickstart.py for the command.
+"""Runs the stage quickstart; configs/quickstart.py tells how.
 
 python -m launch.quickstart --config=configs/quickstart.py --workdir=DIR
 """

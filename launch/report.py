@@ -1,4 +1,4 @@
-"""Runs the stage report; see configs/report.py for the command.
+"""Runs the stage report; configs/report.py tells how.
 
 python -m launch.report --config=configs/report.py --workdir=DIR
 """

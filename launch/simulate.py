@@ -1,4 +1,4 @@
-"""Runs the stage simulate; see configs/simulate.py for the command.
+"""Runs the stage simulate; configs/simulate.py tells how.
 
 python -m launch.simulate --config=configs/simulate.py --workdir=DIR
 """

@@ -1,7 +1,7 @@
-"""Runs the stage train_user_model; see configs/train_user_model.py for the command.
+"""Runs the stage train_user_model; configs/train_user_model.py tells how.
 
 python -m launch.train_user_model --config=configs/train_user_model.py --workdir=DIR
-"""
+"""  # noqa: E501
 
 from launch import cli
 

@@ -1,4 +1,4 @@
-"""Runs the stage train_value; see configs/train_value.py for the command.
+"""Runs the stage train_value; configs/train_value.py tells how.
 
 python -m launch.train_value --config=configs/train_value.py --workdir=DIR
 """

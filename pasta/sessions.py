@@ -196,6 +196,7 @@ def shards(directory: str) -> list[str]:
 
 
 def shard_path(directory: str, index: int) -> str:
+  """Path of a directory's shard number `index`."""
   return os.path.join(directory, f'{index:05d}.jsonl')
 
 

@@ -88,7 +88,9 @@ def test_every_stage_leaves_its_files(workdir):
   assert set(results['policies']) == POLICIES
   for row in results['policies'].values():
     assert len(row['satisfaction']) == 5
-    assert row['return']['low'] <= row['return']['mean'] <= row['return']['high']
+    assert (
+      row['return']['low'] <= row['return']['mean'] <= row['return']['high']
+    )
   # The same people in the same order, whatever the policy.
   people = {
     name: [

@@ -29,9 +29,10 @@ real text-to-image models use a real CLIP by its hub id or directory.
 leaves this directory in `DIR/sketch_clip`. It renders {num_images:,} random
 scenes ({ink_percent:.0f} % in the look `sketch:ink`), writes
 {captions_per_image} captions of each and trains {num_steps:,} steps (of the
-last phase) of {batch_size} pairs. The loss is the symmetric contrastive one between images and
-captions (a caption that happens to be true of another image of the batch is not
-its negative), plus {phrase_weight} × a contrastive loss between each image and
+last phase) of {batch_size} pairs. The loss is the symmetric contrastive one
+between images and captions (a caption that happens to be true of another image
+of the batch is not its negative), plus {phrase_weight} × a contrastive loss
+between each image and
 the one-value captions of each slot, plus {head_weight} × the loss of linear
 heads that name each slot's value from the image embedding, plus
 {regression_weight} × the squared error of values as linear maps of both

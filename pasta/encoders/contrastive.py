@@ -279,10 +279,12 @@ def value_targets(scenes: jax.Array, named: jax.Array) -> jax.Array:
 
 def _value_weights(dtype: jnp.dtype) -> jax.Array:
   """One over the slots' number and their one-hots' variance, [V]."""
-  return jnp.concatenate([
-    jnp.full((n,), 1.0 / (1.0 - 1.0 / n) / len(lexicon.SLOT_SIZES), dtype)
-    for n in lexicon.SLOT_SIZES
-  ])
+  return jnp.concatenate(
+    [
+      jnp.full((n,), 1.0 / (1.0 - 1.0 / n) / len(lexicon.SLOT_SIZES), dtype)
+      for n in lexicon.SLOT_SIZES
+    ]
+  )
 
 
 def phrase_loss(

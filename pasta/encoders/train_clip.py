@@ -65,9 +65,7 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
   texts = caption_table.CaptionTable(tokens, scenes, config)
   logging.info('%s captions, %s images', texts.lengths.size, len(images))
   model = contrastive.build_model(config.model, len(tokens))
-  start_params = (
-    _start_params(model, config, export) if config.start else None
-  )
+  start_params = _start_params(model, config, export) if config.start else None
   params = train(
     model, images, scenes, texts, config, workdir, start_params=start_params
   )

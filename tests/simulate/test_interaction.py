@@ -100,9 +100,7 @@ def test_features_in_the_loop_equal_those_extracted(
       getattr(result.features, name), getattr(extracted, name), err_msg=name
     )
   assert result.log_beliefs.shape == (4, 4, 3)
-  np.testing.assert_allclose(
-    np.exp(result.log_beliefs).sum(-1), 1.0, rtol=1e-5
-  )
+  np.testing.assert_allclose(np.exp(result.log_beliefs).sum(-1), 1.0, rtol=1e-5)
 
 
 def test_extract_refuses_another_t2i(world, population):
@@ -150,9 +148,7 @@ def test_simulated_people_answer_by_their_type(world, user_model):
   level = [answer.satisfaction[people.types == k].mean() for k in range(3)]
   assert level[0] + 0.2 < level[1] < level[2] - 0.2
   assert answer.comparison is None
-  later = people.answer(
-    people_lib.Shown(**{**shown.__dict__, 'turn': 1})
-  )
+  later = people.answer(people_lib.Shown(**{**shown.__dict__, 'turn': 1}))
   assert set(np.unique(later.comparison)) <= {-1, 0, 1}
 
 
