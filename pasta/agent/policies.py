@@ -177,7 +177,7 @@ class _Scored:
     batch, pool = candidates.category.shape
     smallest = int(np.asarray(candidates.valid).sum(1).min()) if batch else pool
     if min(smallest, pool) < self._num_columns:
-      raise ValueError(
+      raise errors.PastaError(
         f'a pool of {smallest} candidates for a slate of '
         f'{self._num_columns} columns'
       )

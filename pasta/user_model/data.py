@@ -87,7 +87,7 @@ def from_features(
   """
   features_lib.check(features)
   if max_observations < 1:
-    raise ValueError(
+    raise errors.PastaError(
       f'max_observations is {max_observations}, expected at least 1'
     )
   rows: dict[str, list[tuple[int, int, bool]]] = {}
@@ -145,7 +145,9 @@ def split(
     key: typed key that draws who is held out.
   """
   if not 0.0 <= held_out_share < 1.0:
-    raise ValueError(f'held_out_share is {held_out_share}, expected [0, 1)')
+    raise errors.PastaError(
+      f'held_out_share is {held_out_share}, expected [0, 1)'
+    )
   count = min(round(data.num_users * held_out_share), data.num_users - 1)
   order = np.asarray(jax.random.permutation(key, data.num_users))
   held_out, train = np.sort(order[:count]), np.sort(order[count:])

@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pasta import errors
+
 AGGREGATIONS = ('max', 'mean', 'log_mean_exp')
 
 
@@ -40,7 +42,7 @@ class HeadSettings:
 
   def __post_init__(self):
     if self.aggregation not in AGGREGATIONS:
-      raise ValueError(
+      raise errors.PastaError(
         f'aggregation is {self.aggregation!r}, expected one of {AGGREGATIONS}'
       )
     for field, least in (
@@ -50,7 +52,7 @@ class HeadSettings:
       ('trunk_dim', 0),
     ):
       if getattr(self, field) < least:
-        raise ValueError(
+        raise errors.PastaError(
           f'{field} is {getattr(self, field)}, expected at least {least}'
         )
 

@@ -110,7 +110,9 @@ def _check_config(config: ml_collections.ConfigDict) -> None:
     'steps_per_call',
   ):
     if config[field] < 1:
-      raise errors.PastaError(f'{field} is {config[field]}, expected at least 1')
+      raise errors.PastaError(
+        f'{field} is {config[field]}, expected at least 1'
+      )
   for field in ('restart_steps', 'num_steps', 'checkpoint_steps'):
     if config[field] % config.steps_per_call:
       raise errors.PastaError(
@@ -317,7 +319,9 @@ def save(directory: str, model: UserModel, info: dict[str, Any]) -> None:
     info: plain values; must hold 'encoder_id'.
   """
   if 'encoder_id' not in info:
-    raise errors.PastaError('info lacks encoder_id, which says what the model reads')
+    raise errors.PastaError(
+      'info lacks encoder_id, which says what the model reads'
+    )
   checkpoint.save_params(os.path.join(directory, 'model'), model)
   content = {
     'settings': vars(model.settings),
