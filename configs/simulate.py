@@ -18,7 +18,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.world = common.world()
   config.sizes = common.sizes()
   config.seed = 0
-  config.num_sessions = 800
+  config.num_sessions = 600
   config.batch_size = 200  # sittings in lockstep, and sessions a shard
   # Image seeds a turn: few, so that the cache answers for repeated prompts;
   # 0: all 2^32.

@@ -42,7 +42,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   c.warmup_steps = 10 if is_smoke else 100  # updates
   # Decoupled, on matrices, at 1,000 training sessions; it falls as one over
   # their number, like a prior that data outweigh. Without it f overfits.
-  c.weight_decay = 55.0
+  c.weight_decay = 300.0
   c.max_gradient_norm = 1.0  # gradients are clipped to this global norm
   # Running.
   c.steps_per_call = 20 if is_smoke else 100  # updates a compiled call
