@@ -129,9 +129,7 @@ def test_scenes_on_the_two_sides_of_the_split_differ():
 def test_a_second_phase_starts_from_the_first(trained, tmp_path):
   start = os.path.join(trained, 'sketch_clip')
   first = clip.ClipEncoder.load(start)
-  config = _config(
-    start=start, num_steps=2, warmup_steps=1, learning_rate=1e-8
-  )
+  config = _config(start=start, num_steps=2, warmup_steps=1, learning_rate=1e-8)
   train_clip.main(config, str(tmp_path))
   second = clip.ClipEncoder.load(str(tmp_path / 'sketch_clip'))
   np.testing.assert_allclose(
