@@ -9,14 +9,14 @@ import contextlib
 import functools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import ml_collections
 import numpy as np
 from absl import logging
 
-from pasta import errors, progress, seeds
+from pasta import errors, progress, seeds, shards
 from pasta import features as features_lib
 from pasta import sessions as sessions_lib
 from pasta import workdir as workdir_lib
@@ -25,7 +25,7 @@ from pasta.agent import policies
 from pasta.agent import train as value_train
 from pasta.evaluate import compare
 from pasta.report import build as report_lib
-from pasta.simulate import ceilings, interaction
+from pasta.simulate import ceilings, extraction, interaction
 from pasta.simulate import people as people_lib
 from pasta.simulate import population as population_lib
 from pasta.simulate import world as world_lib
@@ -81,37 +81,32 @@ def collect(
 ) -> None:
   """Hidden people use a policy that needs no training -> sessions/."""
   directory = os.path.join(workdir, 'sessions')
-  fingerprint = workdir_lib.prepare(
-    directory, config, stage='collect', ignore=_IGNORE
-  )
-  if _skip(directory, 'collect', fingerprint):
-    return
-  started = time.time()
-  world = worlds(config.world)
-  population = population_lib.build(config.population)
-  crowd = population_lib.draw_crowd(
-    population, config.num_people, config.sessions_per_person, seed=config.seed
-  )
-  policy = policies.build(config.policy, num_columns=config.sizes.num_columns)
-
-  def run(batch, index):
-    result = interaction.run(
-      world,
-      people_lib.HiddenPeople(population, crowd.select(index)),
-      policy,
-      _sizes(config),
-      jax.random.fold_in(jax.random.key(config.seed), batch),
-      session_prefix='people',
+  with _open('collect', directory, config) as info:
+    if info is None:
+      return
+    world = worlds(config.world)
+    population = population_lib.build(config.population)
+    crowd = population_lib.draw_crowd(
+      population,
+      config.num_people,
+      config.sessions_per_person,
+      seed=config.seed,
     )
-    return _Shard(result.sessions)
+    policy = policies.build(config.policy, num_columns=config.sizes.num_columns)
 
-  _run_batches(run, len(crowd), config.batch_size, directory, 'collect')
-  workdir_lib.mark_done(
-    directory,
-    'collect',
-    fingerprint,
-    {'num_sessions': len(crowd), 'seconds': time.time() - started},
-  )
+    def run(batch, index):
+      result = interaction.run(
+        world,
+        people_lib.HiddenPeople(population, crowd.select(index)),
+        policy,
+        _sizes(config),
+        jax.random.fold_in(jax.random.key(config.seed), batch),
+        session_prefix='people',
+      )
+      return shards.Shard(result.sessions)
+
+    shards.run_batches(run, len(crowd), config.batch_size, directory, 'collect')
+    info['num_sessions'] = len(crowd)
 
 
 @_stage
@@ -122,35 +117,22 @@ def extract_features(
   source = os.path.join(workdir, 'sessions')
   directory = os.path.join(workdir, 'features')
   upstream = _upstream(workdir, 'sessions', 'collect')
-  fingerprint = workdir_lib.prepare(
-    directory,
-    config,
-    stage='extract_features',
-    upstream=(upstream,),
-    ignore=_IGNORE,
-  )
-  if _skip(directory, 'extract_features', fingerprint):
-    return
-  started = time.time()
-  world = worlds(config.world)
-  shards = sessions_lib.shards(source)
-  for path in progress.progress(shards, unit='shard', desc='extract'):
-    target = _features_path(directory, path)
-    if not os.path.exists(target):
-      features_lib.save(
-        target, interaction.extract(world, sessions_lib.read_shard(path))
-      )
-  workdir_lib.mark_done(
-    directory,
-    'extract_features',
-    fingerprint,
-    {
-      'num_shards': len(shards),
+  with _open('extract_features', directory, config, (upstream,)) as info:
+    if info is None:
+      return
+    world = worlds(config.world)
+    paths = sessions_lib.shards(source)
+    for path in progress.progress(paths, unit='shard', desc='extract'):
+      target = shards.features_path(directory, path)
+      if not os.path.exists(target):
+        features_lib.save(
+          target, extraction.extract(world, sessions_lib.read_shard(path))
+        )
+    info |= {
+      'num_shards': len(paths),
       'encoder_id': world.encoder.encoder_id,
       'num_images_made': world.num_images_made,
-      'seconds': time.time() - started,
-    },
-  )
+    }
 
 
 def train_user_model(
@@ -159,27 +141,18 @@ def train_user_model(
   """features/ -> user_model/: types, utilities, choice (EM)."""
   del worlds  # Trains on features alone.
   directory = os.path.join(workdir, 'user_model')
-  source = os.path.join(workdir, 'features')
   upstream = _upstream(workdir, 'features', 'extract_features')
-  fingerprint = workdir_lib.prepare(
-    directory, config, stage='train_user_model', upstream=(upstream,)
-  )
-  if _skip(directory, 'train_user_model', fingerprint):
-    return
-  started = time.time()
-  features = features_lib.load_dir(source)
-  model, metrics = user_model_train.fit(
-    features, config, key=jax.random.key(config.seed), directory=directory
-  )
-  user_model_train.save(
-    directory, model, {'encoder_id': features.encoder_id, **metrics}
-  )
-  workdir_lib.mark_done(
-    directory,
-    'train_user_model',
-    fingerprint,
-    {**metrics, 'seconds': time.time() - started},
-  )
+  with _open('train_user_model', directory, config, (upstream,)) as info:
+    if info is None:
+      return
+    features = features_lib.load_dir(os.path.join(workdir, 'features'))
+    model, metrics = user_model_train.fit(
+      features, config, key=jax.random.key(config.seed), directory=directory
+    )
+    user_model_train.save(
+      directory, model, {'encoder_id': features.encoder_id, **metrics}
+    )
+    info |= metrics
 
 
 @_stage
@@ -189,64 +162,57 @@ def simulate(
   """user_model/ -> simulated/: people drawn from the learned user model."""
   directory = os.path.join(workdir, 'simulated')
   upstream = _upstream(workdir, 'user_model', 'train_user_model')
-  fingerprint = workdir_lib.prepare(
-    directory, config, stage='simulate', upstream=(upstream,), ignore=_IGNORE
-  )
-  if _skip(directory, 'simulate', fingerprint):
-    return
-  started = time.time()
-  world = worlds(config.world)
-  model = user_model_train.load(
-    os.path.join(workdir, 'user_model'), world.encoder.encoder_id
-  )
-  # What people have typed so far is what simulated people type.
-  known = sorted(
-    {
-      s.initial_prompt
-      for s in sessions_lib.read_dir(os.path.join(workdir, 'sessions'))
-    }
-  )
-  sitting = seeds.derive(config.seed, 'sitting', np.arange(config.num_sessions))
-  pick = seeds.derive(sitting, 'prompt') % np.uint64(len(known))
-  behaviour = [
-    policies.build(
-      p,
-      num_columns=config.sizes.num_columns,
-      choice_log_scale=float(model.choice_log_scale),
+  with _open('simulate', directory, config, (upstream,)) as info:
+    if info is None:
+      return
+    world = worlds(config.world)
+    model = user_model_train.load(
+      os.path.join(workdir, 'user_model'), world.encoder.encoder_id
     )
-    for p in config.behaviour.values()
-  ]
+    # What people have typed so far is what simulated people type.
+    known = sorted(
+      {
+        s.initial_prompt
+        for s in sessions_lib.read_dir(os.path.join(workdir, 'sessions'))
+      }
+    )
+    sitting = seeds.derive(
+      config.seed, 'sitting', np.arange(config.num_sessions)
+    )
+    pick = seeds.derive(sitting, 'prompt') % np.uint64(len(known))
+    behaviour = [
+      policies.build(
+        p,
+        num_columns=config.sizes.num_columns,
+        choice_log_scale=float(model.choice_log_scale),
+      )
+      for p in config.behaviour.values()
+    ]
 
-  def run(batch, index):
-    people = people_lib.SimulatedPeople(
-      model, tuple(known[i] for i in pick[index]), sitting[index]
-    )
-    result = interaction.run(
-      world,
-      people,
-      behaviour[batch % len(behaviour)],
-      _sizes(config),
-      jax.random.fold_in(jax.random.key(config.seed), batch),
-      user_model=model,
-      image_seed_pool=config.image_seed_pool,
-      session_prefix='simulated',
-    )
-    return _Shard(result.sessions, features=result.features)
+    def run(batch, index):
+      people = people_lib.SimulatedPeople(
+        model, tuple(known[i] for i in pick[index]), sitting[index]
+      )
+      result = interaction.run(
+        world,
+        people,
+        behaviour[batch % len(behaviour)],
+        _sizes(config),
+        jax.random.fold_in(jax.random.key(config.seed), batch),
+        user_model=model,
+        image_seed_pool=config.image_seed_pool,
+        session_prefix='simulated',
+      )
+      return shards.Shard(result.sessions, features=result.features)
 
-  before = world.num_images_made
-  _run_batches(
-    run, config.num_sessions, config.batch_size, directory, 'simulate'
-  )
-  workdir_lib.mark_done(
-    directory,
-    'simulate',
-    fingerprint,
-    {
+    before = world.num_images_made
+    shards.run_batches(
+      run, config.num_sessions, config.batch_size, directory, 'simulate'
+    )
+    info |= {
       'num_sessions': config.num_sessions,
       'num_images_made': world.num_images_made - before,
-      'seconds': time.time() - started,
-    },
-  )
+    }
 
 
 def train_value(
@@ -268,31 +234,23 @@ def train_value(
   if config.data != 'human':
     upstream.append(_upstream(workdir, 'simulated', 'simulate'))
     sources.append('simulated')
-  fingerprint = workdir_lib.prepare(
-    directory, config, stage='train_value', upstream=upstream
-  )
-  if _skip(directory, 'train_value', fingerprint):
-    return
-  started = time.time()
-  features = features_lib.concatenate(
-    [features_lib.load_dir(os.path.join(workdir, s)) for s in sources]
-  )
-  model = user_model_train.load(
-    os.path.join(workdir, 'user_model'), features.encoder_id
-  )
-  episodes = episodes_lib.from_features(features, model, reward=config.reward)
-  value, metrics = value_train.fit(
-    episodes, config, key=jax.random.key(config.seed), directory=directory
-  )
-  value_train.save(
-    directory, value, {'encoder_id': features.encoder_id, **metrics}
-  )
-  workdir_lib.mark_done(
-    directory,
-    'train_value',
-    fingerprint,
-    {**metrics, 'seconds': time.time() - started},
-  )
+  with _open('train_value', directory, config, upstream) as info:
+    if info is None:
+      return
+    features = features_lib.concatenate(
+      [features_lib.load_dir(os.path.join(workdir, s)) for s in sources]
+    )
+    model = user_model_train.load(
+      os.path.join(workdir, 'user_model'), features.encoder_id
+    )
+    episodes = episodes_lib.from_features(features, model, reward=config.reward)
+    value, metrics = value_train.fit(
+      episodes, config, key=jax.random.key(config.seed), directory=directory
+    )
+    value_train.save(
+      directory, value, {'encoder_id': features.encoder_id, **metrics}
+    )
+    info |= metrics
 
 
 @_stage
@@ -301,75 +259,69 @@ def evaluate(
 ) -> None:
   """All policies on fresh people of the hidden population -> evaluation/."""
   directory = os.path.join(workdir, 'evaluation')
-  fingerprint = workdir_lib.prepare(
-    directory,
-    config,
-    stage='evaluate',
-    upstream=(
-      _upstream(workdir, 'user_model', 'train_user_model'),
-      _upstream(workdir, 'value', 'train_value'),
-    ),
-    ignore=_IGNORE,
+  upstream = (
+    _upstream(workdir, 'user_model', 'train_user_model'),
+    _upstream(workdir, 'value', 'train_value'),
   )
-  if _skip(directory, 'evaluate', fingerprint):
-    return
-  started = time.time()
-  world = worlds(config.world)
-  model, value = load_agent(workdir, world)
-  population = population_lib.build(config.population)
-  crowd = population_lib.draw_crowd(
-    population, config.num_people, 1, seed=config.seed
-  )
-  outcomes, beliefs = {}, {}
-  for name, policy_config in config.policies.items():
-    policy = _policy(policy_config, config, population, model, value)
-    needs_model = model if policy.uses_features else None
-
-    def run(batch, index, policy=policy, needs_model=needs_model):
-      result = interaction.run(
-        world,
-        people_lib.HiddenPeople(population, crowd.select(index)),
-        policy,
-        _sizes(config),
-        jax.random.fold_in(jax.random.key(config.seed), batch),
-        user_model=needs_model,
-        session_prefix=policy.policy_id,
-      )
-      arrays = {'utilities': result.utilities}
-      if needs_model is not None:
-        arrays['log_beliefs'] = result.log_beliefs
-      return _Shard(result.sessions, arrays=arrays)
-
-    where = os.path.join(directory, 'sessions', name)
-    os.makedirs(where, exist_ok=True)
-    _run_batches(run, len(crowd), config.batch_size, where, f'evaluate {name}')
-    records = list(sessions_lib.read_dir(where))
-    arrays = _read_arrays(where)
-    outcomes[name] = compare.outcome(records, arrays['utilities'])
-    beliefs[name] = arrays.get('log_beliefs')
-  results = compare.compare(outcomes, seed=config.seed)
-  results |= {
-    'num_people': len(crowd),
-    'num_turns': config.sizes.num_turns,
-    'seed': config.seed,
-    'population': config.population.to_dict(),
-  }
-  if beliefs.get('pasta') is not None:
-    ids = [
-      s.session_id
-      for s in sessions_lib.read_dir(
-        os.path.join(directory, 'sessions', 'pasta')
-      )
-    ]
-    features_lib.save_arrays(
-      os.path.join(directory, 'beliefs.npz'),
-      {'belief': np.exp(beliefs['pasta']), 'session_id': np.array(ids)},
+  with _open('evaluate', directory, config, upstream) as info:
+    if info is None:
+      return
+    world = worlds(config.world)
+    model, value = load_agent(workdir, world)
+    population = population_lib.build(config.population)
+    crowd = population_lib.draw_crowd(
+      population, config.num_people, 1, seed=config.seed
     )
-  workdir_lib.write_json(os.path.join(directory, 'results.json'), results)
-  workdir_lib.mark_done(
-    directory, 'evaluate', fingerprint, {'seconds': time.time() - started}
-  )
-  _log_results(results)
+    outcomes, beliefs = {}, {}
+    for name, policy_config in config.policies.items():
+      policy = _policy(policy_config, config, population, model, value)
+      needs_model = model if policy.uses_features else None
+
+      def run(batch, index, policy=policy, needs_model=needs_model):
+        result = interaction.run(
+          world,
+          people_lib.HiddenPeople(population, crowd.select(index)),
+          policy,
+          _sizes(config),
+          jax.random.fold_in(jax.random.key(config.seed), batch),
+          user_model=needs_model,
+          session_prefix=policy.policy_id,
+        )
+        arrays = {'utilities': result.utilities}
+        if needs_model is not None:
+          arrays['log_beliefs'] = result.log_beliefs
+        return shards.Shard(result.sessions, arrays=arrays)
+
+      where = os.path.join(directory, 'sessions', name)
+      os.makedirs(where, exist_ok=True)
+      shards.run_batches(
+        run, len(crowd), config.batch_size, where, f'evaluate {name}'
+      )
+      records = list(sessions_lib.read_dir(where))
+      arrays = shards.read_arrays(where)
+      outcomes[name] = compare.outcome(records, arrays['utilities'])
+      beliefs[name] = arrays.get('log_beliefs')
+    results = compare.compare(outcomes, seed=config.seed)
+    results |= {
+      'num_people': len(crowd),
+      'num_turns': config.sizes.num_turns,
+      'seed': config.seed,
+      'population': config.population.to_dict(),
+    }
+    if beliefs.get('pasta') is not None:
+      ids = [
+        s.session_id
+        for s in sessions_lib.read_dir(
+          os.path.join(directory, 'sessions', 'pasta')
+        )
+      ]
+      features_lib.save_arrays(
+        os.path.join(directory, 'beliefs.npz'),
+        {'belief': np.exp(beliefs['pasta']), 'session_id': np.array(ids)},
+      )
+    workdir_lib.write_json(os.path.join(directory, 'results.json'), results)
+    for line in compare.headline(results):
+      print(line)
 
 
 @_stage
@@ -379,17 +331,11 @@ def report(
   """Everything above -> report/index.html."""
   directory = os.path.join(workdir, 'report')
   upstream = _upstream(workdir, 'evaluation', 'evaluate')
-  fingerprint = workdir_lib.prepare(
-    directory, config, stage='report', upstream=(upstream,), ignore=_IGNORE
-  )
-  if _skip(directory, 'report', fingerprint):
-    return
-  started = time.time()
-  path = report_lib.build(workdir, config, worlds(config.world))
-  workdir_lib.mark_done(
-    directory, 'report', fingerprint, {'seconds': time.time() - started}
-  )
-  logging.info('report: %s', path)
+  with _open('report', directory, config, (upstream,)) as info:
+    if info is None:
+      return
+    path = report_lib.build(workdir, config, worlds(config.world))
+    logging.info('report: %s', path)
 
 
 STAGES = (
@@ -421,7 +367,8 @@ def quickstart(config: ml_collections.ConfigDict, workdir: str) -> None:
   results = workdir_lib.read_json(
     os.path.join(workdir, 'evaluation', 'results.json')
   )
-  _log_results(results)
+  for line in compare.headline(results):
+    print(line)
   print(f'report: {os.path.join(workdir, "report", "index.html")}')
 
 
@@ -464,74 +411,30 @@ def _upstream(workdir: str, name: str, stage: str) -> str:
   return workdir_lib.read_done(directory, stage)['fingerprint']
 
 
-def _skip(directory: str, stage: str, fingerprint: str) -> bool:
+@contextlib.contextmanager
+def _open(
+  stage: str,
+  directory: str,
+  config: ml_collections.ConfigDict,
+  upstream: Sequence[str] = (),
+) -> Iterator[dict | None]:
+  """Opens a stage's directory; closes it with a mark if all went well.
+
+  Yields:
+    None where the stage is done already, else a dict: what it holds at the end
+    is recorded beside the seconds that the stage took.
+  """
+  fingerprint = workdir_lib.prepare(
+    directory, config, stage=stage, upstream=upstream, ignore=_IGNORE
+  )
   if workdir_lib.is_done(directory, stage, fingerprint):
     logging.info('%s: done already in %s', stage, directory)
-    return True
-  return False
-
-
-class _Shard:
-  """What one batch leaves: sessions, and arrays in the same order."""
-
-  def __init__(
-    self,
-    records: list[sessions_lib.Session],
-    *,
-    features: features_lib.SessionFeatures | None = None,
-    arrays: dict[str, np.ndarray] | None = None,
-  ):
-    self.sessions = records
-    self.features = features
-    self.arrays = arrays
-
-
-def _run_batches(
-  run: Callable[[int, np.ndarray], _Shard],
-  num: int,
-  batch_size: int,
-  directory: str,
-  desc: str,
-) -> None:
-  """Runs sittings 0..num in batches; one shard each; skips finished shards.
-
-  Every batch has the same size, so that nothing is compiled twice: the last
-  one is filled up with sittings from the start, which are then dropped.
-  """
-  batch_size = min(batch_size, num)
-  starts = range(0, num, batch_size)
-  with progress.progress(total=num, unit='session', desc=desc) as bar:
-    for batch, start in enumerate(starts):
-      size = min(batch_size, num - start)
-      path = sessions_lib.shard_path(directory, batch)
-      if not os.path.exists(path):
-        shard = run(batch, (start + np.arange(batch_size)) % num)
-        keep = np.arange(size)
-        # The session shard comes last: its presence says all is there.
-        if shard.features is not None:
-          features_lib.save(
-            _features_path(directory, path), shard.features.select(keep)
-          )
-        if shard.arrays is not None:
-          features_lib.save_arrays(
-            _features_path(directory, path),
-            {k: v[:size] for k, v in shard.arrays.items()},
-          )
-        sessions_lib.write_shard(path, shard.sessions[:size])
-      bar.update(size)
-
-
-def _features_path(directory: str, shard_path: str) -> str:
-  name = os.path.splitext(os.path.basename(shard_path))[0]
-  return os.path.join(directory, f'{name}.npz')
-
-
-def _read_arrays(directory: str) -> dict[str, np.ndarray]:
-  parts = []
-  for path in sessions_lib.shards(directory):
-    with np.load(_features_path(directory, path)) as shard:
-      parts.append({k: shard[k] for k in shard.files})
-  return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+    yield None
+    return
+  started, info = time.time(), {}
+  yield info
+  info['seconds'] = time.time() - started
+  workdir_lib.mark_done(directory, stage, fingerprint, info)
 
 
 @contextlib.contextmanager
@@ -548,27 +451,3 @@ def _compile_clock():
     yield lambda: total[0]
   finally:
     jax.monitoring.unregister_event_duration_listener(listen)
-
-
-def _log_results(results: dict) -> None:
-  """The headline table on the terminal."""
-  rows = sorted(
-    results['policies'].items(), key=lambda item: item[1]['return']['mean']
-  )
-  for name, row in rows:
-    closed = results.get('gap_closed', {}).get(name, {}).get('mean')
-    share = '' if closed is None else f'  {100 * closed:6.1f} % of lmm→bayes'
-    value = row['return']
-    print(
-      f'{name:>12}  return {value["mean"]:.3f} '
-      f'[{value["low"]:.3f}, {value["high"]:.3f}]{share}'
-    )
-  for pair in ('pasta-lmm', 'pasta-greedy'):
-    if pair in results['paired']:
-      value = results['paired'][pair]
-      difference, wins = value['return'], value['final_image_win_share']
-      print(
-        f'{pair:>12}  {difference["mean"]:+.3f} [{difference["low"]:+.3f}, '
-        f'{difference["high"]:+.3f}], better final images for '
-        f'{100 * wins["mean"]:.0f} %'
-      )

@@ -186,3 +186,29 @@ def compare(
         ),
       }
   return result
+
+
+def headline(results: Mapping) -> list[str]:
+  """The headline table of `compare`'s results, as lines for a terminal."""
+  lines = []
+  rows = sorted(
+    results['policies'].items(), key=lambda item: item[1]['return']['mean']
+  )
+  for name, row in rows:
+    closed = results.get('gap_closed', {}).get(name, {}).get('mean')
+    share = '' if closed is None else f'  {100 * closed:6.1f} % of lmm→bayes'
+    value = row['return']
+    lines.append(
+      f'{name:>12}  return {value["mean"]:.3f} '
+      f'[{value["low"]:.3f}, {value["high"]:.3f}]{share}'
+    )
+  for pair in ('pasta-lmm', 'pasta-greedy'):
+    if pair in results['paired']:
+      value = results['paired'][pair]
+      difference, wins = value['return'], value['final_image_win_share']
+      lines.append(
+        f'{pair:>12}  {difference["mean"]:+.3f} [{difference["low"]:+.3f}, '
+        f'{difference["high"]:+.3f}], better final images for '
+        f'{100 * wins["mean"]:.0f} %'
+      )
+  return lines

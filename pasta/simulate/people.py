@@ -123,8 +123,8 @@ class HiddenPeople:
 class SimulatedPeople:
   """People drawn from a learned user model (paper section 4.2).
 
-  A type from the prior for each sitting; choices, satisfaction and comparison
-  from the model given that type.
+  A type from the prior and a generosity for each sitting; choices, satisfaction
+  and comparison from the model given those.
   """
 
   source = 'simulated'
@@ -146,6 +146,8 @@ class SimulatedPeople:
     self.types = np.minimum(
       (draw[:, None] >= np.cumsum(prior / prior.sum())).sum(1), len(prior) - 1
     )
+    spread = float(np.exp(model.satisfaction['log_spread']))
+    self.generosity = spread * seeds.normal(sitting_seeds, 'generosity')
     self._previous = None
 
   def answer(self, shown: Shown) -> Answer:
@@ -158,6 +160,7 @@ class SimulatedPeople:
         jnp.asarray(shown.image),
         jnp.asarray(self.types),
         jnp.asarray(previous, jnp.float32),
+        jnp.asarray(self.generosity, jnp.float32),
       )
     )
     noise = seeds.gumbel(
@@ -190,8 +193,9 @@ class SimulatedPeople:
 
 
 @jax.jit
-def _respond(model, text, image, types, previous):
+def _respond(model, text, image, types, previous, generosity):
   """What people of the given types [N] would do, for every column [N, L]."""
+  offset = generosity[:, None, None]
   utility = user_model_lib.column_utility(model, text, image)  # [N, L, K]
   pick = jax.nn.one_hot(types, model.num_types)[:, None]  # [N, 1, K]
   own = (utility * pick).sum(-1)  # [N, L]
@@ -200,7 +204,7 @@ def _respond(model, text, image, types, previous):
       -1
     ),
     'satisfaction': (
-      user_model_lib.expected_satisfaction(model, utility) * pick
+      user_model_lib.expected_satisfaction(model, utility, offset) * pick
     ).sum(-1),
     'comparison': likelihoods.cross_turn_log_probs(
       own - previous[:, None], model.comparison

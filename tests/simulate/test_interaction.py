@@ -9,7 +9,7 @@ from pasta import errors
 from pasta import features as features_lib
 from pasta import sessions as sessions_lib
 from pasta.agent import policies
-from pasta.simulate import interaction
+from pasta.simulate import extraction, interaction
 from pasta.simulate import people as people_lib
 from pasta.simulate import population as population_lib
 from pasta.simulate import world as world_lib
@@ -94,7 +94,7 @@ def test_features_in_the_loop_equal_those_extracted(
 ):
   result = run(world, hidden(population), 'greedy', user_model=user_model)
   features_lib.check(result.features)
-  extracted = interaction.extract(world, result.sessions)
+  extracted = extraction.extract(world, result.sessions)
   for name in ('initial_text', 'slate_text', 'slate_image', 'choice'):
     np.testing.assert_array_equal(
       getattr(result.features, name), getattr(extracted, name), err_msg=name
@@ -110,7 +110,7 @@ def test_extract_refuses_another_t2i(world, population):
   other = world_lib.World(config)
   sessions = run(world, hidden(population)).sessions
   with pytest.raises(errors.PastaError, match='the config makes sketch:ink'):
-    interaction.extract(other, sessions)
+    extraction.extract(other, sessions)
   other.close()
 
 
@@ -163,5 +163,5 @@ def test_a_stopped_session_keeps_its_turns(world, population):
   people = Stopping(population, hidden(population, 1).crowd)
   result = run(world, people)
   assert [len(s.turns) for s in result.sessions] == [2]
-  extracted = interaction.extract(world, result.sessions)
+  extracted = extraction.extract(world, result.sessions)
   assert extracted.choice.shape == (1, 2)
