@@ -18,7 +18,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.sizes = common.sizes()
   config.population = common.population()
   config.seed = 0  # draws the people; evaluate draws others
-  config.num_people = 400
+  config.num_people = 500
   config.sessions_per_person = 6
   # Stochastic, so that the data cover the pool; 'lmm' or 'random'.
   config.policy = common.policy('lmm', temperature=1.0)

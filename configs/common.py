@@ -52,7 +52,7 @@ def population() -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.seed = 2  # of the true types (1 was tuned on); a stage draws people
   config.num_types = 24  # true types (not the model's K)
-  config.type_concentration = 5.0  # Dirichlet of the types' shares
+  config.type_concentration = 1.0  # Dirichlet of the types' shares
   config.common_scale = 0.27  # sd of the weights that everybody shares
   config.type_scale = 1.0  # sd of a type's own weights
   config.type_power = 1.2  # 1: normal weights; above: few, strong ones

@@ -22,11 +22,11 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.rank = 0  # of the types' adapters; 0 = none, 4 for a large CLIP
   config.trunk_dim = 0  # width of the shared nonlinear trunk; 0 = none
   config.aggregation = 'max'  # images to column: max, mean, log_mean_exp
-  config.whitening_floor = 0.02  # share of the mean eigenvalue added to all
+  config.whitening_floor = 0.3  # share of the mean eigenvalue added to all
   config.max_observations = 64  # turns kept of one person
   config.held_out_share = 0.1  # of people, for early stopping
 
-  config.num_restarts = 4  # short runs from different random partitions
+  config.num_restarts = 8  # short runs from different random partitions
   config.restart_steps = 200  # length of each
   config.num_steps = 600  # length of the run that goes on, short run included
   config.patience_steps = 200  # without held-out gain, after which it stops
@@ -39,7 +39,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.warmup_steps = 20  # steps to the peak
   config.max_grad_norm = 10.0  # gradients are clipped to this norm
   config.shared_ridge = 0.5  # prior precision of shared tastes and trunk
-  config.type_ridge = 6.0  # prior precision of a type's deviations
+  config.type_ridge = 8.0  # prior precision of a type's deviations
   config.adapter_ridge = 50.0  # prior precision of adapters' entries
   config.scale_ridge = 10.0  # per person, precision of logs of noise scales
   config.typical_sigma = 0.15  # centre of that prior: noise of satisfaction

@@ -26,7 +26,8 @@ real text-to-image models use a real CLIP by its hub id or directory.
 
 {commands}
 
-leaves this directory in `DIR/sketch_clip`. It renders {num_images:,} random
+leaves this directory in `DIR/sketch_clip` (the shipped weights ran the second
+command twice; configs/train_clip.py says how). It renders {num_images:,} random
 scenes ({ink_percent:.0f} % in the look `sketch:ink`), writes
 {captions_per_image} captions of each and trains {num_steps:,} steps (of the
 last phase) of {batch_size} pairs. The loss is the symmetric contrastive one
