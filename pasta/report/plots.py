@@ -51,7 +51,7 @@ def returns(
     highs = [policies[p]['high'] for p in names]
     span = max(max(highs) - min(lows), 1e-9)
     ax.set_xlim(min(lows) - 0.03 * span, max(highs) + 0.13 * span)
-    ax.set_ylim(-0.6, len(names) - 0.4)
+    ax.set_ylim(-0.9, len(names) - 0.4)
     ax.set_yticks(range(len(names)), [palette.style(p).label for p in names])
     for tick, name in zip(ax.get_yticklabels(), names):
       tick.set_color(_C[palette.style(name).colour])
@@ -105,7 +105,7 @@ def _gap_axis(ax, policies, floor, middle, ceiling) -> None:
     if fits:
       ax.text(
         (low + high) / 2,
-        -0.54,
+        -0.82,
         label,
         ha='center',
         va='bottom',
