@@ -11,13 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 
 WORSE, SAME, BETTER = -1, 0, 1
+# Logit of a column that is not there; times 0 it is 0, unlike -inf.
+_NOTHING = -1e9
 # Nodes of a person's offset in standard deviations. Equal steps: after a few
 # ratings the posterior of the offset is narrower than Gauss–Hermite's nodes.
 _OFFSET_GRID = np.linspace(-3.5, 3.5, 15)
 
 
 def slate_choice(
-  utility: jax.Array, choice: jax.Array, mask: jax.Array, log_scale: jax.Array
+  utility: jax.Array,
+  choice: jax.Array,
+  mask: jax.Array,
+  log_scale: jax.Array,
+  available: jax.Array | None = None,
 ) -> jax.Array:
   """Log C(choice | k, slate), a softmax over columns (paper, section 4).
 
@@ -26,6 +32,8 @@ def slate_choice(
     choice: chosen column [N], int; its value is free where masked.
     mask: [N], 1 = observed.
     log_scale: log τ [].
+    available: [N, L], 1 = the column was on the slate; None: all were. The
+      utility of others is free.
 
   Returns:
     [N, K].
@@ -33,11 +41,119 @@ def slate_choice(
   chex.assert_rank([utility, choice, mask, log_scale], [3, 1, 1, 0])
   chex.assert_equal_shape_prefix([utility, choice, mask], 1)
   chex.assert_type(choice, int)
-  log_probs = jax.nn.log_softmax(jnp.exp(log_scale) * utility, axis=1)
+  logits = _offered(jnp.exp(log_scale) * _known(utility, mask), available)
   # A one-hot product: its gradient is dense, a gather's is a slow scatter.
   picked = jax.nn.one_hot(choice, utility.shape[1], dtype=utility.dtype)
-  observed = mask.astype(utility.dtype)[:, None]
-  return jnp.sum(log_probs * picked[..., None], 1) * observed
+  chosen = jnp.sum(logits * picked[..., None], 1)
+  log_prob = chosen - jax.nn.logsumexp(logits, 1)
+  return log_prob * mask.astype(utility.dtype)[:, None]
+
+
+def _known(values: jax.Array, mask: jax.Array) -> jax.Array:
+  """Values [N, …] with zeros where masked: NaN times 0 would be NaN."""
+  shape = mask.shape + (1,) * (values.ndim - mask.ndim)
+  return jnp.where(mask.astype(bool).reshape(shape), values, 0.0)
+
+
+def _offered(logits: jax.Array, available: jax.Array | None) -> jax.Array:
+  """Logits [N, L, K] with a finite nothing where a column was not offered."""
+  if available is None:
+    return logits
+  chex.assert_shape(available, logits.shape[:2])
+  offered = available.astype(bool)[..., None]
+  return jnp.where(offered, logits, _NOTHING)
+
+
+def pair(
+  utility: jax.Array, label: jax.Array, mask: jax.Array, log_scale: jax.Array
+) -> jax.Array:
+  """Log-likelihood of comparing two columns (Bradley and Terry 1952).
+
+  Args:
+    utility: R [N, 2, K].
+    label: how much the first was preferred [N], in [0, 1]; a tie is 0.5, and
+      counts half as a win of either (Pick-a-Pic's labels).
+    mask: [N], 1 = observed.
+    log_scale: log τ [].
+
+  Returns:
+    Cross-entropy of the label, [N, K].
+  """
+  chex.assert_rank([utility, label, mask, log_scale], [3, 1, 1, 0])
+  chex.assert_axis_dimension(utility, 1, 2)
+  chex.assert_equal_shape_prefix([utility, label, mask], 1)
+  utility, label = _known(utility, mask), _known(label, mask)[:, None]
+  difference = jnp.exp(log_scale) * (utility[:, 0] - utility[:, 1])
+  log_prob = label * jax.nn.log_sigmoid(difference)
+  log_prob += (1.0 - label) * jax.nn.log_sigmoid(-difference)
+  return log_prob * mask.astype(utility.dtype)[:, None]
+
+
+def ranking(
+  utility: jax.Array,
+  order: jax.Array,
+  mask: jax.Array,
+  log_scale: jax.Array,
+  available: jax.Array | None = None,
+) -> jax.Array:
+  """Log-likelihood of a full or partial ranking (Plackett and Luce).
+
+  Columns are taken one after another, each by a softmax over what is left. A
+  partial ranking names the best few; those not named come after them, in an
+  order that is not known.
+
+  Args:
+    utility: R [N, L, K].
+    order: columns from best to worst [N, L], int; −1 from where the ranking
+      ends.
+    mask: [N], 1 = observed.
+    log_scale: log τ [].
+    available: [N, L], 1 = there was such a column; None: all.
+
+  Returns:
+    [N, K]. A slate choice is the ranking that names one column.
+  """
+  chex.assert_rank([utility, order, mask, log_scale], [3, 2, 1, 0])
+  chex.assert_equal_shape_prefix([utility, order], 2)
+  chex.assert_type(order, int)
+  logits = _offered(jnp.exp(log_scale) * _known(utility, mask), available)
+  num_columns = utility.shape[1]
+  total = jnp.zeros_like(utility[:, 0])
+  for place in range(num_columns):
+    picked = jax.nn.one_hot(order[:, place], num_columns, dtype=logits.dtype)
+    named = (order[:, place] >= 0).astype(logits.dtype)[:, None]
+    chosen = jnp.sum(logits * picked[..., None], 1)
+    total += named * (chosen - jax.nn.logsumexp(logits, 1))
+    logits = jnp.where(picked[..., None] > 0, _NOTHING, logits)
+  return total * mask.astype(utility.dtype)[:, None]
+
+
+def rating(
+  utility: jax.Array, value: jax.Array, mask: jax.Array, params: dict
+) -> jax.Array:
+  """Log density of a number given to a column, Gaussian.
+
+  Args:
+    utility: R [N, K].
+    value: the rating [N], in the data's own units; free where masked.
+    mask: [N], 1 = observed.
+    params: intercept [], log_slope [] (rating units per unit of utility) and
+      log_sigma [] (rating units).
+
+  Returns:
+    [N, K]; it can be positive.
+  """
+  chex.assert_rank([utility, value, mask], [2, 1, 1])
+  chex.assert_equal_shape_prefix([utility, value, mask], 1)
+  utility, value = _known(utility, mask), _known(value, mask)[:, None]
+  mean = params['intercept'] + jnp.exp(params['log_slope']) * utility
+  log_sigma = params['log_sigma']
+  density = (
+    -0.5 * ((value - mean) * jnp.exp(-log_sigma)) ** 2
+    - log_sigma
+    - 0.5 * jnp.log(2 * jnp.pi)
+  )
+  return density * mask.astype(utility.dtype)[:, None]
 
 
 def satisfaction_mean(

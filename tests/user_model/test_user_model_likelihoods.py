@@ -1,5 +1,7 @@
 """Feedback likelihoods against hand-computed numbers."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -146,3 +148,117 @@ def test_wrong_shapes_and_dtypes_raise():
     likelihoods.satisfaction(
       utility, jnp.zeros((2, 3)), jnp.ones((2, 3)), SATISFACTION
     )
+
+
+def test_slate_choice_among_available_columns():
+  # Weights 1, 2, 5; the last is missing: 2 / 3 for the second.
+  utility = jnp.log(jnp.array([[[1.0], [2.0], [5.0]]]))
+  found = likelihoods.slate_choice(
+    utility,
+    jnp.array([1]),
+    jnp.array([1]),
+    jnp.asarray(0.0),
+    jnp.array([[1, 1, 0]]),
+  )
+  np.testing.assert_allclose(found, np.log([[2 / 3]]), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  'label, expected',
+  [
+    # Odds 3 : 1 for the first.
+    (1.0, np.log(3 / 4)),
+    (0.0, np.log(1 / 4)),
+    (0.5, 0.5 * np.log(3 / 4) + 0.5 * np.log(1 / 4)),
+  ],
+)
+def test_pair_by_hand(label, expected):
+  utility = jnp.log(jnp.array([[[3.0], [1.0]]]))
+  found = likelihoods.pair(
+    utility, jnp.array([label]), jnp.array([1]), jnp.asarray(0.0)
+  )
+  np.testing.assert_allclose(found, [[expected]], rtol=1e-6)
+
+
+def test_ranking_by_hand():
+  # Weights 1, 2, 5. Order 2, 0, 1: 5/8 · 1/3 · 1; best two 1, 2: 2/8 · 5/6.
+  utility = jnp.tile(jnp.log(jnp.array([[[1.0], [2.0], [5.0]]])), (3, 1, 1))
+  order = jnp.array([[2, 0, 1], [1, 2, -1], [-1, -1, -1]])
+  found = likelihoods.ranking(utility, order, jnp.ones(3), jnp.asarray(0.0))
+  expected = np.log([5 / 8 / 3, 2 / 8 * 5 / 6, 1.0])
+  np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5, atol=1e-6)
+  # Without the column of weight 5: 2 / 3 for the other.
+  found = likelihoods.ranking(
+    utility[:1],
+    jnp.array([[1, 0, -1]]),
+    jnp.ones(1),
+    jnp.asarray(0.0),
+    jnp.array([[1, 1, 0]]),
+  )
+  np.testing.assert_allclose(found, np.log([[2 / 3]]), rtol=1e-5)
+
+
+def test_ranking_probabilities_of_all_orders_sum_to_one():
+  rng = np.random.default_rng(0)
+  orders = np.array(list(itertools.permutations(range(4))))
+  utility = np.broadcast_to(rng.normal(size=(1, 4, 2)), (24, 4, 2))
+  found = likelihoods.ranking(
+    jnp.asarray(utility), jnp.asarray(orders), jnp.ones(24), jnp.asarray(0.3)
+  )
+  np.testing.assert_allclose(np.exp(found).sum(0), [1.0, 1.0], rtol=1e-5)
+
+
+def test_ranking_of_one_column_is_a_choice():
+  rng = np.random.default_rng(1)
+  utility = jnp.asarray(rng.normal(size=(5, 3, 2)))
+  choice = jnp.array([0, 1, 2, 2, 0])
+  order = jnp.stack([choice, -jnp.ones(5, int), -jnp.ones(5, int)], 1)
+  scale = jnp.asarray(0.7)
+  np.testing.assert_allclose(
+    likelihoods.ranking(utility, order, jnp.ones(5), scale),
+    likelihoods.slate_choice(utility, choice, jnp.ones(5), scale),
+    rtol=1e-5,
+  )
+
+
+def test_rating_by_hand():
+  params = {
+    'intercept': jnp.asarray(3.0),
+    'log_slope': jnp.log(2.0),
+    'log_sigma': jnp.log(0.5),
+  }
+  # Mean 3 + 2 · 0.5 = 4, value 5: two deviations away.
+  found = likelihoods.rating(
+    jnp.array([[0.5]]), jnp.array([5.0]), jnp.array([1]), params
+  )
+  expected = -0.5 * 4 - np.log(0.5) - 0.5 * np.log(2 * np.pi)
+  np.testing.assert_allclose(found, [[expected]], rtol=1e-6)
+
+
+@pytest.mark.parametrize('kind', ['choice', 'pair', 'ranking', 'rating'])
+def test_masked_observations_add_nothing_whatever_they_hold(kind):
+  params = {k: jnp.zeros(()) for k in ('intercept', 'log_slope', 'log_sigma')}
+  mask = jnp.array([1, 0])
+  scale = jnp.asarray(0.0)
+
+  def total(utility):
+    if kind == 'choice':
+      found = likelihoods.slate_choice(
+        utility, jnp.array([0, 9]), mask, scale, jnp.ones((2, 2))
+      )
+    elif kind == 'pair':
+      found = likelihoods.pair(utility, jnp.array([0.5, jnp.nan]), mask, scale)
+    elif kind == 'ranking':
+      order = jnp.array([[0, 1], [7, 7]])
+      found = likelihoods.ranking(utility, order, mask, scale)
+    else:
+      value = jnp.array([1.0, jnp.nan])
+      found = likelihoods.rating(utility[:, 0], value, mask, params)
+    return found.sum()
+
+  alone = jnp.array([[[0.3], [0.1]], [[0.0], [0.0]]])
+  broken = alone.at[1].set(jnp.nan)
+  np.testing.assert_array_equal(total(alone), total(broken))
+  gradient = jax.grad(total)(broken)
+  assert np.isfinite(gradient).all()
+  np.testing.assert_array_equal(gradient[1], 0)
