@@ -129,10 +129,15 @@ def make(
     )
   labels, position = np.unique(user, return_inverse=True)
   order = np.argsort(position, kind='stable')
-  features = np.where(available[..., None], features, 0.0)
+  # Copies cost more memory than anything else does: none that is not needed.
+  features = features.astype(dtype, copy=False)
+  if not available.all():
+    features = np.where(available[..., None], features, dtype(0))
+  if (np.diff(order) != 1).any():
+    features = features[order]
   return (
     ChoiceData(
-      features=features[order].astype(dtype),
+      features=features,
       available=available[order],
       choice=choice[order].astype(np.int32),
       user=position[order].astype(np.int32),

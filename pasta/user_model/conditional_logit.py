@@ -72,9 +72,9 @@ def derivatives(
   num, num_alternatives, dim = data.features.shape
   num_components = coefficients.shape[0]
   chex.assert_shape(weights, (data.num_users, num_components))
-  block = max(
-    min(num, _BLOCK_SIZE // (num_alternatives * num_components * dim)), 16
-  )
+  # Second moments come from one product, of whichever operand is smaller.
+  width = min(num_components, dim) * dim
+  block = max(min(num, _BLOCK_SIZE // (num_alternatives * width)), 16)
 
   def of(start, size):
     def cut(array):
@@ -83,16 +83,24 @@ def derivatives(
     x, choice = cut(data.features), cut(data.choice)
     weight = weights[cut(data.user)]  # [n, C]
     probs = jnp.exp(log_probs(coefficients, x, cut(data.available)))
-    mean = jnp.einsum('nlc,nld->cnd', probs, x)  # [C, n, D]
+    # Fused sums: XLA's small batched products are several times slower.
+    mean = jnp.sum(
+      jnp.moveaxis(probs, 2, 0)[..., None] * x, axis=2
+    )  # [C, n, D]
     chosen = jnp.take_along_axis(x, choice[:, None, None], axis=1)[:, 0]
-    gradient = weight.T @ chosen - jnp.einsum('nc,cnd->cd', weight, mean)
-    # One product for all components: [D, n L] with [n L, C D].
+    gradient = weight.T @ chosen - jnp.sum(weight.T[..., None] * mean, axis=1)
     weighted = (probs * weight[:, None]).reshape(-1, num_components)
     flat = x.reshape(-1, dim)
-    wide = (weighted[:, :, None] * flat[:, None, :]).reshape(len(flat), -1)
-    second = (flat.T @ wide).reshape(dim, num_components, dim)
-    outer = jnp.einsum('nc,cnd,cne->cde', weight, mean, mean)
-    return gradient, jnp.swapaxes(second, 0, 1) - outer
+    if num_components <= dim:  # [D, n L] with [n L, C D]
+      wide = (weighted[:, :, None] * flat[:, None, :]).reshape(len(flat), -1)
+      second = (flat.T @ wide).reshape(dim, num_components, dim)
+      second = jnp.swapaxes(second, 0, 1)
+    else:  # [C, n L] with [n L, D D]
+      square = (flat[:, :, None] * flat[:, None, :]).reshape(len(flat), -1)
+      second = (weighted.T @ square).reshape(num_components, dim, dim)
+    root = mean * jnp.sqrt(weight.T)[..., None]
+    outer = jnp.einsum('cnd,cne->cde', root, root)
+    return gradient, second - outer
 
   total = (
     jnp.zeros((num_components, dim), coefficients.dtype),

@@ -49,7 +49,8 @@ class Options:
     num_types: K.
     num_restarts: starts; a third each are random partitions, Dirichlet
       responsibilities and clusters of people's scores.
-    short_iterations: iterations of every start, of which the best few go on.
+    short_iterations: iterations of a start; two thirds are given up halfway,
+      and the best few at the end go on to convergence.
     max_iterations: of a run to convergence.
     tolerance: converged when an iteration gains less than this share of the
       objective.
@@ -113,7 +114,8 @@ class Fit:
     log_likelihood: of all choices, nats.
     objective: log posterior, what was maximised.
     num_choices: N.
-    restart_objectives: where each start stood after its short run [R].
+    restart_objectives: where each start stood halfway through its short run
+      [R].
     share_at_best: share of the runs to convergence that reached the best of
       them (before moves).
     num_moves_taken: split-and-merge moves that raised the objective.

@@ -23,7 +23,7 @@ _SEPARABLE = 1.0 - 1e-3  # mean fitted probability of what was chosen
 _LLOYD_STEPS = 5
 _POOLED_STEPS = 60
 # Runs in one program, and the most numbers in its logits.
-_RUNS_AT_ONCE = 4
+_RUNS_AT_ONCE = 2
 _CALL_SIZE = 2**27
 _CALL_ITERATIONS = 50
 
@@ -34,7 +34,8 @@ class Found:
 
   Attributes:
     state: the best run, R = 1.
-    restart_objectives: where each start stood after its short run.
+    restart_objectives: where each start stood halfway through its short run,
+      when two thirds are given up.
     share_at_best: share of the runs to convergence that reached the best.
     num_moves: split-and-merge moves taken.
   """
@@ -160,9 +161,13 @@ def search(
       for i in range(num_restarts)
     ]
   )
-  shorts = run.short(gamma, start, at_once, short_iterations)
-  order = np.argsort(-shorts.objective)[:at_once]
-  long = run.converge(_pick(shorts, order))
+  # Successive halving: poor starts show early.
+  early = (short_iterations + 1) // 2
+  shorts = run.each(full_batch.init(gamma, start), at_once, early)
+  order = np.argsort(-shorts.objective)[: max(num_restarts // 3, at_once)]
+  better = run.each(_pick(shorts, order), at_once, short_iterations - early)
+  order = np.argsort(-better.objective)[:at_once]
+  long = run.converge(_pick(better, order))
   highest = long.objective.max()
   near = long.objective >= highest - SAME_OPTIMUM * abs(highest)
   best, taken = _pick(long, [np.argmax(long.objective)]), 0
@@ -175,7 +180,7 @@ def _moves(run, best, at_once, short_iterations, max_rounds):
   """Split-and-merge moves until none helps: the best state, moves taken."""
   for taken in range(max_rounds):
     proposals = split_merge.propose(best, run.data, run.prior, 2 * at_once)
-    trial = run.short(*proposals, at_once, short_iterations)
+    trial = run.each(full_batch.init(*proposals), at_once, short_iterations)
     leader = np.resize(np.argsort(-trial.objective)[:1], at_once)
     leader = _pick(run.converge(_pick(trial, leader)), [0])
     gain = leader.objective[0] - best.objective[0]
@@ -241,14 +246,15 @@ class _Runner:
     )
     return jax.device_get(found)
 
-  def short(self, gamma, start, at_once, num_iterations) -> full_batch.State:
-    """Runs of so many iterations from P starts, `at_once` in a call."""
+  def each(self, state, at_once, num_iterations) -> full_batch.State:
+    """So many iterations more of P runs, `at_once` in a call."""
+    num = len(state.objective)
     parts = []
-    for first in range(0, len(gamma), at_once):
+    for first in range(0, num, at_once):
       # The last call is filled up: one compilation.
-      rows = np.minimum(first + np.arange(at_once), len(gamma) - 1)
-      state = self(full_batch.init(gamma[rows], start[rows]), num_iterations)
-      parts.append(_pick(state, np.arange(min(at_once, len(gamma) - first))))
+      rows = np.minimum(first + np.arange(at_once), num - 1)
+      part = self(_pick(state, rows), num_iterations)
+      parts.append(_pick(part, np.arange(min(at_once, num - first))))
     return jax.tree.map(
       lambda *x: np.concatenate(x) if x[0].ndim else x[0], *parts
     )
