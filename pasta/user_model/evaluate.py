@@ -25,6 +25,10 @@ class Predictions(NamedTuple):
   Attributes:
     log_prob: of the choice that was made, given earlier choices.
     is_correct: the most probable column was chosen, float in {0, 1}.
+    confidence: probability of the most probable column.
+    mismatched_log_prob: as log_prob, but given another person's earlier
+      choices: only what own ones add to that is personalisation.
+    mismatched_is_correct: as is_correct, with that belief.
     comparison_correct: the most probable of worse / same / better was said,
       given the choices up to this turn.
     choice_mask: 1 = a choice.
@@ -33,6 +37,9 @@ class Predictions(NamedTuple):
 
   log_prob: np.ndarray
   is_correct: np.ndarray
+  confidence: np.ndarray
+  mismatched_log_prob: np.ndarray
+  mismatched_is_correct: np.ndarray
   comparison_correct: np.ndarray
   choice_mask: np.ndarray
   comparison_mask: np.ndarray
@@ -44,9 +51,11 @@ def sequential_predictions(model: UserModel, data: UserData) -> Predictions:
   masks = feedback_masks(data)
   choice = jnp.where(masks.choice, data.choice, -1)
   beliefs = belief.trajectory(model, utility, choice)  # [U, O + 1, K]
-  log_probs = jax.nn.logsumexp(
-    model_lib.choice_log_probs(model, utility) + beliefs[:, :-1, None], -1
-  )  # [U, O, L]
+  per_type = model_lib.choice_log_probs(model, utility)  # [U, O, L, K]
+  before = beliefs[:, :-1, None]
+  log_probs = jax.nn.logsumexp(per_type + before, -1)  # [U, O, L]
+  # The next person's belief at the same turn, the first's for the last.
+  mismatched = jax.nn.logsumexp(per_type + jnp.roll(before, -1, 0), -1)
   picked = jax.nn.one_hot(choice, utility.shape[2])  # [U, O, L]
   chosen = jnp.einsum('uolk,uol->uok', utility, picked)
   difference = jnp.diff(chosen, axis=1, prepend=chosen[:, :1])
@@ -55,6 +64,11 @@ def sequential_predictions(model: UserModel, data: UserData) -> Predictions:
   return Predictions(
     log_prob=(log_probs * picked).sum(-1),
     is_correct=(jnp.argmax(log_probs, -1) == choice).astype(jnp.float32),
+    confidence=jnp.exp(log_probs.max(-1)),
+    mismatched_log_prob=(mismatched * picked).sum(-1),
+    mismatched_is_correct=(jnp.argmax(mismatched, -1) == choice).astype(
+      jnp.float32
+    ),
     comparison_correct=(jnp.argmax(compared, -1) - 1 == data.comparison).astype(
       jnp.float32
     ),
@@ -82,18 +96,38 @@ def summarise(found: Predictions, prefix: str = '') -> dict[str, float]:
   """Means over observations; a mean over nothing is left out.
 
   Returns:
-    `choice_log_likelihood` (nats per choice), `sequential_accuracy`,
-    `cross_turn_accuracy`, each with the prefix.
+    `choice_log_likelihood` (nats per choice), `sequential_accuracy`, the same
+    two given another person's choices (`mismatched_…`; left out for one person
+    alone), `cross_turn_accuracy`, each with the prefix.
   """
   means = {}
+  others = found.choice_mask if len(found.choice_mask) > 1 else np.zeros(0)
   for name, value, mask in (
     ('choice_log_likelihood', found.log_prob, found.choice_mask),
     ('sequential_accuracy', found.is_correct, found.choice_mask),
+    ('mismatched_log_likelihood', found.mismatched_log_prob, others),
+    ('mismatched_accuracy', found.mismatched_is_correct, others),
     ('cross_turn_accuracy', found.comparison_correct, found.comparison_mask),
   ):
     if mask.any():
       means[prefix + name] = float(value[mask].mean())
   return means
+
+
+def calibration_error(
+  confidence: np.ndarray, is_correct: np.ndarray, num_bins: int = 15
+) -> float:
+  """Expected calibration error (Guo et al. 2017): 0 is perfect.
+
+  Args:
+    confidence: probability of the predicted column [N], in [0, 1].
+    is_correct: whether it was chosen [N].
+    num_bins: of equal width.
+  """
+  place = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
+  count = np.bincount(place, minlength=num_bins)
+  gap = np.bincount(place, confidence - is_correct, minlength=num_bins)
+  return float(np.abs(gap).sum() / count.sum())
 
 
 def evaluate(
@@ -107,7 +141,8 @@ def evaluate(
     baseline: e.g. a model with K = 1.
 
   Returns:
-    See `summarise`; 'uniform_…' is chance, 'baseline_…' the baseline;
+    See `summarise`; 'calibration_error' is that of the sequential
+    predictions; 'uniform_…' is chance, 'baseline_…' the baseline;
     'last_turn_accuracy' that of each person's last choice;
     'effective_types' = exp(entropy(η)).
   """
@@ -115,6 +150,11 @@ def evaluate(
     raise ValueError('data holds nobody, expected at least one person')
   found = predict(model, data)
   result = summarise(found)
+  made = found.choice_mask.astype(bool)
+  if made.any():
+    result['calibration_error'] = calibration_error(
+      found.confidence[made], found.is_correct[made]
+    )
   last = found.choice_mask.shape[1] - 1 - found.choice_mask[:, ::-1].argmax(1)
   people = np.arange(data.num_users)
   has_any = found.choice_mask.any(1)

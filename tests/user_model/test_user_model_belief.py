@@ -193,6 +193,11 @@ def test_sequential_predictions_by_enumeration():
   np.testing.assert_array_equal(
     found.is_correct, predictive.argmax(-1) == np.asarray(choice)
   )
+  other = np.einsum('btk,btlk->btl', np.roll(before, -1, 0), probs)
+  expected = np.take_along_axis(other, np.asarray(choice)[..., None], 2)
+  np.testing.assert_allclose(
+    found.mismatched_log_prob, np.log(expected[..., 0]), atol=1e-5
+  )
   assert not found.comparison_mask.any()
   summary = evaluate.evaluate(model, data, baseline=model)
   assert 'cross_turn_accuracy' not in summary
@@ -214,3 +219,29 @@ def test_wrong_shapes_and_settings_raise():
     heads.HeadSettings(2, 4, aggregation='median')
   with pytest.raises(ValueError, match='num_types is 0'):
     dataclasses.replace(model.settings, num_types=0)
+
+
+def test_calibration_error_by_hand():
+  # Bins of 0.5: {0.2, 0.4}, one right of two: gap 0.6 − 1; {0.9}: 0.9 − 1.
+  found = evaluate.calibration_error(
+    np.array([0.2, 0.4, 0.9]), np.array([0.0, 1.0, 1.0]), num_bins=2
+  )
+  np.testing.assert_allclose(found, (0.4 + 0.1) / 3)
+
+
+def test_a_single_person_has_nobody_to_be_mistaken_for():
+  model = make_model()
+  text, image, choice = random_slates(1)
+  data = data_lib.UserData(
+    user=jnp.arange(1),
+    text=text,
+    image=image,
+    choice=choice,
+    satisfaction=jnp.full((1, 4), jnp.nan),
+    comparison=jnp.full((1, 4), -2),
+    has_previous=jnp.zeros((1, 4), bool),
+    mask=jnp.ones((1, 4), bool),
+  )
+  found = evaluate.evaluate(model, data)
+  assert 'choice_log_likelihood' in found
+  assert 'mismatched_accuracy' not in found
