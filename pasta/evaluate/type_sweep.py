@@ -1,0 +1,215 @@
+"""How many types: user models of several K on the same features.
+
+Every model is fitted on the same people and judged on others, whom no fit has
+seen, also not for early stopping. Answers the paper's second open question for
+the data at hand.
+"""
+
+import os
+import time
+
+import jax
+import ml_collections
+import numpy as np
+from absl import logging
+
+from pasta import features as features_lib
+from pasta import metrics, workdir
+from pasta.report import figures, palette
+from pasta.user_model import belief, em, evaluate
+from pasta.user_model import data as data_lib
+from pasta.user_model import model as model_lib
+from pasta.user_model import train as train_lib
+
+STAGE = 'sweep_types'
+_TIMED_UPDATES = 200
+_CHUNK_USERS = 128
+
+
+def main(config: ml_collections.ConfigDict, workdir_path: str) -> None:
+  """WORKDIR/features -> WORKDIR/type_sweep: results.json and type_sweep.png."""
+  directory = os.path.join(workdir_path, 'type_sweep')
+  upstream = workdir.read_done(
+    os.path.join(workdir_path, 'features'), 'extract_features'
+  )['fingerprint']
+  fingerprint = workdir.prepare(
+    directory, config, stage=STAGE, upstream=(upstream,)
+  )
+  path = os.path.join(directory, 'results.json')
+  if not workdir.is_done(directory, STAGE, fingerprint):
+    features = features_lib.load_dir(os.path.join(workdir_path, 'features'))
+    train, test = split_people(features, config.test_share, config.seed)
+    rows = []
+    for num_types in config.num_types:
+      for seed in range(config.num_seeds):
+        logging.info('type sweep: K = %d, seed %d', num_types, seed)
+        where = os.path.join(directory, f'types-{num_types}-seed-{seed}')
+        row = fit_and_measure(train, test, num_types, seed, config, where)
+        rows.append({'num_types': num_types, 'seed': seed, **row})
+    workdir.write_json(path, rows)
+    figures.save(
+      plot(rows), os.path.join(directory, 'type_sweep.png'), 'type sweep'
+    )
+    workdir.mark_done(directory, STAGE, fingerprint, {'num_fits': len(rows)})
+  for line in describe(workdir.read_json(path)):
+    print(line)
+
+
+def split_people(
+  features: features_lib.SessionFeatures, test_share: float, seed: int
+) -> tuple[features_lib.SessionFeatures, features_lib.SessionFeatures]:
+  """Sessions of some people and of the others; at least one on each side."""
+  users = np.unique(features.user_id)
+  count = int(np.clip(round(test_share * len(users)), 1, len(users) - 1))
+  chosen = np.random.default_rng(seed).permutation(users)[:count]
+  is_test = np.isin(features.user_id, chosen)
+  return (
+    features.select(np.flatnonzero(~is_test)),
+    features.select(np.flatnonzero(is_test)),
+  )
+
+
+def fit_and_measure(
+  train: features_lib.SessionFeatures,
+  test: features_lib.SessionFeatures,
+  num_types: int,
+  seed: int,
+  config: ml_collections.ConfigDict,
+  directory: str,
+) -> dict:
+  """One fit, goes on from `directory`; its metrics on the test people."""
+  settings = ml_collections.ConfigDict(config.fit.to_dict())
+  settings.num_types, settings.seed = num_types, seed
+  if num_types == 1:
+    settings.num_restarts = 1  # All starts are the same.
+  os.makedirs(directory, exist_ok=True)
+  started = time.monotonic()
+  model, _ = train_lib.fit(
+    train, settings, key=jax.random.key(seed), directory=directory
+  )
+  seconds = time.monotonic() - started
+  data, _ = data_lib.from_features(test, settings.max_observations)
+  found = evaluate.predict(model, data)
+  per_person = _means(found.is_correct, found.choice_mask)
+  accuracy = metrics.bootstrap_mean(per_person, seed=seed)
+  train_data, _ = data_lib.from_features(train, settings.max_observations)
+  num_parameters = _count(model)
+  total = _log_likelihood(model, train_data, settings)
+  return {
+    **evaluate.evaluate(model, data),
+    'accuracy_low': accuracy.low,
+    'accuracy_high': accuracy.high,
+    'bic': -2 * total + num_parameters * float(np.log(train_data.num_users)),
+    'num_parameters': num_parameters,
+    'fit_seconds': seconds,
+    'update_microseconds': _update_seconds(model, data) * 1e6,
+  }
+
+
+def _means(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+  """Mean of each person's observations; people with none are left out."""
+  count = mask.sum(1)
+  return (values * mask).sum(1)[count > 0] / count[count > 0]
+
+
+def _count(model: model_lib.UserModel) -> int:
+  """Free parameters that EM has fitted, type shares included."""
+  leaves = jax.tree.leaves(em.trainable(model))
+  return sum(np.size(x) for x in leaves) + model.num_types - 1
+
+
+_joint = jax.jit(
+  lambda model, data: (model.log_prior, em.log_likelihoods(model, data))
+)
+
+
+def _log_likelihood(model, data, config) -> float:
+  """Marginal log-likelihood of all feedback, nats."""
+  total, size = 0.0, min(_CHUNK_USERS, data.num_users)
+  for start in range(0, data.num_users, size):
+    index = np.arange(start, start + size) % data.num_users
+    log_prior, found = _joint(model, data.select(index))
+    joint = np.asarray(log_prior + em.user_log_likelihood(found, config))
+    marginal = np.logaddexp.reduce(joint.astype(np.float64), axis=1)
+    total += marginal[: data.num_users - start].sum()
+  return float(total)
+
+
+def _update_seconds(model, data) -> float:
+  """Median time of one person's belief update, features to posterior."""
+
+  @jax.jit
+  def update(model, log_belief, text, image, choice):
+    utility = model_lib.column_utility(model, text, image)
+    return belief.update(model, log_belief, utility, choice)
+
+  log_belief = belief.initial(model, 1)
+  arrays = [x[:1, 0] for x in (data.text, data.image, data.choice)]
+  times = []
+  for _ in range(_TIMED_UPDATES):
+    started = time.perf_counter()
+    jax.block_until_ready(update(model, log_belief, *arrays))
+    times.append(time.perf_counter() - started)
+  return float(np.median(times))
+
+
+def _by_types(rows: list[dict], name: str) -> tuple[np.ndarray, np.ndarray]:
+  """K [J] and the values of all seeds [J, seeds]."""
+  counts = sorted({r['num_types'] for r in rows})
+  return np.array(counts), np.array(
+    [[r[name] for r in rows if r['num_types'] == k] for k in counts]
+  )
+
+
+def plot(rows: list[dict]) -> figures.Figure:
+  """Accuracy and log-likelihood over K, with own and another's belief."""
+  figure = figures.blank(2.6)
+  colours = palette.LIGHT
+  panels = (
+    ('sequential_accuracy', 'mismatched_accuracy', 'accuracy of next choice'),
+    (
+      'choice_log_likelihood',
+      'mismatched_log_likelihood',
+      'log-likelihood of a choice',
+    ),
+  )
+  for i, (own, other, title) in enumerate(panels):
+    ax = figure.add_axes((0.11 + 0.48 * i, 0.2, 0.37, 0.66))
+    for name, label, key in (
+      (own, "own choices' belief", 'pasta'),
+      (other, "another person's", 'lmm'),
+    ):
+      counts, values = _by_types(rows, name)
+      ax.plot(counts, values.mean(1), color=colours[key], label=label)
+      ax.plot(counts, values, '.', color=colours[key], markersize=3)
+    ax.set_xscale('log', base=2)
+    ax.set_xticks(counts, [str(k) for k in counts])
+    ax.set_xlabel('types K')
+    ax.set_title(title, fontsize=9, loc='left')
+    if not i:
+      ax.legend(fontsize=7, frameon=False)
+  return figure
+
+
+def describe(rows: list[dict]) -> list[str]:
+  """A table, means over seeds."""
+  columns = (
+    ('choice_log_likelihood', 'log-lik.', '{:.4f}'),
+    ('mismatched_log_likelihood', "other's", '{:.4f}'),
+    ('sequential_accuracy', 'accuracy', '{:.3f}'),
+    ('mismatched_accuracy', "other's", '{:.3f}'),
+    ('cross_turn_accuracy', 'cross-turn', '{:.3f}'),
+    ('calibration_error', 'ECE', '{:.3f}'),
+    ('effective_types', 'effective', '{:.1f}'),
+    ('bic', 'BIC', '{:.0f}'),
+    ('fit_seconds', 'fit s', '{:.1f}'),
+    ('update_microseconds', 'update us', '{:.0f}'),
+  )
+  lines = [f'{"K":>4}' + ''.join(f'{title:>11}' for _, title, _ in columns)]
+  for i, k in enumerate(_by_types(rows, 'seed')[0]):
+    cells = [
+      form.format(_by_types(rows, name)[1][i].mean())
+      for name, _, form in columns
+    ]
+    lines.append(f'{k:>4}' + ''.join(f'{c:>11}' for c in cells))
+  return lines
