@@ -5,6 +5,7 @@ seen, also not for early stopping. Answers the paper's second open question for
 the data at hand.
 """
 
+import itertools
 import os
 import time
 
@@ -16,7 +17,7 @@ from absl import logging
 from pasta import features as features_lib
 from pasta import metrics, workdir
 from pasta.report import figures, palette
-from pasta.user_model import belief, em, evaluate
+from pasta.user_model import belief, em, evaluate, recovery
 from pasta.user_model import data as data_lib
 from pasta.user_model import model as model_lib
 from pasta.user_model import train as train_lib
@@ -46,6 +47,7 @@ def main(config: ml_collections.ConfigDict, workdir_path: str) -> None:
         where = os.path.join(directory, f'types-{num_types}-seed-{seed}')
         row = fit_and_measure(train, test, num_types, seed, config, where)
         rows.append({'num_types': num_types, 'seed': seed, **row})
+    _add_stability(rows)
     workdir.write_json(path, rows)
     figures.save(
       plot(rows), os.path.join(directory, 'type_sweep.png'), 'type sweep'
@@ -97,6 +99,7 @@ def fit_and_measure(
   total = _log_likelihood(model, train_data, settings)
   return {
     **evaluate.evaluate(model, data),
+    'assignments': _assign(model, data),
     'accuracy_low': accuracy.low,
     'accuracy_high': accuracy.high,
     'bic': -2 * total + num_parameters * float(np.log(train_data.num_users)),
@@ -104,6 +107,32 @@ def fit_and_measure(
     'fit_seconds': seconds,
     'update_microseconds': _update_seconds(model, data) * 1e6,
   }
+
+
+def _assign(model: model_lib.UserModel, data: data_lib.UserData) -> list[int]:
+  """Each person's most probable type, given all of their choices."""
+  utility = model_lib.column_utility(model, data.text, data.image)
+  beliefs = belief.trajectory(model, utility, np.asarray(data.choice))
+  return np.asarray(beliefs[:, -1].argmax(-1)).tolist()
+
+
+def _add_stability(rows: list[dict]) -> None:
+  """Replaces assignments by how well the seeds of each K agree in them.
+
+  'stability' is the mean adjusted Rand index over pairs of seeds; without a
+  second seed there is none.
+  """
+  assignments = [np.array(r.pop('assignments')) for r in rows]
+  for row in rows:
+    same = [
+      a for r, a in zip(rows, assignments) if r['num_types'] == row['num_types']
+    ]
+    agreement = [
+      recovery.adjusted_rand_index(a, b)
+      for a, b in itertools.combinations(same, 2)
+    ]
+    if agreement:
+      row['stability'] = float(np.mean(agreement))
 
 
 def _means(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -179,6 +208,8 @@ def plot(rows: list[dict]) -> figures.Figure:
       (own, "own choices' belief", 'pasta'),
       (other, "another person's", 'lmm'),
     ):
+      if name not in rows[0]:
+        continue  # One test person: nobody to be mistaken for.
       counts, values = _by_types(rows, name)
       ax.plot(counts, values.mean(1), color=colours[key], label=label)
       ax.plot(counts, values, '.', color=colours[key], markersize=3)
@@ -201,10 +232,13 @@ def describe(rows: list[dict]) -> list[str]:
     ('cross_turn_accuracy', 'cross-turn', '{:.3f}'),
     ('calibration_error', 'ECE', '{:.3f}'),
     ('effective_types', 'effective', '{:.1f}'),
+    ('stability', 'stability', '{:.2f}'),
     ('bic', 'BIC', '{:.0f}'),
     ('fit_seconds', 'fit s', '{:.1f}'),
     ('update_microseconds', 'update us', '{:.0f}'),
   )
+  # What the data lack (comparisons, a second person) has no column.
+  columns = [c for c in columns if all(c[0] in r for r in rows)]
   lines = [f'{"K":>4}' + ''.join(f'{title:>11}' for _, title, _ in columns)]
   for i, k in enumerate(_by_types(rows, 'seed')[0]):
     cells = [
