@@ -23,6 +23,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.trunk_dim = 0  # width of the shared nonlinear trunk; 0 = none
   config.aggregation = 'max'  # images to column: max, mean, log_mean_exp
   config.whitening_floor = 0.3  # share of the mean eigenvalue added to all
+  config.membership = 'user'  # what has one type: user, session or choice
   config.max_observations = 64  # turns kept of one person
   config.held_out_share = 0.1  # of people, for early stopping
 

@@ -10,6 +10,7 @@ import os
 import time
 
 import jax
+import matplotlib
 import ml_collections
 import numpy as np
 from absl import logging
@@ -90,11 +91,12 @@ def fit_and_measure(
     train, settings, key=jax.random.key(seed), directory=directory
   )
   seconds = time.monotonic() - started
-  data, _ = data_lib.from_features(test, settings.max_observations)
+  grouping = settings.max_observations, settings.membership
+  data, _ = data_lib.from_features(test, *grouping)
   found = evaluate.predict(model, data)
   per_person = _means(found.is_correct, found.choice_mask)
   accuracy = metrics.bootstrap_mean(per_person, seed=seed)
-  train_data, _ = data_lib.from_features(train, settings.max_observations)
+  train_data, _ = data_lib.from_features(train, *grouping)
   num_parameters = _count(model)
   total = _log_likelihood(model, train_data, settings)
   return {
@@ -202,23 +204,24 @@ def plot(rows: list[dict]) -> figures.Figure:
       'log-likelihood of a choice',
     ),
   )
-  for i, (own, other, title) in enumerate(panels):
-    ax = figure.add_axes((0.11 + 0.48 * i, 0.2, 0.37, 0.66))
-    for name, label, key in (
-      (own, "own choices' belief", 'pasta'),
-      (other, "another person's", 'lmm'),
-    ):
-      if name not in rows[0]:
-        continue  # One test person: nobody to be mistaken for.
-      counts, values = _by_types(rows, name)
-      ax.plot(counts, values.mean(1), color=colours[key], label=label)
-      ax.plot(counts, values, '.', color=colours[key], markersize=3)
-    ax.set_xscale('log', base=2)
-    ax.set_xticks(counts, [str(k) for k in counts])
-    ax.set_xlabel('types K')
-    ax.set_title(title, fontsize=9, loc='left')
-    if not i:
-      ax.legend(fontsize=7, frameon=False)
+  with matplotlib.rc_context(figures.STYLE):
+    for i, (own, other, title) in enumerate(panels):
+      ax = figure.add_axes((0.08 + 0.5 * i, 0.19, 0.4, 0.68))
+      for name, label, key in (
+        (own, "own choices' belief", 'pasta'),
+        (other, "another person's", 'lmm'),
+      ):
+        if name not in rows[0]:
+          continue  # One test person: nobody to be mistaken for.
+        counts, values = _by_types(rows, name)
+        ax.plot(counts, values.mean(1), color=colours[key], label=label)
+        ax.plot(counts, values, '.', color=colours[key], markersize=3)
+      ax.set_xscale('log', base=2)
+      ax.set_xticks(counts, [str(k) for k in counts])
+      ax.set_xlabel('types K')
+      ax.set_title(title)
+      if not i:
+        ax.legend(fontsize=8, frameon=False, loc='center right')
   return figure
 
 

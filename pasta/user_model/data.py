@@ -10,6 +10,7 @@ import numpy as np
 from pasta import errors
 from pasta import features as features_lib
 
+MEMBERSHIPS = ('user', 'session', 'choice')
 _NO_COMPARISON = features_lib.MISSING_COMPARISON
 
 
@@ -70,13 +71,18 @@ def feedback_masks(data: UserData) -> Feedback:
 
 
 def from_features(
-  features: features_lib.SessionFeatures, max_observations: int = 64
+  features: features_lib.SessionFeatures,
+  max_observations: int = 64,
+  membership: str = 'user',
 ) -> tuple[UserData, tuple[str, ...]]:
   """Groups sessions by user id; a person's sessions keep their order.
 
   Args:
     features: N sessions; checked first.
     max_observations: O is at most this; later turns of a person are dropped.
+    membership: what has one type: 'user' (all sessions of a user id),
+      'session' (where user ids are missing or shared), or 'choice' (each by
+      itself, which leaves no turn before to compare with).
 
   Returns:
     The arrays on the host, and U user ids. People who never chose are left
@@ -90,15 +96,22 @@ def from_features(
     raise errors.PastaError(
       f'max_observations is {max_observations}, expected at least 1'
     )
+  if membership not in MEMBERSHIPS:
+    raise errors.PastaError(
+      f'membership is {membership!r}, expected one of {MEMBERSHIPS}'
+    )
   rows: dict[str, list[tuple[int, int, bool]]] = {}
   for session, user in enumerate(features.user_id):
     turns = np.flatnonzero(features.choice[session] >= 0)
-    seen = rows.setdefault(user, [])
+    name = user if membership == 'user' else features.session_id[session]
     for turn in turns:
+      if membership == 'choice':
+        rows[f'{name}, turn {turn}'] = [(session, int(turn), False)]
+        continue
+      seen = rows.setdefault(name, [])
       if len(seen) == max_observations:
         break
       seen.append((session, int(turn), bool(turn > 0 and turn - 1 in turns)))
-  rows = {user: seen for user, seen in rows.items() if seen}
   if not rows:
     raise errors.PastaError(
       f'{len(features)} sessions hold no choice at all: nothing to learn from'

@@ -7,14 +7,17 @@ to types: as well as the truth would (the Bayes limit, on the same draws)?
 import dataclasses
 import os
 
+import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from scipy import optimize
 
 from pasta import progress, workdir
-from pasta.user_model import latent_class
+from pasta.user_model import choices, latent_class, search
 
 STAGE = 'recover_types'
+_FOUND = 0.9  # correlation of utilities from which a type counts as found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,19 +111,43 @@ def utility_correlations(
   )
 
 
+def log_likelihood_from_truth(
+  planted: Planted, options: latent_class.Options
+) -> float:
+  """What EM reaches when it starts at the true types; nats."""
+  with jax.enable_x64(options.dtype == 'float64'):
+    data, _, _ = choices.make(
+      planted.features,
+      planted.choice,
+      planted.user,
+      dtype=np.dtype(options.dtype).type,
+    )
+    data = jax.tree.map(jnp.asarray, data)
+    prior, _ = search.fit_prior(data, options.ridge, options.pseudo_count)
+    gamma = np.eye(options.num_types)[planted.types]
+    state = search.climb(data, prior, gamma, tolerance=options.tolerance)
+  joint = np.asarray(state.log_prior + state.log_likelihood[0], np.float64)
+  return float(np.logaddexp.reduce(joint, axis=1).sum())
+
+
 def measure(planted: Planted, options: dict) -> dict[str, float]:
   """Fits the model and compares it with the truth."""
   data = planted.features, planted.choice, planted.user
   fit = latent_class.fit(*data, **options)
   _, limit = latent_class.posterior(planted.model, *data)
+  correlations = utility_correlations(planted, fit.model)
   return {
+    'log_likelihood': fit.log_likelihood,
+    'log_likelihood_from_truth': log_likelihood_from_truth(
+      planted, fit.options
+    ),
+    'types_found': int((correlations > _FOUND).sum()),
+    'num_moves_taken': fit.num_moves_taken,
     'rand_index': adjusted_rand_index(
       planted.types, fit.responsibilities.argmax(1)
     ),
     'bayes_rand_index': adjusted_rand_index(planted.types, limit.argmax(1)),
-    'worst_utility_correlation': float(
-      utility_correlations(planted, fit.model).min()
-    ),
+    'worst_utility_correlation': float(correlations.min()),
     'largest_coefficient': float(np.abs(fit.model.coefficients).max()),
     'largest_true_coefficient': float(np.abs(planted.model.coefficients).max()),
     'effective_types': fit.effective_types,
@@ -149,8 +176,8 @@ def main(config: ml_collections.ConfigDict, workdir_path: str) -> None:
 def describe(rows: list[dict]) -> list[str]:
   """A table: means over seeds, the worst case for what must not fail."""
   lines = [
-    f'{"people":>8} {"ARI":>8} {"Bayes":>8} {"worst corr.":>12} '
-    f'{"largest |b|":>12} {"true":>8}'
+    f'{"people":>8} {"ARI":>8} {"Bayes":>8} {"found":>6} {"worst corr.":>12} '
+    f'{"largest |b|":>12} {"true":>8} {"log-lik.":>10} {"from truth":>11}'
   ]
   for num_users in sorted({r['num_users'] for r in rows}):
     part = [r for r in rows if r['num_users'] == num_users]
@@ -161,8 +188,11 @@ def describe(rows: list[dict]) -> list[str]:
     lines.append(
       f'{num_users:>8} {of("rand_index").mean():>8.3f} '
       f'{of("bayes_rand_index").mean():>8.3f} '
+      f'{of("types_found").min():>6} '
       f'{of("worst_utility_correlation").min():>12.4f} '
       f'{of("largest_coefficient").max():>12.2f} '
-      f'{of("largest_true_coefficient").max():>8.2f}'
+      f'{of("largest_true_coefficient").max():>8.2f} '
+      f'{of("log_likelihood").mean():>10.1f} '
+      f'{of("log_likelihood_from_truth").mean():>11.1f}'
     )
   return lines

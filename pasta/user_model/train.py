@@ -75,7 +75,9 @@ def fit(
     ValueError: a config field is out of range.
   """
   _check_config(config)
-  data, user_ids = data_lib.from_features(features, config.max_observations)
+  data, user_ids = data_lib.from_features(
+    features, config.max_observations, config.membership
+  )
   split_key, init_key, run_key, text_key = jax.random.split(key, 4)
   train, held_out = data_lib.split(data, config.held_out_share, split_key)
   logging.info(

@@ -48,6 +48,28 @@ def test_grouping_by_person(small_features):
   assert capped.mask.shape == (2, 4)
 
 
+def test_grouping_by_session_and_by_choice(small_features):
+  # Session 0 and 2 are one person's; session 1 misses a turn.
+  features = dataclasses.replace(
+    small_features.select(np.arange(3)), user_id=('a', 'b', 'a')
+  )
+  choice = features.choice.copy()
+  choice[1, 1] = -1
+  features = dataclasses.replace(features, choice=choice)
+  data, names = data_lib.from_features(features, membership='session')
+  assert names == features.session_id
+  np.testing.assert_array_equal(data.mask.sum(1), [3, 2, 3])
+  np.testing.assert_array_equal(
+    data.has_previous, [[0, 1, 1], [0, 0, 0], [0, 1, 1]]
+  )
+  data, names = data_lib.from_features(features, membership='choice')
+  assert len(names) == len(set(names)) == 8
+  assert data.mask.shape == (8, 1) and not data.has_previous.any()
+  np.testing.assert_array_equal(data.text[4, 0], features.slate_text[1, 2])
+  with pytest.raises(errors.PastaError, match="membership is 'person'"):
+    data_lib.from_features(features, membership='person')
+
+
 def test_split_keeps_people_apart(small_features):
   data, _ = data_lib.from_features(small_features)
   train_data, held_out = data_lib.split(data, 0.25, jax.random.key(0))
