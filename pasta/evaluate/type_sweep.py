@@ -221,7 +221,7 @@ def plot(rows: list[dict]) -> figures.Figure:
       ax.set_xlabel('types K')
       ax.set_title(title)
       if not i:
-        ax.legend(fontsize=8, frameon=False, loc='center right')
+        ax.legend(fontsize=8, frameon=False, loc=(0.4, 0.2), handlelength=1)
   return figure
 
 
