@@ -168,19 +168,24 @@ def test_entropy_and_effective_types():
   assert belief.effective_types(sure) == 1.0
 
 
-def test_sequential_predictions_by_enumeration():
-  model = make_model()
-  text, image, choice = random_slates(4)
-  data = data_lib.UserData(
-    user=jnp.arange(4),
+def choices_alone(num, text, image, choice):
+  """People of 4 turns who gave no other feedback."""
+  return data_lib.UserData(
+    user=jnp.arange(num),
     text=text,
     image=image,
     choice=choice,
-    satisfaction=jnp.full((4, 4), jnp.nan),
-    comparison=jnp.full((4, 4), -2),
-    has_previous=jnp.arange(4)[None] > jnp.zeros((4, 1)),
-    mask=jnp.ones((4, 4), bool),
+    satisfaction=jnp.full((num, 4), jnp.nan),
+    comparison=jnp.full((num, 4), -2),
+    has_previous=jnp.arange(4)[None] > jnp.zeros((num, 1)),
+    mask=jnp.ones((num, 4), bool),
   )
+
+
+def test_sequential_predictions_by_enumeration():
+  model = make_model()
+  text, image, choice = random_slates(4)
+  data = choices_alone(4, text, image, choice)
   found = evaluate.predict(model, data)
   utility = model_lib.column_utility(model, text, image)
   before = enumerate_posterior(model, utility, choice)[:, :-1]  # [B, T, K]
@@ -231,17 +236,7 @@ def test_calibration_error_by_hand():
 
 def test_a_single_person_has_nobody_to_be_mistaken_for():
   model = make_model()
-  text, image, choice = random_slates(1)
-  data = data_lib.UserData(
-    user=jnp.arange(1),
-    text=text,
-    image=image,
-    choice=choice,
-    satisfaction=jnp.full((1, 4), jnp.nan),
-    comparison=jnp.full((1, 4), -2),
-    has_previous=jnp.zeros((1, 4), bool),
-    mask=jnp.ones((1, 4), bool),
-  )
+  data = choices_alone(1, *random_slates(1))
   found = evaluate.evaluate(model, data)
   assert 'choice_log_likelihood' in found
   assert 'mismatched_accuracy' not in found
