@@ -2,7 +2,8 @@
 
   python -m launch.sweep_types --config=configs/sweep_types.py --workdir=DIR
 
-Reads DIR/features, leaves DIR/type_sweep. For another number of true types,
+Reads DIR/features, leaves DIR/type_sweep; 11 minutes for two seeds on the
+quickstart's features, on 2 shared cores. For another number of true types,
 collect into another directory with --config.population.num_types=N.
 """
 

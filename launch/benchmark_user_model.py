@@ -25,6 +25,7 @@ _LARGE = flags.DEFINE_bool(
 
 _FIRST_FIT = """
 import time; started = time.time()
+import numpy as np
 from pasta.user_model import latent_class
 imported = time.time() - started
 from launch import benchmark_user_model as b
@@ -35,6 +36,7 @@ print(imported + time.time() - started)
 """
 _MEMORY = """
 from launch import benchmark_user_model as b
+import numpy as np
 import resource
 data = b.draw(100_000, 5, 4, 32, 16, np.float32)
 print(b.seconds_an_iteration(data, 16, 3))
@@ -61,7 +63,7 @@ def seconds_an_iteration(arrays, num_types, num_iterations) -> float:
   features, choice, user = arrays
   dtype = features.dtype
   with jax.enable_x64(dtype == np.float64):
-    data, _, _ = choices.make(features, choice, user, dtype=dtype.type)
+    data, _ = choices.make(features, choice, user, dtype=dtype.type)
     data = jax.tree.map(jnp.asarray, data)
     dim = data.num_features
     prior = full_batch.Prior(
@@ -117,7 +119,7 @@ def numpy_seconds_an_iteration(arrays, num_types, num_iterations) -> float:
 
 def _subprocess(code: str) -> list[float]:
   done = subprocess.run(
-    [sys.executable, '-c', 'import numpy as np\n' + code],
+    [sys.executable, '-c', code],
     check=True,
     capture_output=True,
     text=True,

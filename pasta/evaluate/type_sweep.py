@@ -144,7 +144,7 @@ def _means(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _count(model: model_lib.UserModel) -> int:
-  """Free parameters that EM has fitted, type shares included."""
+  """Parameters that EM has fitted: shared ones, deviations, type shares."""
   leaves = jax.tree.leaves(em.trainable(model))
   return sum(np.size(x) for x in leaves) + model.num_types - 1
 

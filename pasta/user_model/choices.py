@@ -33,22 +33,6 @@ class ChoiceData:
   def num_features(self) -> int:
     return self.features.shape[-1]
 
-  def of_users(self, users: np.ndarray) -> 'ChoiceData':
-    """The choices of some people (positions), renumbered in that order."""
-    users = np.asarray(users)
-    position = np.full(self.num_users, -1, np.int64)
-    position[users] = np.arange(len(users))
-    new = position[np.asarray(self.user)]
-    rows = np.flatnonzero(new >= 0)
-    rows = rows[np.argsort(new[rows], kind='stable')]
-    return ChoiceData(
-      features=self.features[rows],
-      available=self.available[rows],
-      choice=self.choice[rows],
-      user=new[rows].astype(np.int32),
-      num_users=len(users),
-    )
-
 
 def make(
   features: np.ndarray,
@@ -57,7 +41,7 @@ def make(
   available: np.ndarray | None = None,
   *,
   dtype: type = np.float64,
-) -> tuple[ChoiceData, np.ndarray, np.ndarray]:
+) -> tuple[ChoiceData, np.ndarray]:
   """Checks plain arrays and sorts them by person.
 
   Args:
@@ -69,7 +53,7 @@ def make(
     dtype: of the features.
 
   Returns:
-    The data, the people's labels [U] and the order of the input's rows [N].
+    The data and the people's labels [U].
 
   Raises:
     PastaError: wrong shapes, a choice outside its set or not available, a
@@ -144,7 +128,6 @@ def make(
       num_users=len(labels),
     ),
     labels,
-    order,
   )
 
 

@@ -30,19 +30,22 @@ def log_probs(
   Returns:
     [N, L, C].
   """
+  return jax.nn.log_softmax(_logits(coefficients, features, available), axis=1)
+
+
+def _logits(coefficients, features, available):
+  """Utilities [N, L, C]; -inf where not available."""
   chex.assert_rank([coefficients, features, available], [2, 3, 2])
   chex.assert_equal(coefficients.shape[1], features.shape[2])
   logits = jnp.einsum('nld,cd->nlc', features, coefficients)
-  logits = jnp.where(available[..., None], logits, -jnp.inf)
-  return jax.nn.log_softmax(logits, axis=1)
+  return jnp.where(available[..., None], logits, -jnp.inf)
 
 
 def user_log_likelihoods(
   coefficients: jax.Array, data: ChoiceData
 ) -> jax.Array:
   """Log-likelihood of each person's choices, [C, D] -> [U, C]."""
-  logits = jnp.einsum('nld,cd->nlc', data.features, coefficients)
-  logits = jnp.where(data.available[..., None], logits, -jnp.inf)
+  logits = _logits(coefficients, data.features, data.available)
   # Only the chosen alternative is needed: no [N, L, C] of log-probabilities.
   normaliser = jax.nn.logsumexp(logits, axis=1)  # [N, C]
   chosen = jnp.take_along_axis(
@@ -74,7 +77,7 @@ def derivatives(
   chex.assert_shape(weights, (data.num_users, num_components))
   # Second moments come from one product, of whichever operand is smaller.
   width = min(num_components, dim) * dim
-  block = max(min(num, _BLOCK_SIZE // (num_alternatives * width)), 16)
+  block = min(num, max(_BLOCK_SIZE // (num_alternatives * width), 16))
 
   def of(start, size):
     def cut(array):
@@ -106,8 +109,7 @@ def derivatives(
     jnp.zeros((num_components, dim), coefficients.dtype),
     jnp.zeros((num_components, dim, dim), coefficients.dtype),
   )
-  num_blocks, rest = divmod(num, min(block, num))
-  block = min(block, num)
+  num_blocks, rest = divmod(num, block)
   total = jax.lax.fori_loop(
     0,
     num_blocks,

@@ -82,7 +82,8 @@ def from_features(
     max_observations: O is at most this; later turns of a person are dropped.
     membership: what has one type: 'user' (all sessions of a user id),
       'session' (where user ids are missing or shared), or 'choice' (each by
-      itself, which leaves no turn before to compare with).
+      itself, which leaves no turn before to compare with). `split` then keeps
+      sessions or choices apart, not people.
 
   Returns:
     The arrays on the host, and U user ids. People who never chose are left

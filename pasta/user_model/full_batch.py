@@ -57,7 +57,6 @@ class State:
     direction: Newton step of the coefficients from there [R, K, D].
     next_log_prior: the M-step's η from there [R, K].
     step: share of `direction` to be tried next [R].
-    gain: what the last kept proposal gained [R].
     is_done: converged [R].
     iteration: number of iterations done [].
   """
@@ -70,7 +69,6 @@ class State:
   direction: jax.Array
   next_log_prior: jax.Array
   step: jax.Array
-  gain: jax.Array
   is_done: jax.Array
   iteration: jax.Array
 
@@ -163,7 +161,6 @@ def init(start: np.ndarray, coefficients: np.ndarray) -> State:
     direction=np.zeros_like(coefficients),
     next_log_prior=log_prior,
     step=np.ones((restarts,), dtype),
-    gain=np.full((restarts,), np.inf, dtype),
     is_done=np.zeros((restarts,), bool),
     iteration=np.zeros((), np.int32),
   )
@@ -215,8 +212,7 @@ def iterate(
   gamma = responsibilities(log_prior, log_likelihood, temperature)
   gamma = jnp.where(is_start, state.start, gamma)
   direction, next_log_prior = m_step(coefficients, gamma, data, prior)
-  gain = jnp.where(keep & ~is_free, after - before, state.gain)
-  small = keep & (gain < tolerance * jnp.abs(before))
+  small = keep & ~is_free & (after - before < tolerance * jnp.abs(before))
   stuck = ~keep & (state.step < _SMALLEST_STEP)
   return State(
     start=state.start,
@@ -227,7 +223,6 @@ def iterate(
     direction=direction,
     next_log_prior=next_log_prior,
     step=jnp.where(keep, 1.0, 0.5 * state.step),
-    gain=gain,
     is_done=state.is_done | ((small | stuck) & (temperature <= 1.0)),
     iteration=state.iteration + 1,
   )

@@ -56,14 +56,14 @@ def infer(
 ) -> Inference:
   """Standard errors and criteria of a fit, on the data it was fitted to.
 
-  The prior's precision counts as information, as it did in the fit.
+  The ridge counts as information, as it did in the fit.
 
   Raises:
     PastaError: other data than the fit's, or an information matrix that is
       not positive definite (too many types, or no convergence).
   """
   with jax.enable_x64(True):
-    data, users, _ = choices_lib.make(features, choice, user, available)
+    data, users = choices_lib.make(features, choice, user, available)
     if len(users) != len(fit.users) or data.num_choices != fit.num_choices:
       raise errors.PastaError(
         f'the data hold {data.num_choices} choices of {len(users)} people, the '

@@ -3,8 +3,8 @@
   from pasta.user_model import latent_class
   fit = latent_class.fit(features, choice, user, num_types=3)
   fit.model.coefficients                       # [K, D]
-  belief = latent_class.posterior(fit.model, features, choice, user)
-  latent_class.predict(fit.model, features, belief)
+  people, belief = latent_class.posterior(fit.model, features, choice, user)
+  latent_class.predict(fit.model, new_features, belief_of_each_choice)
 
 A person has one of K types with probability η_k and chooses alternative l with
 probability softmax_l(b_k · x_l). Membership is per person: all choices of one
@@ -174,7 +174,7 @@ def fit(
   """
   settings = Options(**options)
   with jax.enable_x64(settings.dtype == 'float64'):
-    data, users, _ = choices_lib.make(
+    data, users = choices_lib.make(
       features, choice, user, available, dtype=np.dtype(settings.dtype).type
     )
     return fit_data(data, settings, users)
@@ -276,7 +276,7 @@ def log_likelihood(
 
 def _joint(model, features, choice, user, available):
   """People's labels [U] and log P(type, their choices) [U, K]."""
-  data, users, _ = choices_lib.make(features, choice, user, available)
+  data, users = choices_lib.make(features, choice, user, available)
   _check_width(model, data.num_features)
   found = conditional_logit.user_log_likelihoods(
     jnp.asarray(model.coefficients, jnp.float64), data

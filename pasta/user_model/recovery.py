@@ -116,7 +116,7 @@ def log_likelihood_from_truth(
 ) -> float:
   """What EM reaches when it starts at the true types; nats."""
   with jax.enable_x64(options.dtype == 'float64'):
-    data, _, _ = choices.make(
+    data, _ = choices.make(
       planted.features,
       planted.choice,
       planted.user,

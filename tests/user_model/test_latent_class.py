@@ -75,7 +75,7 @@ def test_one_type_is_the_conditional_logit():
 def test_derivatives_equal_automatic_ones_in_blocks_of_any_size(monkeypatch):
   with jax.enable_x64(True):
     features, choice, user, _, coefficients = draw(7, 3, 2, 3, scale=1, seed=2)
-    data, _, _ = choices_lib.make(features, choice, user)
+    data, _ = choices_lib.make(features, choice, user)
     weights = np.random.default_rng(0).random((7, 2))
 
     def total(coefficients):
@@ -97,7 +97,7 @@ def test_derivatives_equal_automatic_ones_in_blocks_of_any_size(monkeypatch):
 def test_objective_never_falls():
   with jax.enable_x64(True):
     features, choice, user, _, _ = draw(60, 4, 4, 3, scale=2.0, seed=3)
-    data, _, _ = choices_lib.make(features, choice, user)
+    data, _ = choices_lib.make(features, choice, user)
     prior = full_batch.Prior(jnp.zeros(3), jnp.full(3, 0.3), jnp.asarray(1.0))
     gamma = np.random.default_rng(0).dirichlet(np.ones(4), (5, 60))
     state = full_batch.init(gamma, np.zeros((5, 4, 3)))
@@ -143,7 +143,7 @@ def test_moves_find_a_type_that_every_start_lost():
     600, 8, 6, 4, scale=1.5, seed=5
   )
   with jax.enable_x64(True):
-    data, _, _ = choices_lib.make(features, choice, user)
+    data, _ = choices_lib.make(features, choice, user)
     prior, _ = search.fit_prior(data, 1.0, 1.0)
     wrong = np.where(types == 5, 4, types)  # 4 and 5 as one ...
     half = np.random.default_rng(0).random(600) < 0.5
