@@ -106,6 +106,20 @@ def responsibilities(
   return jax.nn.softmax(joint / temperature, axis=-1)
 
 
+def host_posterior(state: State) -> tuple[np.ndarray, np.ndarray]:
+  """Posterior of one run on the host, in float64.
+
+  Args:
+    state: R = 1.
+
+  Returns:
+    Responsibilities [U, K] and each person's log-likelihood [U].
+  """
+  joint = np.asarray(state.log_prior[0] + state.log_likelihood[0], np.float64)
+  marginal = np.logaddexp.reduce(joint, axis=1)
+  return np.exp(joint - marginal[:, None]), marginal
+
+
 def m_step(
   coefficients: jax.Array, gamma: jax.Array, data: ChoiceData, prior: Prior
 ) -> tuple[jax.Array, jax.Array]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from pasta import errors
 from pasta.user_model import choices as choices_lib
-from pasta.user_model import conditional_logit, latent_class, search
+from pasta.user_model import conditional_logit, latent_class
 
 CRITERIA = ('cross_validation', 'bic')
 
@@ -69,24 +69,19 @@ def infer(
         f'the data hold {data.num_choices} choices of {len(users)} people, the '
         f'fit was on {fit.num_choices} of {len(fit.users)}'
       )
-    scale = search.within_variance(data)
     coefficients = jnp.asarray(fit.model.coefficients, jnp.float64)
     log_prior = jnp.asarray(fit.model.log_prior, jnp.float64)
-    precision = fit.options.ridge * np.where(scale > 0, scale, 1.0)
-    if len(log_prior) == 1:
-      precision = 0.0 * precision  # The pooled estimate itself has no ridge.
     information, outer = map(
       np.asarray, _information(coefficients, log_prior, data)
     )
   num_types, dim = fit.model.coefficients.shape
+  varies = ~np.isin(np.arange(dim), fit.constant_features)
   varying = np.concatenate(
-    [np.tile(scale > 0, num_types), np.ones(num_types - 1, bool)]
+    [np.tile(varies, num_types), np.ones(num_types - 1, bool)]
   )
   prior = np.concatenate(
-    [np.tile(precision, num_types), np.zeros(num_types - 1)]
+    [np.tile(fit.precision, num_types), np.zeros(num_types - 1)]
   )
-  if fit.is_separable:
-    prior[: num_types * dim] += 1e-3
   information = (information + np.diag(prior))[np.ix_(varying, varying)]
   outer = outer[np.ix_(varying, varying)]
   try:

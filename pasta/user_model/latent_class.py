@@ -23,8 +23,10 @@ import numpy as np
 
 from pasta import errors, workdir
 from pasta.user_model import choices as choices_lib
-from pasta.user_model import conditional_logit, search
+from pasta.user_model import conditional_logit, full_batch, search
+from pasta.user_model import pooled as pooled_lib
 
+Options = search.Options
 _INFO = 'latent_class.json'
 
 
@@ -42,66 +44,6 @@ class LatentClass:
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
-  """How a model is fitted.
-
-  Attributes:
-    num_types: K.
-    num_restarts: starts; a third each are random partitions, Dirichlet
-      responsibilities and clusters of people's scores.
-    short_iterations: iterations of a start; two thirds are given up halfway,
-      and the best few at the end go on to convergence.
-    max_iterations: of a run to convergence.
-    tolerance: converged when an iteration gains less than this share of the
-      objective.
-    ridge: prior precision of a type's deviation from the pooled coefficients,
-      for features with a standard deviation of 1 within choice sets.
-    pseudo_count: people added to every type's share.
-    anneal_iterations: iterations of a start over which the temperature of
-      responsibilities falls to 1; 0 = none.
-    start_temperature: where it begins.
-    max_rounds: rounds of split-and-merge moves; the first without a gain is
-      the last; 0 = none.
-    seed: of the starts.
-    dtype: 'float64', or 'float32' (half the memory; objectives are then exact
-      to about 1e-6 of their size).
-  """
-
-  num_types: int
-  num_restarts: int = 12
-  short_iterations: int = 12
-  max_iterations: int = 2000
-  tolerance: float = 1e-8
-  ridge: float = 1.0
-  pseudo_count: float = 1.0
-  anneal_iterations: int = 0
-  start_temperature: float = 3.0
-  max_rounds: int = 20
-  seed: int = 0
-  dtype: str = 'float64'
-
-  def __post_init__(self):
-    for field in ('num_types', 'num_restarts', 'max_iterations'):
-      if getattr(self, field) < 1:
-        raise errors.PastaError(
-          f'{field} is {getattr(self, field)}, expected at least 1'
-        )
-    for field in ('ridge', 'pseudo_count', 'tolerance', 'anneal_iterations'):
-      if not getattr(self, field) >= 0:
-        raise errors.PastaError(
-          f'{field} is {getattr(self, field)}, expected at least 0'
-        )
-    if self.start_temperature < 1:
-      raise errors.PastaError(
-        f'start_temperature is {self.start_temperature}, expected at least 1'
-      )
-    if self.dtype not in ('float32', 'float64'):
-      raise errors.PastaError(
-        f"dtype is {self.dtype!r}, expected 'float32' or 'float64'"
-      )
-
-
-@dataclasses.dataclass(frozen=True)
 class Fit:
   """What `fit` found.
 
@@ -111,6 +53,7 @@ class Fit:
     responsibilities: posterior of each person's type [U, K], of these very
       parameters.
     pooled: the coefficients without types (K = 1) [D].
+    precision: of the prior that held the coefficients [D].
     log_likelihood: of all choices, nats.
     objective: log posterior, what was maximised.
     num_choices: N.
@@ -134,6 +77,7 @@ class Fit:
   users: np.ndarray
   responsibilities: np.ndarray
   pooled: np.ndarray
+  precision: np.ndarray
   log_likelihood: float
   objective: float
   num_choices: int
@@ -189,35 +133,25 @@ def fit_data(
       f'num_types is {options.num_types}, expected at most the number of '
       f'people, {data.num_users}'
     )
-  constant = np.flatnonzero(search.within_variance(data) == 0)
   data = jax.tree.map(jnp.asarray, data)
-  prior, is_separable = search.fit_prior(
-    data, options.ridge, options.pseudo_count
-  )
-  settings = dataclasses.asdict(options)
-  for other in ('ridge', 'pseudo_count', 'dtype'):
-    del settings[other]
-  found = search.search(data, prior, **settings)
-  log_prior, log_likelihood = (
-    np.asarray(x[0], np.float64)
-    for x in (found.state.log_prior, found.state.log_likelihood)
-  )
+  pooled = pooled_lib.fit_pooled(data, options)
+  found = search.search(data, pooled.prior, options)
+  gamma, marginal = full_batch.host_posterior(found.state)
+  log_prior = np.asarray(found.state.log_prior[0], np.float64)
   order = np.argsort(-log_prior)  # the largest type first
-  joint = log_prior[order] + log_likelihood[:, order]
-  highest = joint.max(1, keepdims=True)
-  gamma = np.exp(joint - highest)
-  marginal = highest[:, 0] + np.log(gamma.sum(1))
-  gamma /= gamma.sum(1, keepdims=True)
+  gamma, log_prior = gamma[:, order], log_prior[order]
   log_gamma = np.log(np.maximum(gamma, np.finfo(np.float64).tiny))
-  share = np.exp(log_prior)
   return Fit(
     model=LatentClass(
       coefficients=np.asarray(found.state.coefficients[0][order]),
-      log_prior=log_prior[order],
+      log_prior=log_prior,
     ),
     users=users,
     responsibilities=gamma,
-    pooled=prior.pooled,
+    pooled=pooled.prior.pooled,
+    precision=(
+      pooled.precision if options.num_types == 1 else pooled.prior.precision
+    ),
     log_likelihood=float(marginal.sum()),
     objective=float(found.state.objective[0]),
     num_choices=data.num_choices,
@@ -226,10 +160,10 @@ def fit_data(
     num_moves_taken=found.num_moves,
     num_iterations=int(found.state.iteration),
     is_converged=bool(found.state.is_done[0]),
-    effective_types=float(np.exp(-(share * log_prior).sum())),
+    effective_types=float(np.exp(-(np.exp(log_prior) * log_prior).sum())),
     responsibility_entropy=float(-(gamma * log_gamma).sum(1).mean()),
-    constant_features=tuple(constant.tolist()),
-    is_separable=is_separable,
+    constant_features=pooled.constant_features,
+    is_separable=pooled.is_separable,
     options=options,
   )
 

@@ -14,7 +14,13 @@ import numpy as np
 from scipy import optimize
 
 from pasta import progress, workdir
-from pasta.user_model import choices, latent_class, search
+from pasta.user_model import (
+  choices,
+  full_batch,
+  latent_class,
+  pooled,
+  search,
+)
 
 STAGE = 'recover_types'
 _FOUND = 0.9  # correlation of utilities from which a type counts as found
@@ -123,11 +129,10 @@ def log_likelihood_from_truth(
       dtype=np.dtype(options.dtype).type,
     )
     data = jax.tree.map(jnp.asarray, data)
-    prior, _ = search.fit_prior(data, options.ridge, options.pseudo_count)
+    prior = pooled.fit_pooled(data, options).prior
     gamma = np.eye(options.num_types)[planted.types]
-    state = search.climb(data, prior, gamma, tolerance=options.tolerance)
-  joint = np.asarray(state.log_prior + state.log_likelihood[0], np.float64)
-  return float(np.logaddexp.reduce(joint, axis=1).sum())
+    state = search.climb(data, prior, options, gamma)
+  return float(full_batch.host_posterior(state)[1].sum())
 
 
 def measure(planted: Planted, options: dict) -> dict[str, float]:

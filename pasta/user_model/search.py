@@ -9,23 +9,90 @@ longer than many a fit.
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from absl import logging
 
-from pasta import progress
+from pasta import errors, progress
 from pasta.user_model import conditional_logit, full_batch, split_merge
 from pasta.user_model.choices import ChoiceData
 
 # Objectives nearer than this share of their size are one optimum.
 SAME_OPTIMUM = 1e-6
-_SEPARABLE = 1.0 - 1e-3  # mean fitted probability of what was chosen
 _LLOYD_STEPS = 5
-_POOLED_STEPS = 60
 # Runs in one program, and the most numbers in its logits.
 _RUNS_AT_ONCE = 2
 _CALL_SIZE = 2**27
 _CALL_ITERATIONS = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """How a model is fitted.
+
+  Attributes:
+    num_types: K.
+    num_restarts: starts; a third each are random partitions, Dirichlet
+      responsibilities and clusters of people's scores.
+    short_iterations: iterations of a start; two thirds are given up halfway,
+      and the best few at the end go on to convergence.
+    max_iterations: of a run to convergence.
+    tolerance: converged when an iteration gains less than this share of the
+      objective.
+    ridge: prior precision of a type's deviation from the pooled coefficients,
+      for features with a standard deviation of 1 within choice sets.
+    pseudo_count: people added to every type's share.
+    anneal_iterations: iterations of a start over which the temperature of
+      responsibilities falls to 1; 0 = none.
+    start_temperature: where it begins.
+    max_rounds: rounds of split-and-merge moves; the first without a gain is
+      the last; 0 = none.
+    seed: of the starts.
+    dtype: 'float64', or 'float32' (half the memory; objectives are then exact
+      to about 1e-6 of their size).
+  """
+
+  num_types: int
+  num_restarts: int = 12
+  short_iterations: int = 12
+  max_iterations: int = 2000
+  tolerance: float = 1e-8
+  ridge: float = 1.0
+  pseudo_count: float = 1.0
+  anneal_iterations: int = 0
+  start_temperature: float = 3.0
+  max_rounds: int = 20
+  seed: int = 0
+  dtype: str = 'float64'
+
+  def __post_init__(self):
+    for field in (
+      'num_types',
+      'num_restarts',
+      'short_iterations',
+      'max_iterations',
+    ):
+      if getattr(self, field) < 1:
+        raise errors.PastaError(
+          f'{field} is {getattr(self, field)}, expected at least 1'
+        )
+    for field in (
+      'ridge',
+      'pseudo_count',
+      'tolerance',
+      'anneal_iterations',
+      'max_rounds',
+    ):
+      if not getattr(self, field) >= 0:
+        raise errors.PastaError(
+          f'{field} is {getattr(self, field)}, expected at least 0'
+        )
+    if self.start_temperature < 1:
+      raise errors.PastaError(
+        f'start_temperature is {self.start_temperature}, expected at least 1'
+      )
+    if self.dtype not in ('float32', 'float64'):
+      raise errors.PastaError(
+        f"dtype is {self.dtype!r}, expected 'float32' or 'float64'"
+      )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,113 +113,14 @@ class Found:
   num_moves: int
 
 
-def within_variance(data: ChoiceData) -> np.ndarray:
-  """Variance of each feature within choice sets [D]; exactly 0 if constant."""
-  x, available = np.asarray(data.features), np.asarray(data.available)
-  count = available.sum(1)[:, None]
-  mean = x.sum(1) / count  # Features are 0 where not available.
-  square = np.einsum('nld,nld->d', x, x) - np.einsum(
-    'n,nd->d', count[:, 0], mean**2
-  )
-  variance = square / available.sum()
-  # Constant within sets: what is left is rounding of the squares.
-  size = np.einsum('nld,nld->d', x, x) / available.sum()
-  rounding = 100.0 * np.finfo(x.dtype).eps * size
-  return np.where(variance > rounding, variance, 0.0)
-
-
-def fit_prior(
-  data: ChoiceData, ridge: float, pseudo_count: float
-) -> tuple[full_batch.Prior, bool]:
-  """The MAP prior around the pooled estimate.
-
-  Args:
-    data: the choices, on the device.
-    ridge: precision for features of variance 1 within choice sets.
-    pseudo_count: people added to every type.
-
-  Returns:
-    The prior, and whether the pooled model separates: predicts every choice,
-    so that there is no finite estimate and the ridge alone holds it.
-  """
-  variance = within_variance(data)
-  dtype = variance.dtype
-  scale = np.where(variance > 0, variance, 1.0)
-  # Holds what choices say nothing about; far below what they say otherwise.
-  tiny = np.finfo(dtype).eps ** 0.5
-  pooled, log_likelihood = _pooled(data, tiny * scale)
-  is_separable = np.exp(log_likelihood / data.num_choices) > _SEPARABLE
-  if is_separable:
-    logging.warning(
-      'the features predict every choice: coefficients have no finite estimate '
-      'and are held by the prior alone'
-    )
-    pooled, _ = _pooled(data, max(ridge, 1e-3) * scale)
-  prior = full_batch.Prior(
-    pooled=pooled,
-    precision=max(ridge, tiny) * scale,
-    pseudo_count=np.asarray(pseudo_count, dtype),
-  )
-  return prior, bool(is_separable)
-
-
-@jax.jit
-def _pooled_pass(coefficients, data):
-  found = conditional_logit.user_log_likelihoods(coefficients[None], data)
-  ones = jnp.ones((data.num_users, 1), coefficients.dtype)
-  gradient, hessian = conditional_logit.derivatives(
-    coefficients[None], ones, data
-  )
-  return found.sum(), gradient[0], hessian[0]
-
-
-def _pooled(data: ChoiceData, precision: np.ndarray):
-  """Conditional logit by damped Newton steps: estimate [D], log-likelihood."""
-  at = np.zeros_like(precision)
-  direction, step, best = np.zeros_like(at), 1.0, -np.inf
-  log_likelihood = 0.0
-  for _ in range(_POOLED_STEPS):
-    proposal = at + step * direction
-    found, gradient, hessian = map(np.asarray, _pooled_pass(proposal, data))
-    value = found - 0.5 * (precision * proposal**2).sum()
-    if not value >= best:
-      step *= 0.5
-      if step < 1e-6:
-        break
-      continue
-    at, best, log_likelihood = proposal, value, found
-    gradient = gradient - precision * at
-    direction = np.linalg.solve(hessian + np.diag(precision), gradient)
-    # What the next step would gain, by the quadratic; then rounding rules.
-    if 0.5 * gradient @ direction < np.finfo(at.dtype).eps * abs(value):
-      at = at + direction
-      break
-    step = 1.0
-  return at, float(log_likelihood)
-
-
 def search(
-  data: ChoiceData,
-  prior: full_batch.Prior,
-  *,
-  num_types: int,
-  num_restarts: int,
-  short_iterations: int,
-  max_iterations: int,
-  tolerance: float,
-  anneal_iterations: int,
-  start_temperature: float,
-  max_rounds: int,
-  seed: int,
+  data: ChoiceData, prior: full_batch.Prior, options: Options
 ) -> Found:
-  """Starts, short runs, long runs, moves; see `latent_class.Options`."""
-  run = _Runner(
-    data, prior, tolerance, start_temperature, anneal_iterations, max_iterations
-  )
-  num_restarts = 1 if num_types == 1 else num_restarts
-  at_once = _at_once(data, num_types, num_restarts)
-  short_iterations += anneal_iterations
-  rng = np.random.default_rng(seed)
+  """Starts, short runs, long runs, moves."""
+  num_types = options.num_types
+  num_restarts = 1 if num_types == 1 else options.num_restarts
+  run = Runner(data, prior, options, num_restarts)
+  rng = np.random.default_rng(options.seed)
   points = _whitened_scores(data, prior.pooled) if num_restarts > 1 else None
   start = np.tile(prior.pooled, (num_restarts, num_types, 1))
   gamma = np.stack(
@@ -162,99 +130,83 @@ def search(
     ]
   )
   # Successive halving: poor starts show early.
-  early = (short_iterations + 1) // 2
-  shorts = run.each(full_batch.init(gamma, start), at_once, early)
-  order = np.argsort(-shorts.objective)[: max(num_restarts // 3, at_once)]
-  better = run.each(_pick(shorts, order), at_once, short_iterations - early)
-  order = np.argsort(-better.objective)[:at_once]
+  early = (run.short_iterations + 1) // 2
+  shorts = run.each(full_batch.init(gamma, start), early)
+  order = np.argsort(-shorts.objective)[: max(num_restarts // 3, run.at_once)]
+  better = run.each(_pick(shorts, order), run.short_iterations - early)
+  order = np.argsort(-better.objective)[: run.at_once]
   long = run.converge(_pick(better, order))
   highest = long.objective.max()
   near = long.objective >= highest - SAME_OPTIMUM * abs(highest)
-  best, taken = _pick(long, [np.argmax(long.objective)]), 0
-  if num_types > 2:
-    best, taken = _moves(run, best, at_once, short_iterations, max_rounds)
+  best, taken = run.move(_pick(long, [np.argmax(long.objective)]))
   return Found(best, shorts.objective, float(near.mean()), taken)
-
-
-def _moves(run, best, at_once, short_iterations, max_rounds):
-  """Split-and-merge moves until none helps: the best state, moves taken."""
-  for taken in range(max_rounds):
-    proposals = split_merge.propose(best, run.data, run.prior, 2 * at_once)
-    trial = run.each(full_batch.init(*proposals), at_once, short_iterations)
-    leader = np.resize(np.argsort(-trial.objective)[:1], at_once)
-    leader = _pick(run.converge(_pick(trial, leader)), [0])
-    gain = leader.objective[0] - best.objective[0]
-    if not gain > SAME_OPTIMUM * abs(best.objective[0]):
-      return best, taken
-    best = leader
-  return best, max_rounds
 
 
 def climb(
   data: ChoiceData,
   prior: full_batch.Prior,
+  options: Options,
   gamma: np.ndarray,
-  *,
-  max_iterations: int = 2000,
-  tolerance: float = 1e-8,
 ) -> full_batch.State:
   """EM from given responsibilities [U, K] to convergence, without moves."""
-  run = _Runner(data, prior, tolerance, 1.0, 0, max_iterations)
   start = np.tile(prior.pooled, (1, gamma.shape[1], 1))
+  run = Runner(data, prior, options, 1)
   return run.converge(full_batch.init(gamma[None], start))
 
 
-def move(
-  data: ChoiceData,
-  prior: full_batch.Prior,
-  state: full_batch.State,
-  *,
-  short_iterations: int,
-  max_iterations: int = 2000,
-  tolerance: float = 1e-8,
-  max_rounds: int = 20,
-) -> Found:
-  """Split-and-merge moves from a converged state of one run."""
-  run = _Runner(data, prior, tolerance, 1.0, 0, max_iterations)
-  at_once = _at_once(data, state.coefficients.shape[1], _RUNS_AT_ONCE)
-  best, taken = _moves(run, state, at_once, short_iterations, max_rounds)
-  return Found(best, state.objective, 1.0, taken)
+class Runner:
+  """Calls the compiled program on states that live on the host.
 
-
-class _Runner:
-  """Calls the compiled program on states that live on the host."""
+  Attributes:
+    at_once: runs in a call.
+    short_iterations: of a start or a move, annealing included.
+  """
 
   def __init__(
-    self, data, prior, tolerance, start_temperature, anneal, max_iterations
+    self,
+    data: ChoiceData,
+    prior: full_batch.Prior,
+    options: Options,
+    num_restarts: int,
   ):
     dtype = prior.pooled.dtype
-    self.data, self.prior = data, prior
-    self._max_iterations = max_iterations
-    self._options = (
-      np.asarray(tolerance, dtype),
-      np.asarray(start_temperature, dtype),
-      np.asarray(anneal, np.int32),
+    size = data.features.shape[0] * data.features.shape[1] * options.num_types
+    most = min(_RUNS_AT_ONCE, num_restarts)
+    self.at_once = int(np.clip(_CALL_SIZE // size, 1, most))
+    self.short_iterations = options.short_iterations + options.anneal_iterations
+    self._data, self._prior = data, prior
+    self._max_iterations = options.max_iterations
+    self._max_rounds = options.max_rounds if options.num_types > 2 else 0
+    self._schedule = (
+      np.asarray(options.tolerance, dtype),
+      np.asarray(options.start_temperature, dtype),
+      np.asarray(options.anneal_iterations, np.int32),
     )
 
-  def __call__(self, state, num_iterations) -> full_batch.State:
+  def __call__(
+    self, state: full_batch.State, num_iterations: int
+  ) -> full_batch.State:
+    """So many iterations more, or fewer if all runs are done."""
     found = full_batch.run(
       state,
-      self.data,
-      self.prior,
+      self._data,
+      self._prior,
       np.asarray(num_iterations, np.int32),
-      *self._options,
+      *self._schedule,
     )
     return jax.device_get(found)
 
-  def each(self, state, at_once, num_iterations) -> full_batch.State:
-    """So many iterations more of P runs, `at_once` in a call."""
+  def each(
+    self, state: full_batch.State, num_iterations: int
+  ) -> full_batch.State:
+    """The same for P runs, `at_once` in a call."""
     num = len(state.objective)
     parts = []
-    for first in range(0, num, at_once):
+    for first in range(0, num, self.at_once):
       # The last call is filled up: one compilation.
-      rows = np.minimum(first + np.arange(at_once), num - 1)
+      rows = np.minimum(first + np.arange(self.at_once), num - 1)
       part = self(_pick(state, rows), num_iterations)
-      parts.append(_pick(part, np.arange(min(at_once, num - first))))
+      parts.append(_pick(part, np.arange(min(self.at_once, num - first))))
     return jax.tree.map(
       lambda *x: np.concatenate(x) if x[0].ndim else x[0], *parts
     )
@@ -275,17 +227,29 @@ class _Runner:
         bar.set_postfix_str(f'objective {state.objective.max():.6g}')
     return state
 
+  def move(self, best: full_batch.State) -> tuple[full_batch.State, int]:
+    """Split-and-merge moves from one converged run until none helps.
+
+    Returns:
+      The best state and the number of moves taken.
+    """
+    for taken in range(self._max_rounds):
+      proposals = split_merge.propose(
+        best, self._data, self._prior, 2 * self.at_once
+      )
+      trial = self.each(full_batch.init(*proposals), self.short_iterations)
+      leader = np.resize(np.argsort(-trial.objective)[:1], self.at_once)
+      leader = _pick(self.converge(_pick(trial, leader)), [0])
+      gain = leader.objective[0] - best.objective[0]
+      if not gain > SAME_OPTIMUM * abs(best.objective[0]):
+        return best, taken
+      best = leader
+    return best, self._max_rounds
+
 
 def _pick(state: full_batch.State, rows) -> full_batch.State:
   rows = np.asarray(rows)
   return jax.tree.map(lambda x: x[rows] if x.ndim else x, state)
-
-
-def _at_once(data: ChoiceData, num_types: int, num_restarts: int) -> int:
-  """How many runs share a call."""
-  size = data.features.shape[0] * data.features.shape[1] * num_types
-  most = min(_RUNS_AT_ONCE, num_restarts)
-  return int(np.clip(_CALL_SIZE // size, 1, most))
 
 
 def start_responsibilities(

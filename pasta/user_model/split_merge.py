@@ -55,9 +55,8 @@ def propose(
     gamma [P, U, K] and coefficients [P, K, D] of P ≤ num_moves moves.
   """
   coefficients, share = state.coefficients[0], np.exp(state.log_prior[0])
-  joint = state.log_prior[0] + state.log_likelihood[0]
-  gamma = np.exp(joint - joint.max(1, keepdims=True))
-  gamma /= gamma.sum(1, keepdims=True)
+  gamma, _ = full_batch.host_posterior(state)
+  gamma = gamma.astype(coefficients.dtype)
   disagreement, side = map(
     np.asarray, _disagreement(coefficients, gamma, data, prior)
   )

@@ -11,6 +11,7 @@ from pasta.user_model import (
   conditional_logit,
   full_batch,
   latent_class,
+  pooled,
   search,
 )
 
@@ -144,16 +145,17 @@ def test_moves_find_a_type_that_every_start_lost():
   )
   with jax.enable_x64(True):
     data, _ = choices_lib.make(features, choice, user)
-    prior, _ = search.fit_prior(data, 1.0, 1.0)
+    options = latent_class.Options(num_types=6)
+    prior = pooled.fit_pooled(data, options).prior
     wrong = np.where(types == 5, 4, types)  # 4 and 5 as one ...
     half = np.random.default_rng(0).random(600) < 0.5
     wrong = np.where((types == 0) & half, 5, wrong)  # ... and 0 twice
-    bad = search.climb(data, prior, np.eye(6)[wrong])
-    good = search.climb(data, prior, np.eye(6)[types]).objective[0]
-    moved = search.move(data, prior, bad, short_iterations=12)
+    bad = search.climb(data, prior, options, np.eye(6)[wrong])
+    good = search.climb(data, prior, options, np.eye(6)[types]).objective[0]
+    moved, taken = search.Runner(data, prior, options, 12).move(bad)
   assert bad.objective[0] < good - 5.0
-  assert moved.state.objective[0] > good - 0.01
-  assert moved.num_moves >= 1
+  assert moved.objective[0] > good - 0.01
+  assert taken >= 1
 
 
 def test_few_people_with_strong_tastes_stay_finite():
