@@ -100,7 +100,7 @@ def fit_and_measure(
   num_parameters = _count(model)
   total = _log_likelihood(model, train_data, settings)
   return {
-    **evaluate.evaluate(model, data),
+    **evaluate.judge(model, found, data.text.shape[2]),
     'assignments': _assign(model, data),
     'accuracy_low': accuracy.low,
     'accuracy_high': accuracy.high,
@@ -149,20 +149,17 @@ def _count(model: model_lib.UserModel) -> int:
   return sum(np.size(x) for x in leaves) + model.num_types - 1
 
 
-_joint = jax.jit(
-  lambda model, data: (model.log_prior, em.log_likelihoods(model, data))
-)
+_log_likelihoods = jax.jit(em.log_likelihoods)
 
 
 def _log_likelihood(model, data, config) -> float:
   """Marginal log-likelihood of all feedback, nats."""
-  total, size = 0.0, min(_CHUNK_USERS, data.num_users)
-  for start in range(0, data.num_users, size):
-    index = np.arange(start, start + size) % data.num_users
-    log_prior, found = _joint(model, data.select(index))
-    joint = np.asarray(log_prior + em.user_log_likelihood(found, config))
-    marginal = np.logaddexp.reduce(joint.astype(np.float64), axis=1)
-    total += marginal[: data.num_users - start].sum()
+  total = 0.0
+  for index, count in data_lib.chunks(data.num_users, _CHUNK_USERS):
+    found = _log_likelihoods(model, data.select(index))
+    joint = model.log_prior + em.user_log_likelihood(found, config)
+    marginal = np.logaddexp.reduce(np.asarray(joint, np.float64), axis=1)
+    total += marginal[:count].sum()
   return float(total)
 
 

@@ -1,5 +1,6 @@
 """Sessions grouped by person: the padded arrays that EM reads."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import flax
@@ -146,6 +147,18 @@ def from_features(
     mask=mask,
   )
   return data, tuple(rows)
+
+
+def chunks(num: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
+  """Positions 0..num in chunks of one size, so that little is compiled.
+
+  Yields:
+    Positions [min(size, num)], and how many of them count: the last chunk is
+    filled up from the front.
+  """
+  size = min(size, num)
+  for start in range(0, num, size):
+    yield np.arange(start, start + size) % num, min(size, num - start)
 
 
 def split(

@@ -12,7 +12,7 @@ import numpy as np
 
 from pasta.user_model import belief, likelihoods
 from pasta.user_model import model as model_lib
-from pasta.user_model.data import UserData, feedback_masks
+from pasta.user_model.data import UserData, chunks, feedback_masks
 from pasta.user_model.model import UserModel
 
 _CHUNK_USERS = 128
@@ -82,13 +82,10 @@ _predict = jax.jit(sequential_predictions)
 
 def predict(model: UserModel, data: UserData) -> Predictions:
   """`sequential_predictions` in chunks of people, on the host."""
-  size = min(_CHUNK_USERS, data.num_users)
   parts = []
-  for start in range(0, data.num_users, size):
-    # The last chunk is filled up with people of the first: one compilation.
-    index = np.arange(start, start + size) % data.num_users
+  for index, count in chunks(data.num_users, _CHUNK_USERS):
     part = jax.device_get(_predict(model, data.select(index)))
-    parts.append([x[: data.num_users - start] for x in part])
+    parts.append([x[:count] for x in part])
   return Predictions(*(np.concatenate(x) for x in zip(*parts)))
 
 
@@ -148,7 +145,16 @@ def evaluate(
   """
   if not data.num_users:
     raise ValueError('data holds nobody, expected at least one person')
-  found = predict(model, data)
+  result = judge(model, predict(model, data), data.text.shape[2])
+  if baseline is not None:
+    result |= summarise(predict(baseline, data), 'baseline_')
+  return result
+
+
+def judge(
+  model: UserModel, found: Predictions, num_columns: int
+) -> dict[str, float]:
+  """`evaluate` for predictions that have been made, of slates of L columns."""
   result = summarise(found)
   made = found.choice_mask.astype(bool)
   if made.any():
@@ -156,18 +162,15 @@ def evaluate(
       found.confidence[made], found.is_correct[made]
     )
   last = found.choice_mask.shape[1] - 1 - found.choice_mask[:, ::-1].argmax(1)
-  people = np.arange(data.num_users)
+  people = np.arange(len(last))
   has_any = found.choice_mask.any(1)
   if has_any.any():
     result['last_turn_accuracy'] = float(
       found.is_correct[people, last][has_any].mean()
     )
-  num_columns = data.text.shape[2]
   result['uniform_log_likelihood'] = -float(np.log(num_columns))
   result['uniform_accuracy'] = 1.0 / num_columns
   result['effective_types'] = float(belief.effective_types(model.log_prior))
-  if baseline is not None:
-    result |= summarise(predict(baseline, data), 'baseline_')
   return result
 
 

@@ -16,7 +16,7 @@ import optax
 
 from pasta import metrics as metrics_lib
 from pasta.user_model import model as model_lib
-from pasta.user_model.data import UserData
+from pasta.user_model.data import UserData, chunks
 from pasta.user_model.model import UserModel
 
 _CHUNK_COLUMNS = 4096
@@ -32,13 +32,10 @@ def shown_columns(
   image = np.asarray(data.image)[mask]
   text = text.reshape(-1, text.shape[-1])
   image = image.reshape(-1, *image.shape[2:])
-  size = min(_CHUNK_COLUMNS, len(text))
   parts = []
-  for start in range(0, len(text), size):
-    # The last chunk is filled up from the front: one compilation.
-    index = np.arange(start, start + size) % len(text)
+  for index, count in chunks(len(text), _CHUNK_COLUMNS):
     part = np.asarray(_utility(model, text[index], image[index]))
-    parts.append(part[: len(text) - start])
+    parts.append(part[:count])
   return text.astype(np.float32), np.concatenate(parts)
 
 

@@ -127,6 +127,7 @@ def test_simulated_people_answer_by_their_type(world, user_model):
     satisfaction={
       **user_model.satisfaction,
       'level': jax.numpy.array([-3.0, 0.0, 3.0]),
+      'log_sigma': jax.numpy.log(0.05),
     },
   )
   people = people_lib.SimulatedPeople(model, ('a fox',) * num, sitting)
@@ -150,6 +151,12 @@ def test_simulated_people_answer_by_their_type(world, user_model):
   assert answer.comparison is None
   later = people.answer(people_lib.Shown(**{**shown.__dict__, 'turn': 1}))
   assert set(np.unique(later.comparison)) <= {-1, 0, 1}
+  # The generous stay generous: their offset is theirs, at every turn.
+  middle = people.types == 1
+  for rated in (answer, later):
+    together = np.corrcoef(people.generosity, rated.satisfaction)
+    of_type = np.corrcoef(people.generosity[middle], rated.satisfaction[middle])
+    assert of_type[0, 1] > max(0.5, together[0, 1])
 
 
 class Stopping(people_lib.HiddenPeople):

@@ -206,6 +206,14 @@ def test_constant_features_are_named_and_harmless():
   )
 
 
+@pytest.mark.parametrize('dtype', ['float32', 'float64'])
+def test_a_feature_with_a_large_mean_is_not_constant(dtype):
+  features, choice, user, _, _ = draw(50, 4, 2, 2, scale=1.0, seed=11)
+  prices = np.concatenate([features, 1e3 + features[..., :1]], -1)
+  found = latent_class.fit(prices, choice, user, num_types=1, dtype=dtype)
+  assert found.constant_features == ()
+
+
 def test_separable_data_are_said_to_be_so():
   rng = np.random.default_rng(10)
   features = rng.standard_normal((200, 3, 2))

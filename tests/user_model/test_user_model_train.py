@@ -22,14 +22,20 @@ def tiny_config(**changes):
   return config
 
 
-def test_grouping_by_person(small_features):
-  # Person a: sessions 0 and 2; person b: session 1, whose turn 1 is missing.
-  features = dataclasses.replace(
-    small_features.select(np.arange(3)), user_id=('a', 'b', 'a')
-  )
-  choice = features.choice.copy()
+@pytest.fixture
+def two_people(small_features):
+  """Person a: sessions 0 and 2; person b: session 1, its turn 1 missing."""
+  choice = small_features.choice[:3].copy()
   choice[1, 1] = -1
-  features = dataclasses.replace(features, choice=choice)
+  return dataclasses.replace(
+    small_features.select(np.arange(3)),
+    user_id=('a', 'b', 'a'),
+    choice=choice,
+  )
+
+
+def test_grouping_by_person(two_people):
+  features, choice = two_people, two_people.choice
   data, user_ids = data_lib.from_features(features)
   assert user_ids == ('a', 'b')
   np.testing.assert_array_equal(
@@ -48,14 +54,8 @@ def test_grouping_by_person(small_features):
   assert capped.mask.shape == (2, 4)
 
 
-def test_grouping_by_session_and_by_choice(small_features):
-  # Session 0 and 2 are one person's; session 1 misses a turn.
-  features = dataclasses.replace(
-    small_features.select(np.arange(3)), user_id=('a', 'b', 'a')
-  )
-  choice = features.choice.copy()
-  choice[1, 1] = -1
-  features = dataclasses.replace(features, choice=choice)
+def test_grouping_by_session_and_by_choice(two_people):
+  features = two_people
   data, names = data_lib.from_features(features, membership='session')
   assert names == features.session_id
   np.testing.assert_array_equal(data.mask.sum(1), [3, 2, 3])
