@@ -2,14 +2,12 @@
 
 Every stage is a function of (config, workdir). It skips what is done, goes on
 where it was cut off, and refuses a directory made with another config. The
-launch scripts call these; `quickstart` calls them one after another.
+launch scripts call these; `pasta.quickstart` calls them one after another.
 """
 
-import contextlib
 import functools
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 
 import jax
 import ml_collections
@@ -34,6 +32,7 @@ from pasta.user_model import train as user_model_train
 
 # Fields that change speed or memory but never a result.
 _IGNORE = ('world.t2i.num_workers', 'world.cache_texts', 'world.cache_columns')
+_open = functools.partial(workdir_lib.open_stage, ignore=_IGNORE)
 
 
 class Worlds:
@@ -95,15 +94,10 @@ def collect(
     policy = policies.build(config.policy, num_columns=config.sizes.num_columns)
 
     def run(batch, index):
-      result = interaction.run(
-        world,
-        people_lib.HiddenPeople(population, crowd.select(index)),
-        policy,
-        _sizes(config),
-        jax.random.fold_in(jax.random.key(config.seed), batch),
-        session_prefix='people',
+      people = people_lib.HiddenPeople(population, crowd.select(index))
+      return shards.Shard(
+        _interact(config, world, people, policy, batch, 'people').sessions
       )
-      return shards.Shard(result.sessions)
 
     shards.run_batches(run, len(crowd), config.batch_size, directory, 'collect')
     info['num_sessions'] = len(crowd)
@@ -193,15 +187,15 @@ def simulate(
       people = people_lib.SimulatedPeople(
         model, tuple(known[i] for i in pick[index]), sitting[index]
       )
-      result = interaction.run(
+      result = _interact(
+        config,
         world,
         people,
         behaviour[batch % len(behaviour)],
-        _sizes(config),
-        jax.random.fold_in(jax.random.key(config.seed), batch),
+        batch,
+        'simulated',
         user_model=model,
         image_seed_pool=config.image_seed_pool,
-        session_prefix='simulated',
       )
       return shards.Shard(result.sessions, features=result.features)
 
@@ -278,14 +272,15 @@ def evaluate(
       needs_model = model if policy.uses_features else None
 
       def run(batch, index, policy=policy, needs_model=needs_model):
-        result = interaction.run(
+        people = people_lib.HiddenPeople(population, crowd.select(index))
+        result = _interact(
+          config,
           world,
-          people_lib.HiddenPeople(population, crowd.select(index)),
+          people,
           policy,
-          _sizes(config),
-          jax.random.fold_in(jax.random.key(config.seed), batch),
+          batch,
+          policy.policy_id,
           user_model=needs_model,
-          session_prefix=policy.policy_id,
         )
         arrays = {'utilities': result.utilities}
         if needs_model is not None:
@@ -338,40 +333,6 @@ def report(
     logging.info('report: %s', path)
 
 
-STAGES = (
-  ('collect', collect),
-  ('extract_features', extract_features),
-  ('train_user_model', train_user_model),
-  ('simulate', simulate),
-  ('train_value', train_value),
-  ('evaluate', evaluate),
-  ('report', report),
-)
-
-
-def quickstart(config: ml_collections.ConfigDict, workdir: str) -> None:
-  """The whole loop, end to end: every stage with its part of the config."""
-  timing = {}
-  with Worlds() as worlds, _compile_clock() as compiled:
-    for name, stage in STAGES:
-      started, compiled_before = time.time(), compiled()
-      stage(config[name], workdir, worlds)
-      timing[name] = {
-        'seconds': round(time.time() - started, 1),
-        'compile_seconds': round(compiled() - compiled_before, 1),
-      }
-      path = os.path.join(workdir, 'timing.json')
-      if name == 'evaluate' and not os.path.exists(path):
-        # Before the report, which shows it; kept at a second, skipping run.
-        workdir_lib.write_json(path, timing)
-  results = workdir_lib.read_json(
-    os.path.join(workdir, 'evaluation', 'results.json')
-  )
-  for line in compare.headline(results):
-    print(line)
-  print(f'report: {os.path.join(workdir, "report", "index.html")}')
-
-
 def load_agent(
   workdir: str, world: world_lib.World
 ) -> tuple[user_model_lib.UserModel, value_train.ValueModel]:
@@ -401,53 +362,22 @@ def _policy(policy_config, config, population, model, value):
   )
 
 
-def _sizes(config: ml_collections.ConfigDict) -> world_lib.Sizes:
-  return world_lib.Sizes(**config.sizes.to_dict())
+def _interact(
+  config, world, people, policy, batch, prefix, **options
+) -> interaction.Result:
+  """One batch of sittings, with the stage's sizes and the batch's own key."""
+  return interaction.run(
+    world,
+    people,
+    policy,
+    world_lib.Sizes(**config.sizes.to_dict()),
+    jax.random.fold_in(jax.random.key(config.seed), batch),
+    session_prefix=prefix,
+    **options,
+  )
 
 
 def _upstream(workdir: str, name: str, stage: str) -> str:
   """Fingerprint of a finished stage; PastaError where it has not finished."""
   directory = os.path.join(workdir, name)
   return workdir_lib.read_done(directory, stage)['fingerprint']
-
-
-@contextlib.contextmanager
-def _open(
-  stage: str,
-  directory: str,
-  config: ml_collections.ConfigDict,
-  upstream: Sequence[str] = (),
-) -> Iterator[dict | None]:
-  """Opens a stage's directory; closes it with a mark if all went well.
-
-  Yields:
-    None where the stage is done already, else a dict: what it holds at the end
-    is recorded beside the seconds that the stage took.
-  """
-  fingerprint = workdir_lib.prepare(
-    directory, config, stage=stage, upstream=upstream, ignore=_IGNORE
-  )
-  if workdir_lib.is_done(directory, stage, fingerprint):
-    logging.info('%s: done already in %s', stage, directory)
-    yield None
-    return
-  started, info = time.time(), {}
-  yield info
-  info['seconds'] = time.time() - started
-  workdir_lib.mark_done(directory, stage, fingerprint, info)
-
-
-@contextlib.contextmanager
-def _compile_clock():
-  """Yields a function that says how many seconds went into compilation."""
-  total = [0.0]
-
-  def listen(event: str, seconds: float, **unused_details) -> None:
-    if event == '/jax/core/compile/backend_compile_duration':
-      total[0] += seconds
-
-  jax.monitoring.register_event_duration_secs_listener(listen)
-  try:
-    yield lambda: total[0]
-  finally:
-    jax.monitoring.unregister_event_duration_listener(listen)

@@ -28,6 +28,7 @@ results never outlive the inputs that they were made from unnoticed.
 This module does not import jax.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -36,8 +37,10 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from absl import logging
 
 import pasta
 from pasta import errors
@@ -153,6 +156,35 @@ def read_done(directory: str, stage: str) -> dict[str, Any]:
       f'{os.path.basename(path)}); run it first'
     )
   return read_json(path)
+
+
+@contextlib.contextmanager
+def open_stage(
+  stage: str,
+  directory: str,
+  config: Mapping[str, Any],
+  upstream: Sequence[str] = (),
+  ignore: Sequence[str] = (),
+) -> Iterator[dict | None]:
+  """Opens a stage's directory; closes it with a mark if all went well.
+
+  Args: as for `prepare`.
+
+  Yields:
+    None where the stage is done already, else a dict: what it holds at the end
+    is recorded beside the seconds that the stage took.
+  """
+  fingerprint = prepare(
+    directory, config, stage=stage, upstream=upstream, ignore=ignore
+  )
+  if is_done(directory, stage, fingerprint):
+    logging.info('%s: done already in %s', stage, directory)
+    yield None
+    return
+  started, info = time.time(), {}
+  yield info
+  info['seconds'] = time.time() - started
+  mark_done(directory, stage, fingerprint, info)
 
 
 def atomic_write(path: str, data: bytes | str) -> None:

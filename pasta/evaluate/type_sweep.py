@@ -34,26 +34,24 @@ def main(config: ml_collections.ConfigDict, workdir_path: str) -> None:
   upstream = workdir.read_done(
     os.path.join(workdir_path, 'features'), 'extract_features'
   )['fingerprint']
-  fingerprint = workdir.prepare(
-    directory, config, stage=STAGE, upstream=(upstream,)
-  )
   path = os.path.join(directory, 'results.json')
-  if not workdir.is_done(directory, STAGE, fingerprint):
-    features = features_lib.load_dir(os.path.join(workdir_path, 'features'))
-    train, test = split_people(features, config.test_share, config.seed)
-    rows = []
-    for num_types in config.num_types:
-      for seed in range(config.num_seeds):
-        logging.info('type sweep: K = %d, seed %d', num_types, seed)
-        where = os.path.join(directory, f'types-{num_types}-seed-{seed}')
-        row = fit_and_measure(train, test, num_types, seed, config, where)
-        rows.append({'num_types': num_types, 'seed': seed, **row})
-    _add_stability(rows)
-    workdir.write_json(path, rows)
-    figures.save(
-      plot(rows), os.path.join(directory, 'type_sweep.png'), 'type sweep'
-    )
-    workdir.mark_done(directory, STAGE, fingerprint, {'num_fits': len(rows)})
+  with workdir.open_stage(STAGE, directory, config, (upstream,)) as info:
+    if info is not None:
+      features = features_lib.load_dir(os.path.join(workdir_path, 'features'))
+      train, test = split_people(features, config.test_share, config.seed)
+      rows = []
+      for num_types in config.num_types:
+        for seed in range(config.num_seeds):
+          logging.info('type sweep: K = %d, seed %d', num_types, seed)
+          where = os.path.join(directory, f'types-{num_types}-seed-{seed}')
+          row = fit_and_measure(train, test, num_types, seed, config, where)
+          rows.append({'num_types': num_types, 'seed': seed, **row})
+      _add_stability(rows)
+      workdir.write_json(path, rows)
+      figures.save(
+        plot(rows), os.path.join(directory, 'type_sweep.png'), 'type sweep'
+      )
+      info['num_fits'] = len(rows)
   for line in describe(workdir.read_json(path)):
     print(line)
 

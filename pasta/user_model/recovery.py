@@ -163,17 +163,19 @@ def measure(planted: Planted, options: dict) -> dict[str, float]:
 def main(config: ml_collections.ConfigDict, workdir_path: str) -> None:
   """Runs the experiment: DIR/recovery/recovery.json, and a table on screen."""
   directory = os.path.join(workdir_path, 'recovery')
-  fingerprint = workdir.prepare(directory, config, stage=STAGE)
   path = os.path.join(directory, 'recovery.json')
-  if not workdir.is_done(directory, STAGE, fingerprint):
-    cells = [(u, s) for u in config.num_users for s in range(config.num_seeds)]
-    options = {'num_types': config.num_types, **config.fit.to_dict()}
-    rows = [
-      {'num_users': u, 'seed': s, **measure(plant(u, config, s), options)}
-      for u, s in progress.progress(cells, unit='fit', desc='recovery')
-    ]
-    workdir.write_json(path, rows)
-    workdir.mark_done(directory, STAGE, fingerprint, {'num_fits': len(rows)})
+  with workdir.open_stage(STAGE, directory, config) as info:
+    if info is not None:
+      cells = [
+        (u, s) for u in config.num_users for s in range(config.num_seeds)
+      ]
+      options = {'num_types': config.num_types, **config.fit.to_dict()}
+      rows = [
+        {'num_users': u, 'seed': s, **measure(plant(u, config, s), options)}
+        for u, s in progress.progress(cells, unit='fit', desc='recovery')
+      ]
+      workdir.write_json(path, rows)
+      info['num_fits'] = len(rows)
   for line in describe(workdir.read_json(path)):
     print(line)
 
