@@ -2,8 +2,8 @@
 
   python -m launch.recover_types --config=configs/recover_types.py --workdir=DIR
 
-`:hard` has 10,000 people, 16 types and 32 features and took 2.3 minutes
-on 2 cores beside another fit, the default 17 seconds.
+`:hard` has 10,000 people, 16 types and 32 features and took 1.3 minutes
+on 2 cores, the default 17 seconds.
 Leaves DIR/recovery/recovery.json and prints a table: the adjusted Rand index
 of people's types beside what the truth reaches, the worst correlation of a
 type's true and found utilities, and the log-likelihood beside that of EM
