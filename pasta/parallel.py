@@ -3,7 +3,8 @@
 Algorithms take `axis_name=None` and call `mean`, `total` and `fold`, which
 are identities without an axis. Trainers wrap an update once, by
 `pmap_update`, and cut their batches by `shard`. States are not stacked: they
-have no device axis, on one device as on many.
+have no device axis, on one device as on many. What else runs on parts of the
+data is wrapped by `pmap_parts`.
 """
 
 import functools
@@ -60,14 +61,8 @@ def pmap_update(
     [num_devices, B / num_devices, ...] as `shard` makes them, state and key
     have no device axis. The state that goes in is donated: use it no more.
   """
-  devices = None  # pmap's own choice, also where there are several processes
-  if num_devices is not None:
-    local = jax.local_devices()
-    if not 1 <= num_devices <= len(local):
-      raise ValueError(
-        f'num_devices is {num_devices}, expected 1 to {len(local)}'
-      )
-    devices = local[:num_devices]
+  # None is pmap's own choice, also where there are several processes.
+  devices = None if num_devices is None else local_devices(num_devices)
   return jax.pmap(
     functools.partial(step_fn, axis_name=AXIS),
     axis_name=AXIS,
@@ -76,6 +71,50 @@ def pmap_update(
     devices=devices,
     donate_argnums=0,
   )
+
+
+def pmap_parts(
+  fn: Callable[..., Any], *, num_devices: int, in_axes: Any, out_axes: Any
+) -> Callable[..., Any]:
+  """Runs a function on many devices, each with a part of the data.
+
+  Args:
+    fn: takes positional arguments and `axis_name`.
+    num_devices: how many of this host's devices.
+    in_axes: of each argument, a tree of 0, where leaves are [num_devices, ...],
+      a part for each device, and None, where all devices get the same.
+    out_axes: the same of what `fn` returns; a None must be the same on all
+      devices, as in `pmap_update`.
+  """
+  return jax.pmap(
+    functools.partial(fn, axis_name=AXIS),
+    axis_name=AXIS,
+    in_axes=in_axes,
+    out_axes=out_axes,
+    devices=local_devices(num_devices),
+  )
+
+
+def place(parts: Any, num_devices: int) -> Any:
+  """Puts leaves [num_devices, ...] on the devices of `pmap_parts`."""
+  mesh = jax.sharding.Mesh(local_devices(num_devices), (AXIS,))
+  spec = jax.sharding.PartitionSpec(AXIS)
+  return jax.device_put(parts, jax.sharding.NamedSharding(mesh, spec))
+
+
+def local_devices(num_devices: int) -> list[jax.Device]:
+  """The first so many of this host's devices.
+
+  Raises:
+    PastaError: there are not so many.
+  """
+  local = jax.local_devices()
+  if not 1 <= num_devices <= len(local):
+    raise errors.PastaError(
+      f'num_devices is {num_devices}, expected 1 to {len(local)}, the number '
+      'of local devices'
+    )
+  return local[:num_devices]
 
 
 def shard(batch: Any, num_devices: int) -> Any:
