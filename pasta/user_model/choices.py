@@ -17,6 +17,8 @@ class ChoiceData:
     choice: chosen alternative [N], int32.
     user: person of each choice, 0..U-1 in growing order [N], int32.
     num_users: U.
+    present: false for people who only fill up a device's share, see `dealing`,
+      and count for nothing [U], bool; None: all are there.
   """
 
   features: jax.Array | np.ndarray
@@ -24,6 +26,7 @@ class ChoiceData:
   choice: jax.Array | np.ndarray
   user: jax.Array | np.ndarray
   num_users: int = flax.struct.field(pytree_node=False)
+  present: jax.Array | np.ndarray | None = None
 
   @property
   def num_choices(self) -> int:

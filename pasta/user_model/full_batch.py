@@ -8,10 +8,14 @@ with b̄ the pooled estimate (K = 1), so that types are pulled towards the
 population and K = 1 is the ordinary conditional logit. One iteration evaluates
 a proposal (E-step), keeps it if the objective has not fallen, else halves the
 step, and takes one Newton step of the M-step from what was kept: a generalised
-EM (Dempster, Laird and Rubin 1977) whose objective never falls.
+EM (Dempster, Laird and Rubin 1977) whose objective never falls. What it needs
+of people are sums, so each device may hold some of them: with an `axis_name`,
+sums go over its devices.
 
 Letters: R restarts, K types, D features, U people.
 """
+
+import functools
 
 import chex
 import flax
@@ -19,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pasta import parallel
 from pasta.user_model import conditional_logit
 from pasta.user_model.choices import ChoiceData
 
@@ -79,6 +84,8 @@ def objective(
   log_likelihood: jax.Array,
   prior: Prior,
   temperature: jax.Array | float = 1.0,
+  present: jax.Array | None = None,
+  axis_name: str | None = None,
 ) -> jax.Array:
   """Log posterior up to a constant, [R]; at a temperature: the free energy.
 
@@ -88,9 +95,14 @@ def objective(
     log_likelihood: ℓ_u(k) [R, U, K].
     prior: the MAP prior.
     temperature: of responsibilities (deterministic annealing).
+    present: which people count [U], bool; None: all.
+    axis_name: of the devices that hold the people.
   """
   joint = (log_prior[:, None] + log_likelihood) / temperature
-  marginal = temperature * jax.nn.logsumexp(joint, -1).sum(1)
+  marginal = jax.nn.logsumexp(joint, -1)  # [R, U]
+  if present is not None:
+    marginal = jnp.where(present, marginal, 0.0)
+  marginal = temperature * parallel.total(marginal.sum(1), axis_name)
   deviation = coefficients - prior.pooled
   ridge = 0.5 * (prior.precision * deviation**2).sum((1, 2))
   return marginal - ridge + prior.pseudo_count * log_prior.sum(-1)
@@ -121,7 +133,12 @@ def host_posterior(state: State) -> tuple[np.ndarray, np.ndarray]:
 
 
 def m_step(
-  coefficients: jax.Array, gamma: jax.Array, data: ChoiceData, prior: Prior
+  coefficients: jax.Array,
+  gamma: jax.Array,
+  data: ChoiceData,
+  prior: Prior,
+  *,
+  axis_name: str | None = None,
 ) -> tuple[jax.Array, jax.Array]:
   """One Newton step towards the M-step's maximum, and η in closed form.
 
@@ -130,18 +147,24 @@ def m_step(
     gamma: responsibilities [R, U, K].
     data: the choices.
     prior: the MAP prior.
+    axis_name: of the devices that hold the people.
 
   Returns:
     The direction [R, K, D] and log η [R, K].
   """
   restarts, num_types, dim = coefficients.shape
+  if data.present is not None:
+    gamma = jnp.where(data.present[:, None], gamma, 0.0)
   flat = coefficients.reshape(-1, dim)
   weights = jnp.moveaxis(gamma, 1, 0).reshape(data.num_users, -1)  # [U, R·K]
-  gradient, hessian = conditional_logit.derivatives(flat, weights, data)
+  gradient, hessian, share = parallel.total(
+    (*conditional_logit.derivatives(flat, weights, data), gamma.sum(1)),
+    axis_name,
+  )
   gradient = gradient - prior.precision * (flat - prior.pooled)
   hessian = hessian + jnp.diag(prior.precision)
   direction = jnp.linalg.solve(hessian, gradient[..., None])[..., 0]
-  share = gamma.sum(1) + prior.pseudo_count
+  share = share + prior.pseudo_count
   log_prior = jnp.log(share) - jnp.log(share.sum(-1, keepdims=True))
   return direction.reshape(restarts, num_types, dim), log_prior
 
@@ -187,6 +210,7 @@ def iterate(
   *,
   tolerance: float,
   temperature: jax.Array | float = 1.0,
+  axis_name: str | None = None,
 ) -> State:
   """One iteration; see the module's docstring.
 
@@ -197,20 +221,29 @@ def iterate(
     tolerance: a restart is done when a kept proposal gains less than this
       share of the objective.
     temperature: of responsibilities; above 1, nothing counts as done.
+    axis_name: of the devices that hold the people; all else is the same on all.
   """
+
+  def value(coefficients, log_prior, log_likelihood, temperature=1.0):
+    return objective(
+      coefficients,
+      log_prior,
+      log_likelihood,
+      prior,
+      temperature,
+      data.present,
+      axis_name,
+    )
+
   proposal = (
     state.coefficients + state.step[:, None, None] * state.direction,
     state.next_log_prior,
   )
   found = log_likelihoods(proposal[0], data)
-  before = objective(
-    state.coefficients,
-    state.log_prior,
-    state.log_likelihood,
-    prior,
-    temperature,
+  before = value(
+    state.coefficients, state.log_prior, state.log_likelihood, temperature
   )
-  after = objective(*proposal, found, prior, temperature)
+  after = value(*proposal, found, temperature)
   slack = _ROUNDING * jnp.finfo(after.dtype).eps * jnp.abs(before)
   is_start = state.iteration < START_STEPS
   # The last step of a start is judged by nothing: it has no predecessor.
@@ -225,7 +258,9 @@ def iterate(
   log_likelihood = choose(found, state.log_likelihood)
   gamma = responsibilities(log_prior, log_likelihood, temperature)
   gamma = jnp.where(is_start, state.start, gamma)
-  direction, next_log_prior = m_step(coefficients, gamma, data, prior)
+  direction, next_log_prior = m_step(
+    coefficients, gamma, data, prior, axis_name=axis_name
+  )
   small = keep & ~is_free & (after - before < tolerance * jnp.abs(before))
   stuck = ~keep & (state.step < _SMALLEST_STEP)
   return State(
@@ -233,7 +268,7 @@ def iterate(
     coefficients=coefficients,
     log_prior=log_prior,
     log_likelihood=log_likelihood,
-    objective=objective(coefficients, log_prior, log_likelihood, prior),
+    objective=value(coefficients, log_prior, log_likelihood),
     direction=direction,
     next_log_prior=next_log_prior,
     step=jnp.where(keep, 1.0, 0.5 * state.step),
@@ -242,7 +277,7 @@ def iterate(
   )
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames='axis_name')
 def run(
   state: State,
   data: ChoiceData,
@@ -251,6 +286,7 @@ def run(
   tolerance: jax.Array,
   start_temperature: jax.Array,
   anneal_iterations: jax.Array,
+  axis_name: str | None = None,
 ) -> State:
   """Iterates until all restarts are done, or so many times more.
 
@@ -269,7 +305,12 @@ def run(
     temperature = start_temperature ** jnp.clip(left, 0.0, 1.0)
     temperature = jnp.where(anneal_iterations > 0, temperature, 1.0)
     return iterate(
-      state, data, prior, tolerance=tolerance, temperature=temperature
+      state,
+      data,
+      prior,
+      tolerance=tolerance,
+      temperature=temperature,
+      axis_name=axis_name,
     )
 
   return jax.lax.while_loop(is_open, body, state)

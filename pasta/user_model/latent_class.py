@@ -23,7 +23,7 @@ import numpy as np
 
 from pasta import errors, workdir
 from pasta.user_model import choices as choices_lib
-from pasta.user_model import conditional_logit, full_batch, search
+from pasta.user_model import conditional_logit, dealing, full_batch, search
 from pasta.user_model import pooled as pooled_lib
 
 Options = search.Options
@@ -133,6 +133,7 @@ def fit_data(
       f'num_types is {options.num_types}, expected at most the number of '
       f'people, {data.num_users}'
     )
+  dealing.resolve_num_devices(options.num_devices, data.num_users)
   data = jax.tree.map(jnp.asarray, data)
   pooled = pooled_lib.fit_pooled(data, options)
   found = search.search(data, pooled.prior, options)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from pasta import errors, progress
-from pasta.user_model import conditional_logit, full_batch, split_merge
+from pasta.user_model import conditional_logit, dealing, full_batch, split_merge
 from pasta.user_model.choices import ChoiceData
 
 # Objectives nearer than this share of their size are one optimum.
@@ -46,6 +46,7 @@ class Options:
     max_rounds: rounds of split-and-merge moves; the first without a gain is
       the last; 0 = none.
     seed: of the starts.
+    num_devices: of this host's, to which people are dealt; 0 = all.
     dtype: 'float64', or 'float32' (half the memory; objectives are then exact
       to about 1e-6 of their size).
   """
@@ -61,6 +62,7 @@ class Options:
   start_temperature: float = 3.0
   max_rounds: int = 20
   seed: int = 0
+  num_devices: int = 1
   dtype: str = 'float64'
 
   def __post_init__(self):
@@ -80,6 +82,7 @@ class Options:
       'tolerance',
       'anneal_iterations',
       'max_rounds',
+      'num_devices',
     ):
       if not getattr(self, field) >= 0:
         raise errors.PastaError(
@@ -175,6 +178,11 @@ class Runner:
     self.at_once = int(np.clip(_CALL_SIZE // size, 1, most))
     self.short_iterations = options.short_iterations + options.anneal_iterations
     self._data, self._prior = data, prior
+    self._run = dealing.spread(
+      data,
+      prior,
+      dealing.resolve_num_devices(options.num_devices, data.num_users),
+    )
     self._max_iterations = options.max_iterations
     self._max_rounds = options.max_rounds if options.num_types > 2 else 0
     self._schedule = (
@@ -187,14 +195,8 @@ class Runner:
     self, state: full_batch.State, num_iterations: int
   ) -> full_batch.State:
     """So many iterations more, or fewer if all runs are done."""
-    found = full_batch.run(
-      state,
-      self._data,
-      self._prior,
-      np.asarray(num_iterations, np.int32),
-      *self._schedule,
-    )
-    return jax.device_get(found)
+    num_iterations = np.asarray(num_iterations, np.int32)
+    return jax.device_get(self._run(state, num_iterations, *self._schedule))
 
   def each(
     self, state: full_batch.State, num_iterations: int
