@@ -75,8 +75,9 @@ def derivatives(
   num, num_alternatives, dim = data.features.shape
   num_components = coefficients.shape[0]
   chex.assert_shape(weights, (data.num_users, num_components))
-  # Second moments come from one product, of whichever operand is smaller.
-  width = min(num_components, dim) * dim
+  # Second moments come from one product, of whichever operand is cheaper.
+  is_wide = 3 * num_components <= 2 * dim
+  width = (num_components if is_wide else dim) * dim
   block = min(num, max(_BLOCK_SIZE // (num_alternatives * width), 16))
 
   def of(start, size):
@@ -85,25 +86,32 @@ def derivatives(
 
     x, choice = cut(data.features), cut(data.choice)
     weight = weights[cut(data.user)]  # [n, C]
-    probs = jnp.exp(log_probs(coefficients, x, cut(data.available)))
-    # Fused sums: XLA's small batched products are several times slower.
-    mean = jnp.sum(
-      jnp.moveaxis(probs, 2, 0)[..., None] * x, axis=2
-    )  # [C, n, D]
+    logits = _logits(coefficients, x, cut(data.available))
+    probs = jax.nn.softmax(logits, axis=1)
+    # Alternative by alternative: XLA's small batched products and its sums over
+    # an axis are several times slower.
+    mean = sum(
+      probs[:, l, :, None] * x[:, l, None, :] for l in range(num_alternatives)
+    )  # [n, C, D]
     chosen = jnp.take_along_axis(x, choice[:, None, None], axis=1)[:, 0]
-    gradient = weight.T @ chosen - jnp.sum(weight.T[..., None] * mean, axis=1)
     weighted = (probs * weight[:, None]).reshape(-1, num_components)
     flat = x.reshape(-1, dim)
-    if num_components <= dim:  # [D, n L] with [n L, C D]
+    # Products are fast where the first factor's rows are summed over, and the
+    # barrier keeps XLA from undoing its transposition.
+    if is_wide:  # [D, n L] with [n L, C D]
+      rows = jax.lax.optimization_barrier(flat.T)
+      mean_sum = (rows @ weighted).T
       wide = (weighted[:, :, None] * flat[:, None, :]).reshape(len(flat), -1)
-      second = (flat.T @ wide).reshape(dim, num_components, dim)
+      second = (rows @ wide).reshape(dim, num_components, dim)
       second = jnp.swapaxes(second, 0, 1)
     else:  # [C, n L] with [n L, D D]
+      rows = jax.lax.optimization_barrier(weighted.T)
+      mean_sum = rows @ flat
       square = (flat[:, :, None] * flat[:, None, :]).reshape(len(flat), -1)
-      second = (weighted.T @ square).reshape(num_components, dim, dim)
-    root = mean * jnp.sqrt(weight.T)[..., None]
+      second = (rows @ square).reshape(num_components, dim, dim)
+    root = jnp.swapaxes(mean * jnp.sqrt(weight)[..., None], 0, 1)
     outer = jnp.einsum('cnd,cne->cde', root, root)
-    return gradient, second - outer
+    return weight.T @ chosen - mean_sum, second - outer
 
   total = (
     jnp.zeros((num_components, dim), coefficients.dtype),
