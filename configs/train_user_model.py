@@ -14,9 +14,29 @@ import ml_collections
 from configs import common
 
 
+def source(path: str, file_format: str) -> ml_collections.ConfigDict:
+  """A data set to train on."""
+  config = ml_collections.ConfigDict()
+  config.path = path  # where it lies; relative to the workdir
+  config.format = file_format  # 'sessions' or 'preferences'
+  config.membership = 'user'  # what has one type: user, session or example
+  config.max_observations = 64  # of one person, at a time
+  config.held_out_share = 0.1  # of people, for early stopping
+  config.max_held_out_users = 2000  # at most so many
+  config.weight = 1.0  # of each person, against other data sets' people
+  config.batch_users = 40  # most people in a step, over all devices
+  config.batch_observations = 2560  # most of their observations in a step
+  return config
+
+
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
-  """Variants: '' and 'smoke'."""
-  common.check_variant(arg, ('smoke',))
+  """Variants: '', 'smoke', 'preferences' and 'two_phase'.
+
+  '' trains on the sessions in DIR/features. 'preferences' trains on one
+  single-turn data set, --config.sources.preferences.path=PATH; 'two_phase'
+  pre-trains on it and goes on with the sessions (paper, section 4).
+  """
+  common.check_variant(arg, ('smoke', 'preferences', 'two_phase'))
   config = ml_collections.ConfigDict()
   config.seed = 0  # root of all randomness of the fit
   config.num_types = 16  # K
@@ -24,20 +44,29 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.trunk_dim = 0  # width of the shared nonlinear trunk; 0 = none
   config.aggregation = 'max'  # images to column: max, mean, log_mean_exp
   config.whitening_floor = 0.3  # share of the mean eigenvalue added to all
-  config.membership = 'user'  # what has one type: user, session or choice
-  config.max_observations = 64  # turns kept of one person
-  config.held_out_share = 0.1  # of people, for early stopping
+
+  config.sources = ml_collections.ConfigDict()  # data sets by name
+  config.sources.sessions = source('features', 'sessions')
+  config.main_sources = ('sessions',)  # trained on together
+  config.pretrain = ml_collections.ConfigDict()  # a phase before that
+  config.pretrain.sources = ()  # trained on together; () = no such phase
+  config.pretrain.num_steps = 2000  # its length; has the restarts and moves
+  config.resident_megabytes = 1024  # of features; more are read as needed
 
   config.num_restarts = 8  # short runs from different random partitions
   config.restart_steps = 200  # length of each
   config.num_steps = 600  # length of the run that goes on, short run included
   config.patience_steps = 200  # without held-out gain, after which it stops
-  config.batch_users = 40  # whole people in a step, over all devices
+  config.num_move_rounds = 1  # of split-and-merge moves, until none helps
+  config.num_moves = 3  # tried in a round, against going on without
+  config.move_steps = 50  # length of a trial
+  config.move_users = 500  # people whom moves are judged by beforehand
   config.num_devices = 1  # 0 = all of this host's
   config.steps_per_call = 50  # steps between two looks at held-out people
   config.checkpoint_steps = 200  # steps between two checkpoints
 
   config.learning_rate = 0.05  # peak, of Adam
+  config.encoder_learning_rate = 1e-5  # peak, of an encoder that is trained too
   config.warmup_steps = 20  # steps to the peak
   config.max_grad_norm = 10.0  # gradients are clipped to this norm
   config.shared_ridge = 0.5  # prior precision of shared tastes and trunk
@@ -54,11 +83,15 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.anneal_steps = 200  # steps over which the temperature falls
   config.start_temperature = 4.0  # of responsibilities, where it begins
   config.end_temperature = 1.0  # where it ends; 1 = EM proper
-  config.start_sharpness = 6.0  # of the partition: 1 Dirichlet, higher harder
+  config.start_sharpness = (6.0, 1.0)  # of starts in turn: 6 parts, 1 Dirichlet
 
-  config.choice_weight = 1.0  # weight of slate choices in the likelihood
-  config.satisfaction_weight = 1.0  # weight of satisfactions
-  config.comparison_weight = 1.0  # weight of better / same / worse
+  config.feedback_weights = ml_collections.ConfigDict()  # in the likelihood
+  config.feedback_weights.choice = 1.0  # of slate choices
+  config.feedback_weights.satisfaction = 1.0
+  config.feedback_weights.comparison = 1.0  # better / same / worse
+  config.feedback_weights.pair = 1.0
+  config.feedback_weights.ranking = 1.0
+  config.feedback_weights.rating = 1.0
 
   config.text = ml_collections.ConfigDict()  # regression of utility on prompts
   config.text.hidden_dim = 128  # width of its two hidden layers
@@ -67,10 +100,21 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.text.learning_rate = 2e-3  # peak, of AdamW
   config.text.weight_decay = 0.05  # of AdamW
 
+  if arg in ('preferences', 'two_phase'):
+    public = source('preferences', 'preferences')
+    public.batch_users, public.batch_observations = 512, 4096
+    config.sources.preferences = public
+    if arg == 'preferences':
+      del config.sources.sessions
+      config.main_sources = ('preferences',)
+    else:
+      config.pretrain.sources = ('preferences',)
+
   if arg == 'smoke':
     config.num_types = 2
     config.num_restarts = 2
     config.restart_steps = 20
+    config.move_steps = 10
     config.num_steps = 40
     config.steps_per_call = 10
     config.checkpoint_steps = 20

@@ -174,6 +174,42 @@ def bootstrap_mean(
   return Interval(float(x.mean()), float(low), float(high))
 
 
+def bootstrap_ratio(
+  total: np.ndarray,
+  count: np.ndarray,
+  *,
+  num_resamples: int = 2000,
+  seed: int = 0,
+) -> Interval:
+  """Mean over all observations and its interval over people.
+
+  People are resampled with all that they did, so the interval is honest where
+  one person's observations hang together.
+
+  Args:
+    total: sum of each person's observations [U].
+    count: number of them [U]; some above 0.
+    num_resamples: number of resamples.
+    seed: of the resampling.
+  """
+  total, count = np.asarray(total, np.float64), np.asarray(count, np.float64)
+  if total.shape != count.shape or total.ndim != 1 or not count.sum() > 0:
+    raise ValueError(
+      f'total has shape {total.shape}, count {count.shape} and sum '
+      f'{count.sum():g}: expected [U] each, with observations'
+    )
+  rng = np.random.default_rng(seed)
+  chunk = max(1, _CHUNK_ELEMENTS // total.size)
+  ratios = []
+  for start in range(0, num_resamples, chunk):
+    size = (min(chunk, num_resamples - start), total.size)
+    index = rng.integers(total.size, size=size)
+    number = count[index].sum(1)
+    ratios.append((total[index].sum(1) / np.maximum(number, 1e-12))[number > 0])
+  low, high = np.percentile(np.concatenate(ratios), (2.5, 97.5))
+  return Interval(float(total.sum() / count.sum()), float(low), float(high))
+
+
 def paired_bootstrap(
   x: np.ndarray, y: np.ndarray, *, num_resamples: int = 2000, seed: int = 0
 ) -> Interval:

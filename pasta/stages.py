@@ -16,6 +16,7 @@ from absl import logging
 
 from pasta import errors, progress, seeds, shards
 from pasta import features as features_lib
+from pasta import preferences as preferences_lib
 from pasta import sessions as sessions_lib
 from pasta import workdir as workdir_lib
 from pasta.agent import episodes as episodes_lib
@@ -27,6 +28,7 @@ from pasta.simulate import ceilings, extraction, interaction
 from pasta.simulate import people as people_lib
 from pasta.simulate import population as population_lib
 from pasta.simulate import world as world_lib
+from pasta.user_model import datasets, saved
 from pasta.user_model import model as user_model_lib
 from pasta.user_model import train as user_model_train
 
@@ -132,21 +134,41 @@ def extract_features(
 def train_user_model(
   config: ml_collections.ConfigDict, workdir: str, worlds: Worlds | None = None
 ) -> None:
-  """features/ -> user_model/: types, utilities, choice (EM)."""
+  """features/ and preference data -> user_model/: types, utilities (EM)."""
   del worlds  # Trains on features alone.
   directory = os.path.join(workdir, 'user_model')
-  upstream = _upstream(workdir, 'features', 'extract_features')
-  with _open('train_user_model', directory, config, (upstream,)) as info:
+  paths = {
+    name: (source.format, os.path.join(workdir, source.path))
+    for name, source in config.sources.items()
+  }
+  upstream = [_source_fingerprint(workdir, *where) for where in paths.values()]
+  with _open('train_user_model', directory, config, upstream) as info:
     if info is None:
       return
-    features = features_lib.load_dir(os.path.join(workdir, 'features'))
+    data = {
+      name: features_lib.load_dir(path)
+      if file_format == 'sessions'
+      else preferences_lib.load(path)
+      for name, (file_format, path) in paths.items()
+    }
+    encoder_id = datasets.encoder_id(data)
     model, metrics = user_model_train.fit(
-      features, config, key=jax.random.key(config.seed), directory=directory
+      data, config, key=jax.random.key(config.seed), directory=directory
     )
-    user_model_train.save(
-      directory, model, {'encoder_id': features.encoder_id, **metrics}
-    )
+    saved.save(directory, model, {'encoder_id': encoder_id, **metrics})
     info |= metrics
+
+
+def _source_fingerprint(workdir: str, file_format: str, path: str) -> str:
+  """What stands for a data set's content."""
+  if file_format == 'sessions':
+    return workdir_lib.read_done(path, 'extract_features')['fingerprint']
+  if file_format == 'preferences':
+    return preferences_lib.fingerprint(path)
+  raise errors.PastaError(
+    f"config field 'sources' has the format {file_format!r}, expected "
+    "'sessions' or 'preferences'"
+  )
 
 
 @_stage
@@ -160,7 +182,7 @@ def simulate(
     if info is None:
       return
     world = worlds(config.world)
-    model = user_model_train.load(
+    model = saved.load(
       os.path.join(workdir, 'user_model'), world.encoder.encoder_id
     )
     # What people have typed so far is what simulated people type.
@@ -234,9 +256,7 @@ def train_value(
     features = features_lib.concatenate(
       [features_lib.load_dir(os.path.join(workdir, s)) for s in sources]
     )
-    model = user_model_train.load(
-      os.path.join(workdir, 'user_model'), features.encoder_id
-    )
+    model = saved.load(os.path.join(workdir, 'user_model'), features.encoder_id)
     episodes = episodes_lib.from_features(features, model, reward=config.reward)
     value, metrics = value_train.fit(
       episodes, config, key=jax.random.key(config.seed), directory=directory
@@ -339,7 +359,7 @@ def load_agent(
   """The trained user model and value function of a working directory."""
   encoder_id = world.encoder.encoder_id
   return (
-    user_model_train.load(os.path.join(workdir, 'user_model'), encoder_id),
+    saved.load(os.path.join(workdir, 'user_model'), encoder_id),
     value_train.load(os.path.join(workdir, 'value'), encoder_id),
   )
 

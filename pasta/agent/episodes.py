@@ -182,7 +182,7 @@ def from_features(
   """
   if reward not in _REWARDS:
     raise errors.PastaError(f"reward is '{reward}': expected one of {_REWARDS}")
-  dim = user_model.settings.embedding_dim
+  dim = user_model.text_dim
   if features.initial_text.shape[-1] != dim:
     raise errors.PastaError(
       f'features have D = {features.initial_text.shape[-1]}, the user model '

@@ -5,6 +5,7 @@ seen, also not for early stopping. Answers the paper's second open question for
 the data at hand.
 """
 
+import functools
 import itertools
 import os
 import time
@@ -18,7 +19,7 @@ from absl import logging
 from pasta import features as features_lib
 from pasta import metrics, workdir
 from pasta.report import figures, palette
-from pasta.user_model import belief, em, evaluate, recovery
+from pasta.user_model import belief, em, evaluate, recovery, sources
 from pasta.user_model import data as data_lib
 from pasta.user_model import model as model_lib
 from pasta.user_model import train as train_lib
@@ -28,8 +29,12 @@ _TIMED_UPDATES = 200
 _CHUNK_USERS = 128
 
 
-def main(config: ml_collections.ConfigDict, workdir_path: str) -> None:
-  """WORKDIR/features -> WORKDIR/type_sweep: results.json and type_sweep.png."""
+def main(config: ml_collections.ConfigDict, workdir_path: str) -> list[dict]:
+  """WORKDIR/features -> WORKDIR/type_sweep: results.json and type_sweep.png.
+
+  Returns:
+    The results, a row each fit.
+  """
   directory = os.path.join(workdir_path, 'type_sweep')
   upstream = workdir.read_done(
     os.path.join(workdir_path, 'features'), 'extract_features'
@@ -52,8 +57,10 @@ def main(config: ml_collections.ConfigDict, workdir_path: str) -> None:
         plot(rows), os.path.join(directory, 'type_sweep.png'), 'type sweep'
       )
       info['num_fits'] = len(rows)
-  for line in describe(workdir.read_json(path)):
+  rows = workdir.read_json(path)
+  for line in describe(rows):
     print(line)
+  return rows
 
 
 def split_people(
@@ -86,10 +93,16 @@ def fit_and_measure(
   os.makedirs(directory, exist_ok=True)
   started = time.monotonic()
   model, _ = train_lib.fit(
-    train, settings, key=jax.random.key(seed), directory=directory
+    {'sessions': train},
+    settings,
+    key=jax.random.key(seed),
+    directory=directory,
   )
   seconds = time.monotonic() - started
-  grouping = settings.max_observations, settings.membership
+  grouping = (
+    settings.sources.sessions.max_observations,
+    settings.sources.sessions.membership,
+  )
   data, _ = data_lib.from_features(test, *grouping)
   found = evaluate.predict(model, data)
   per_person = _means(found.is_correct, found.choice_mask)
@@ -105,6 +118,7 @@ def fit_and_measure(
     'bic': -2 * total + num_parameters * float(np.log(train_data.num_users)),
     'num_parameters': num_parameters,
     'fit_seconds': seconds,
+    'step_megabytes': _step_bytes(model, train_data, settings) / 2**20,
     'update_microseconds': _update_seconds(model, data) * 1e6,
   }
 
@@ -154,11 +168,24 @@ def _log_likelihood(model, data, config) -> float:
   """Marginal log-likelihood of all feedback, nats."""
   total = 0.0
   for index, count in data_lib.chunks(data.num_users, _CHUNK_USERS):
-    found = _log_likelihoods(model, data.select(index))
+    batch = sources.whole(data.select(index))
+    found = _log_likelihoods(model, batch)
     joint = model.log_prior + em.user_log_likelihood(found, config)
     marginal = np.logaddexp.reduce(np.asarray(joint, np.float64), axis=1)
     total += marginal[:count].sum()
   return float(total)
+
+
+def _step_bytes(model, data, config) -> int:
+  """Memory of one EM step: its arguments, state and intermediate results."""
+  people = np.arange(config.sources.sessions.batch_users) % data.num_users
+  batches = {'sessions': sources.whole(data.select(people))}
+  state = em.init(
+    jax.random.key(0), model, {'sessions': data.num_users}, 1.0, config
+  )
+  step = jax.jit(functools.partial(em.update, config=config))
+  found = step.lower(state, batches).compile().memory_analysis()
+  return found.argument_size_in_bytes + found.temp_size_in_bytes
 
 
 def _update_seconds(model, data) -> float:
@@ -233,6 +260,7 @@ def describe(rows: list[dict]) -> list[str]:
     ('stability', 'stability', '{:.2f}'),
     ('bic', 'BIC', '{:.0f}'),
     ('fit_seconds', 'fit s', '{:.1f}'),
+    ('step_megabytes', 'step MB', '{:.0f}'),
     ('update_microseconds', 'update us', '{:.0f}'),
   )
   # What the data lack (comparisons, a second person) has no column.

@@ -24,7 +24,7 @@ from pasta.report import (
   strips,
   taste,
 )
-from pasta.user_model import train as user_model_train
+from pasta.user_model import saved
 
 _TEMPLATES = os.path.join(os.path.dirname(__file__), 'templates')
 _LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
@@ -219,7 +219,7 @@ def _types(directory: str, world, config) -> dict[str, Any]:
   done = os.path.join(user_model_dir, 'train_user_model.done.json')
   if not os.path.exists(done):
     return {'types': [], 'num_types': 0}
-  model = user_model_train.load(user_model_dir, world.encoder.encoder_id)
+  model = saved.load(user_model_dir, world.encoder.encoder_id)
   types = taste.types(model, world, config.num_pool_prompts, config.strip_size)
   return {'types': types, 'num_types': model.num_types}
 

@@ -11,7 +11,7 @@ import numpy as np
 from pasta import errors
 from pasta import features as features_lib
 
-MEMBERSHIPS = ('user', 'session', 'choice')
+MEMBERSHIPS = ('user', 'session', 'example')
 _NO_COMPARISON = features_lib.MISSING_COMPARISON
 
 
@@ -71,29 +71,34 @@ def feedback_masks(data: UserData) -> Feedback:
   )
 
 
-def from_features(
-  features: features_lib.SessionFeatures,
-  max_observations: int = 64,
-  membership: str = 'user',
-) -> tuple[UserData, tuple[str, ...]]:
-  """Groups sessions by user id; a person's sessions keep their order.
+class Places(NamedTuple):
+  """Where each person's observations lie among the sessions, [U, O] each.
 
-  Args:
-    features: N sessions; checked first.
-    max_observations: O is at most this; later turns of a person are dropped.
-    membership: what has one type: 'user' (all sessions of a user id),
-      'session' (where user ids are missing or shared), or 'choice' (each by
-      itself, which leaves no turn before to compare with). `split` then keeps
-      sessions or choices apart, not people.
+  Attributes:
+    session: position of the session.
+    turn: position of the turn.
+    has_previous: observation o − 1 is the turn before in the same session.
+    mask: 1 = observed; the others are free where it is 0.
+  """
+
+  session: np.ndarray
+  turn: np.ndarray
+  has_previous: np.ndarray
+  mask: np.ndarray
+
+
+def group(
+  features: features_lib.SessionFeatures,
+  max_observations: int,
+  membership: str,
+) -> tuple[Places, tuple[str, ...]]:
+  """Finds the people in sessions; a person's sessions keep their order.
+
+  Args, Raises: as for `from_features`.
 
   Returns:
-    The arrays on the host, and U user ids. People who never chose are left
-    out.
-
-  Raises:
-    PastaError: features are broken (the session is named), or nobody chose.
+    Places of U people with up to O observations, and U user ids.
   """
-  features_lib.check(features)
   if max_observations < 1:
     raise errors.PastaError(
       f'max_observations is {max_observations}, expected at least 1'
@@ -107,7 +112,7 @@ def from_features(
     turns = np.flatnonzero(features.choice[session] >= 0)
     name = user if membership == 'user' else features.session_id[session]
     for turn in turns:
-      if membership == 'choice':
+      if membership == 'example':
         rows[f'{name}, turn {turn}'] = [(session, int(turn), False)]
         continue
       seen = rows.setdefault(name, [])
@@ -119,34 +124,65 @@ def from_features(
       f'{len(features)} sessions hold no choice at all: nothing to learn from'
     )
   num_users = len(rows)
-  most = max(len(seen) for seen in rows.values())
-  session = np.zeros((num_users, most), np.int64)
-  turn = np.zeros((num_users, most), np.int64)
-  mask = np.zeros((num_users, most), bool)
-  previous = np.zeros((num_users, most), bool)
+  shape = num_users, max(len(seen) for seen in rows.values())
+  places = Places(
+    session=np.zeros(shape, np.int64),
+    turn=np.zeros(shape, np.int64),
+    has_previous=np.zeros(shape, bool),
+    mask=np.zeros(shape, bool),
+  )
   for u, seen in enumerate(rows.values()):
     count = len(seen)
-    session[u, :count], turn[u, :count], previous[u, :count] = zip(
+    places.session[u, :count], places.turn[u, :count], previous = zip(
       *seen, strict=True
     )
-    mask[u, :count] = True
+    places.has_previous[u, :count] = previous
+    places.mask[u, :count] = True
+  return places, tuple(rows)
+
+
+def from_features(
+  features: features_lib.SessionFeatures,
+  max_observations: int = 64,
+  membership: str = 'user',
+) -> tuple[UserData, tuple[str, ...]]:
+  """Groups sessions by user id; a person's sessions keep their order.
+
+  Args:
+    features: N sessions; checked first.
+    max_observations: O is at most this; later turns of a person are dropped.
+    membership: what has one type: 'user' (all sessions of a user id),
+      'session' (where user ids are missing or shared), or 'example' (each
+      choice by itself, which leaves no turn before to compare with). `split`
+      then keeps sessions or choices apart, not people.
+
+  Returns:
+    The arrays on the host, and U user ids. People who never chose are left
+    out.
+
+  Raises:
+    PastaError: features are broken (the session is named), or nobody chose.
+  """
+  features_lib.check(features)
+  places, user_ids = group(features, max_observations, membership)
+  mask = places.mask
 
   def gather(array: np.ndarray, padding) -> np.ndarray:
-    out = array[session, turn]
+    out = array[places.session, places.turn]
     out[~mask] = padding
     return out
 
   data = UserData(
-    user=np.arange(num_users, dtype=np.int32),
+    user=np.arange(len(user_ids), dtype=np.int32),
     text=gather(features.slate_text, 0),
     image=gather(features.slate_image, 0),
     choice=gather(features.choice.astype(np.int32), -1),
     satisfaction=gather(features.satisfaction, np.nan),
     comparison=gather(features.comparison.astype(np.int32), _NO_COMPARISON),
-    has_previous=previous,
+    has_previous=places.has_previous,
     mask=mask,
   )
-  return data, tuple(rows)
+  return data, user_ids
 
 
 def chunks(num: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
@@ -162,20 +198,37 @@ def chunks(num: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
 
 
 def split(
-  data: UserData, held_out_share: float, key: jax.Array
+  data: UserData, held_out_share: float, max_held_out: int, key: jax.Array
 ) -> tuple[UserData, UserData]:
   """Splits by person into train and held-out; nobody is on both sides.
 
   Args:
     data: U people.
     held_out_share: in [0, 1); at least one person stays for training.
+    max_held_out: at most so many people are held out.
     key: typed key that draws who is held out.
+  """
+  held_out, train = draw_held_out(
+    data.num_users, held_out_share, max_held_out, key
+  )
+  return data.select(train), data.select(held_out)
+
+
+def draw_held_out(
+  num_users: int, held_out_share: float, max_held_out: int, key: jax.Array
+) -> tuple[np.ndarray, np.ndarray]:
+  """Positions of the held-out people and of the others, growing.
+
+  Args:
+    num_users: of all.
+    held_out_share: in [0, 1); at least one person stays for training.
+    max_held_out: at most so many people are held out.
+    key: typed key that draws who.
   """
   if not 0.0 <= held_out_share < 1.0:
     raise errors.PastaError(
       f'held_out_share is {held_out_share}, expected [0, 1)'
     )
-  count = min(round(data.num_users * held_out_share), data.num_users - 1)
-  order = np.asarray(jax.random.permutation(key, data.num_users))
-  held_out, train = np.sort(order[:count]), np.sort(order[count:])
-  return data.select(train), data.select(held_out)
+  count = min(round(num_users * held_out_share), max_held_out, num_users - 1)
+  order = np.asarray(jax.random.permutation(key, num_users))
+  return np.sort(order[:count]), np.sort(order[count:])

@@ -1,7 +1,12 @@
-"""Mini-batch EM over whole users (paper, Algorithm 1).
+"""Mini-batch EM over whole people (paper, Algorithm 1).
 
 The E-step and the M-step share one forward pass: responsibilities of a batch
-are taken from the very log-likelihoods whose expectation is then improved.
+are taken from the very log-likelihoods whose expectation is then improved. A
+step takes a batch of every data set that is trained on; with w_s the weight of
+data set s and U_s its number of people, the objective per person is
+
+  Σ_s w_s Σ_{u in s} log Σ_k η_k exp ℓ_u(k) / Σ_s w_s U_s
+    + log prior / Σ_s w_s U_s
 """
 
 from typing import Any
@@ -14,12 +19,18 @@ import ml_collections
 import optax
 
 from pasta import parallel
-from pasta.user_model import belief, likelihoods
-from pasta.user_model import heads as heads_lib
+from pasta.user_model import (
+  belief,
+  likelihoods,
+  observations,
+  packing,
+  scores,
+)
 from pasta.user_model import model as model_lib
-from pasta.user_model.data import Feedback, UserData, feedback_masks
 from pasta.user_model.model import UserModel
+from pasta.user_model.observations import Observations
 
+Batches = dict[str, Observations]
 Metrics = dict[str, jax.Array]
 
 
@@ -32,9 +43,11 @@ class EMState:
     opt_state: optax state over `trainable(model)`.
     type_share: running mean of responsibilities [K].
     step: number of updates done [].
-    num_users: people in the training data [], float32: the weight of the
-      data against the priors.
+    num_users: Σ_s w_s U_s [], float32: the weight of the data against the
+      priors.
+    source_share: w_s U_s / Σ_s w_s U_s [] of each data set.
     start_key: typed key of this restart's random partition.
+    start_sharpness: of that partition [], see `start_responsibilities`.
   """
 
   model: UserModel
@@ -42,7 +55,9 @@ class EMState:
   type_share: jax.Array
   step: jax.Array
   num_users: jax.Array
+  source_share: dict[str, jax.Array]
   start_key: jax.Array
+  start_sharpness: jax.Array
 
 
 def trainable(model: UserModel) -> dict[str, Any]:
@@ -52,13 +67,17 @@ def trainable(model: UserModel) -> dict[str, Any]:
     'choice_log_scale': model.choice_log_scale,
     'satisfaction': model.satisfaction,
     'comparison': model.comparison,
+    'rating': model.rating,
   }
 
 
 def optimizer(
   config: ml_collections.ConfigDict,
 ) -> optax.GradientTransformation:
-  """Adam with clipped gradients; warm-up, then a cosine to a hundredth."""
+  """Adam with clipped gradients; warm-up, then a cosine to a hundredth.
+
+  An encoder among the parameters ('clip') moves at a rate of its own.
+  """
   schedule = optax.warmup_cosine_decay_schedule(
     init_value=0.0,
     peak_value=config.learning_rate,
@@ -66,82 +85,142 @@ def optimizer(
     decay_steps=max(config.num_steps, config.warmup_steps + 1),
     end_value=0.01 * config.learning_rate,
   )
+  slower = optax.scale(config.encoder_learning_rate / config.learning_rate)
   return optax.chain(
     optax.clip_by_global_norm(config.max_grad_norm),
     optax.adam(schedule, b2=0.99),
+    optax.masked(slower, _is_encoder),
   )
+
+
+def _is_encoder(params: dict[str, Any]) -> dict[str, Any]:
+  """Which of the trained parameters belong to an encoder."""
+
+  def within(path, _) -> bool:
+    names = [getattr(entry, 'key', None) for entry in path]
+    return names[:2] == ['heads', 'clip']
+
+  return jax.tree_util.tree_map_with_path(within, params)
 
 
 def init(
   key: jax.Array,
   model: UserModel,
-  num_users: int,
+  num_users: dict[str, float],
+  start_sharpness: float,
   config: ml_collections.ConfigDict,
 ) -> EMState:
-  """A start at `model`; `key` draws the random partition it departs from."""
+  """A start at `model`; `key` draws the random partition it departs from.
+
+  Args:
+    key: typed key.
+    model: the user model.
+    num_users: w_s U_s of each data set.
+    start_sharpness: of the partition: 1 Dirichlet, higher harder.
+    config: as for `update`.
+  """
+  total = float(sum(num_users.values()))
   return EMState(
     model=model,
     opt_state=optimizer(config).init(trainable(model)),
-    type_share=jnp.full((model.num_types,), 1.0 / model.num_types),
+    type_share=jnp.exp(model.log_prior),
     step=jnp.zeros((), jnp.int32),
-    num_users=jnp.asarray(num_users, jnp.float32),
+    num_users=jnp.asarray(total, jnp.float32),
+    source_share={
+      k: jnp.asarray(v / total, jnp.float32) for k, v in num_users.items()
+    },
     start_key=key,
+    start_sharpness=jnp.asarray(start_sharpness, jnp.float32),
   )
 
 
-def log_likelihoods(model: UserModel, data: UserData) -> Feedback:
+def observation_log_likelihoods(
+  model: UserModel, batch: Observations, utility: jax.Array
+) -> dict[str, jax.Array]:
+  """Log-likelihood of each observation under every type, by kind.
+
+  Args:
+    model: the user model.
+    batch: N observations.
+    utility: R of their columns [N, L, K].
+
+  Returns:
+    Weighted [N, K] for each kind that the data set holds, less satisfactions,
+    which hang together by person; exactly 0 where there is no such feedback.
+  """
+  chex.assert_rank(utility, 3)
+  feedback, scale, found = batch.feedback, model.choice_log_scale, {}
+  weights = observations.weights(batch)
+  if 'choice' in feedback:
+    found['choice'] = likelihoods.slate_choice(
+      utility, feedback['choice'], weights['choice'], scale, batch.available
+    )
+  if 'pair' in feedback:
+    found['pair'] = likelihoods.pair(
+      utility, feedback['pair'], weights['pair'], scale
+    )
+  if 'ranking' in feedback:
+    found['ranking'] = likelihoods.ranking(
+      utility, feedback['ranking'], weights['ranking'], scale, batch.available
+    )
+  if 'rating' in feedback:
+    found['rating'] = likelihoods.rating(
+      utility[:, 0], feedback['rating'], weights['rating'], model.rating
+    )
+  if 'comparison' in feedback:
+    chosen = _chosen(utility, batch)
+    found['comparison'] = likelihoods.cross_turn(
+      jnp.diff(chosen, axis=0, prepend=chosen[:1]),
+      feedback['comparison'],
+      weights['comparison'],
+      model.comparison,
+    )
+  return found
+
+
+def _chosen(utility: jax.Array, batch: Observations) -> jax.Array:
+  """Utility of the chosen column [N, K]."""
+  picked = jax.nn.one_hot(batch.feedback['choice'], utility.shape[1])
+  return jnp.sum(utility * picked[..., None], 1)
+
+
+def log_likelihoods(
+  model: UserModel, batch: Observations
+) -> dict[str, jax.Array]:
   """Log-likelihood of each person's feedback under every type, by kind.
 
   Args:
     model: the user model.
-    data: U people with O observations.
+    batch: N observations of up to G people.
 
   Returns:
-    Three arrays [U, K], sums over a person's observations; exactly 0 where
-    there is no such feedback.
+    [G, K] for each kind that the data set holds, weighted sums over a person's
+    observations; exactly 0 where there is no such feedback.
   """
-  num_users, num_obs, num_columns = data.text.shape[:3]
-  chex.assert_shape(data.choice, (num_users, num_obs))
-  chex.assert_equal_shape_prefix([data.text, data.image], 3)
-  utility = model_lib.column_utility(model, data.text, data.image)
-  picked = jax.nn.one_hot(data.choice, num_columns)[..., None]
-  chosen = jnp.sum(utility * picked, 2)  # [U, O, K]
-  difference = jnp.diff(chosen, axis=1, prepend=chosen[:, :1])
-  masks = feedback_masks(data)
-
-  def flat(x: jax.Array) -> jax.Array:
-    return x.reshape(num_users * num_obs, *x.shape[2:])
-
-  def per_user(x: jax.Array) -> jax.Array:
-    return x.reshape(num_users, num_obs, -1).sum(1)
-
-  choice = likelihoods.slate_choice(
-    flat(utility), flat(data.choice), flat(masks.choice), model.choice_log_scale
-  )
-  comparison = likelihoods.cross_turn(
-    flat(difference),
-    flat(data.comparison),
-    flat(masks.comparison),
-    model.comparison,
-  )
-  return Feedback(
-    choice=per_user(choice),
-    satisfaction=likelihoods.satisfaction(
-      chosen, data.satisfaction, masks.satisfaction, model.satisfaction
-    ),
-    comparison=per_user(comparison),
-  )
+  utility = model_lib.column_utility(model, batch.text, batch.image)
+  found = {
+    kind: observations.per_person(value, batch)
+    for kind, value in observation_log_likelihoods(
+      model, batch, utility
+    ).items()
+  }
+  if 'satisfaction' in batch.feedback:
+    found['satisfaction'] = likelihoods.satisfaction(
+      _chosen(utility, batch),
+      batch.feedback['satisfaction'],
+      observations.weights(batch)['satisfaction'],
+      model.satisfaction,
+      batch.group,
+      batch.num_people,
+    )
+  return found
 
 
 def user_log_likelihood(
-  found: Feedback, config: ml_collections.ConfigDict
+  found: dict[str, jax.Array], config: ml_collections.ConfigDict
 ) -> jax.Array:
-  """ℓ_u(k) [U, K]: the kinds of feedback, weighted by config."""
-  return (
-    config.choice_weight * found.choice
-    + config.satisfaction_weight * found.satisfaction
-    + config.comparison_weight * found.comparison
-  )
+  """ℓ_u(k) [G, K]: the kinds of feedback, weighted by config."""
+  return sum(config.feedback_weights[k] * v for k, v in found.items())
 
 
 def start_responsibilities(
@@ -159,6 +238,7 @@ def start_responsibilities(
 
 
 def log_map_prior(
+  scorer: scores.Scorer,
   params: dict[str, Any],
   num_users: jax.Array,
   config: ml_collections.ConfigDict,
@@ -170,12 +250,13 @@ def log_map_prior(
   many parameters can fit on the people they were trained on, so maximum
   likelihood sees far less noise than new people have.
   """
-  on_heads = heads_lib.log_prior(
-    params['heads'],
-    params['choice_log_scale'],
-    shared_ridge=config.shared_ridge,
-    type_ridge=config.type_ridge,
-    adapter_ridge=config.adapter_ridge,
+  ridges = {
+    'shared': config.shared_ridge,
+    'type': config.type_ridge,
+    'adapter': config.adapter_ridge,
+  }
+  on_heads = scorer.log_prior(
+    params['heads'], params['choice_log_scale'], ridges
   )
   sigma = params['satisfaction']['log_sigma'] - jnp.log(config.typical_sigma)
   scale = params['comparison']['log_scale'] - jnp.log(
@@ -203,75 +284,87 @@ def _annealing(
 
 def update(
   state: EMState,
-  batch: UserData,
+  batches: Batches,
   *,
   config: ml_collections.ConfigDict,
   axis_name: str | None = None,
 ) -> tuple[EMState, Metrics]:
-  """One EM step on a batch of whole users.
+  """One EM step on a batch of whole people of every data set.
 
   E: γ_u ∝ exp((log η + ℓ_u) / temperature), no gradient; in the first steps
      γ comes from the start instead (`_annealing`).
-  M: one optax step on − Σ_u Σ_k γ_u(k) ℓ_u(k) / B − log prior(heads) / U;
-     η from running sums of γ with pseudo-counts.
+  M: one optax step on − Σ_s share_s Σ_u Σ_k γ_u(k) ℓ_u(k) / B_s
+     − log prior / U; η from running means of γ with pseudo-counts.
 
   Args:
     state: before the step.
-    batch: B users (of this device, under pmap).
+    batches: by data set, B_s people each (of this device, under pmap).
     config: `configs/train_user_model.py`.
     axis_name: pmap's axis, or None.
 
   Returns:
     The new state and scalars, the same on all devices.
   """
+  chex.assert_equal(set(batches), set(state.source_share))
   share, temperature = _annealing(state.step, config)
-  # People count only where something was observed: a batch may be padded.
-  present = batch.mask.any(1).astype(jnp.float32)  # [B]
-  count = jnp.maximum(parallel.total(present.sum(), axis_name), 1.0)
   sharpness = jnp.where(
-    state.step < config.shared_steps, 0.0, config.start_sharpness
+    state.step < config.shared_steps, 0.0, state.start_sharpness
   )
-  start = start_responsibilities(state, batch.user, sharpness)
+  # People count only where something was observed: a batch may be padded.
+  here = {name: observations.present(b) for name, b in batches.items()}  # [G]
+  count = jax.tree.map(
+    lambda x: jnp.maximum(parallel.total(x.sum(), axis_name), 1.0), here
+  )
+  seen = {}  # data sets by the kinds of feedback they hold
+  for name, batch in batches.items():
+    for kind in batch.feedback:
+      seen.setdefault(kind, []).append(name)
 
   def loss(params):
-    found = log_likelihoods(state.model.replace(**params), batch)
-    per_type = user_log_likelihood(found, config)  # [B, K]
-    joint = jax.lax.stop_gradient(state.model.log_prior + per_type)
-    posterior = jax.nn.softmax(joint / temperature, -1)
-    gamma = share * start + (1.0 - share) * posterior
-    expected = jnp.sum(gamma * per_type, -1) * present
-    marginal = jnp.sum(jax.nn.logsumexp(joint, -1) * present)
-    choice = jax.nn.logsumexp(state.model.log_prior + found.choice, -1)
-    kinds = feedback_masks(batch)
-    sums = {
-      'gamma': (gamma * present[:, None]).sum(0),
-      'marginal': marginal,
-      'entropy': jnp.sum(
-        belief.entropy(jax.nn.log_softmax(joint, -1)) * present
-      ),
-      'choice': jnp.sum(choice * present),
-      'num_choices': kinds.choice.sum().astype(jnp.float32),
-    }
-    # Divided by the global count, so that gradients add over devices.
-    return -expected.sum() / count, jax.lax.stop_gradient(sums)
+    model = state.model.replace(**params)
+    value, sums = 0.0, {}
+    by_kind = {kind: [0.0, 0.0] for kind in seen}
+    for name, batch in batches.items():
+      found = log_likelihoods(model, batch)
+      per_type = user_log_likelihood(found, config)  # [G, K]
+      joint = jax.lax.stop_gradient(state.model.log_prior + per_type)
+      posterior = jax.nn.softmax(joint / temperature, -1)
+      start = start_responsibilities(state, batch.user, sharpness)
+      gamma = share * start + (1.0 - share) * posterior
+      expected = jnp.sum(gamma * per_type, -1) * here[name]
+      # Divided by the global count, so that gradients add over devices.
+      part = state.source_share[name] / count[name]
+      value -= part * expected.sum()
+      marginal = jax.nn.logsumexp(joint, -1) * here[name]
+      entropy = belief.entropy(jax.nn.log_softmax(joint, -1)) * here[name]
+      for key, x in (
+        ('gamma', gamma * here[name][:, None]),
+        ('marginal', marginal),
+        ('entropy', entropy),
+      ):
+        sums[key] = sums.get(key, 0.0) + part * x.sum(0)
+      for kind, mask in observations.masks(batch).items():
+        given = jax.nn.logsumexp(state.model.log_prior + found[kind], -1)
+        by_kind[kind][0] += jnp.sum(given * here[name])
+        by_kind[kind][1] += jnp.sum(mask * batch.weight)
+    return value, jax.lax.stop_gradient((sums, by_kind))
 
   def negative_log_prior(params):
-    return -log_map_prior(params, state.num_users, config)
+    scorer = state.model.scorer
+    return -log_map_prior(scorer, params, state.num_users, config)
 
   params = trainable(state.model)
-  (value, sums), grads = jax.value_and_grad(loss, has_aux=True)(params)
-  value, sums, grads = parallel.total((value, sums, grads), axis_name)
+  (value, aux), grads = jax.value_and_grad(loss, has_aux=True)(params)
+  value, (sums, by_kind), grads = parallel.total((value, aux, grads), axis_name)
   penalty, prior_grads = jax.value_and_grad(negative_log_prior)(params)
   grads = jax.tree.map(jnp.add, grads, prior_grads)
   updates, opt_state = optimizer(config).update(grads, state.opt_state, params)
-  rate = jnp.clip(count / state.num_users, config.min_share_rate, 1.0)
-  type_share = state.type_share + rate * (
-    sums['gamma'] / count - state.type_share
+  people = sum(jax.tree.leaves(count))
+  rate = jnp.clip(people / state.num_users, config.min_share_rate, 1.0)
+  type_share = state.type_share + rate * (sums['gamma'] - state.type_share)
+  log_prior = jax.nn.log_softmax(
+    jnp.log(type_share * state.num_users + config.pseudo_count)
   )
-  log_prior = jnp.log(
-    type_share * state.num_users + config.pseudo_count
-  ) - jnp.log(state.num_users + config.pseudo_count * type_share.shape[0])
-  log_prior = jax.nn.log_softmax(log_prior)
   new_state = state.replace(
     model=state.model.replace(
       log_prior=log_prior, **optax.apply_updates(params, updates)
@@ -282,11 +375,9 @@ def update(
   )
   metrics = {
     'loss': value + penalty,
-    'log_likelihood': sums['marginal'] / count,
-    'objective': sums['marginal'] / count - penalty,
-    'choice_log_likelihood': sums['choice']
-    / jnp.maximum(sums['num_choices'], 1.0),
-    'responsibility_entropy': sums['entropy'] / count,
+    'log_likelihood': sums['marginal'],
+    'objective': sums['marginal'] - penalty,
+    'responsibility_entropy': sums['entropy'],
     'effective_types': belief.effective_types(log_prior),
     'temperature': temperature,
     'prior_penalty': penalty,
@@ -294,30 +385,32 @@ def update(
     'update_norm': optax.tree.norm(updates),
     'param_norm': optax.tree.norm(params),
   }
+  for kind, (total, number) in by_kind.items():
+    metrics[f'{kind}_log_likelihood'] = total / jnp.maximum(number, 1e-9)
   return new_state, metrics
 
 
 def update_many(
   state: EMState,
-  data: UserData,
-  index: jax.Array,
+  data: Batches,
+  plans: dict[str, Any],
   *,
   config: ml_collections.ConfigDict,
 ) -> tuple[EMState, Metrics]:
-  """`update` on S batches of `data`, scanned.
+  """`update` on S batches, cut from whole data sets on the device, scanned.
 
   Args:
     state: before the steps.
-    data: the training people, on the device.
-    index: positions in `data` [S, B].
+    data: all observations of every data set; user and group unused.
+    plans: `packing.Plan` of every data set, with a leading axis S.
     config: as for `update`.
 
   Returns:
     The new state and the metrics of every step [S].
   """
-  chex.assert_rank(index, 2)
 
-  def step(state, row):
-    return update(state, data.select(row), config=config)
+  def step(state, plan):
+    batches = {name: packing.cut(data[name], plan[name]) for name in data}
+    return update(state, batches, config=config)
 
-  return jax.lax.scan(step, state, index)
+  return jax.lax.scan(step, state, plans)

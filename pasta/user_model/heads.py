@@ -10,6 +10,7 @@ zero; types become different by their first responsibilities.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import chex
 import flax.linen as nn
@@ -18,8 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from pasta import errors
+from pasta.user_model import model as model_lib
+from pasta.user_model import scores
 
-AGGREGATIONS = ('max', 'mean', 'log_mean_exp')
+_TOWERS = ('text', 'image')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +34,8 @@ class HeadSettings:
     embedding_dim: D of the features.
     rank: width of the residual adapters; 0 leaves the features as they are.
     trunk_dim: width of the shared nonlinear trunk; 0 means none.
-    aggregation: how M images make a column's utility, one of AGGREGATIONS.
+    aggregation: how M images make a column's utility, one of
+      scores.AGGREGATIONS.
   """
 
   num_types: int
@@ -41,12 +45,8 @@ class HeadSettings:
   aggregation: str = 'max'
 
   def __post_init__(self):
-    if self.aggregation not in AGGREGATIONS:
-      raise errors.PastaError(
-        f'aggregation is {self.aggregation!r}, expected one of {AGGREGATIONS}'
-      )
+    scores.check_fields(self)
     for field, least in (
-      ('num_types', 1),
       ('embedding_dim', 1),
       ('rank', 0),
       ('trunk_dim', 0),
@@ -57,71 +57,24 @@ class HeadSettings:
         )
 
 
-class TypeHead(nn.Module):
-  """What one type's score differs in from the shared one."""
+class Heads(scores.Scorer):
+  """Scores of all types at once.
 
-  rank: int
-
-  @nn.compact
-  def __call__(
-    self, text: jax.Array, image: jax.Array, taste: jax.Array
-  ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns the adapted cosine, the scale's and the taste's deviation.
-
-    Args:
-      text: [N, D].
-      image: [N, M, D].
-      taste: [N, M, F], inputs of the linear taste.
-
-    Returns:
-      cosine [N, M], scale deviation [], taste deviation [N, M].
-    """
-    dim = text.shape[-1]
-    small = nn.initializers.normal(dim**-0.5)
-    zeros = nn.initializers.zeros_init()
-    weight = self.param('taste', zeros, (taste.shape[-1],))
-    scale = self.param('scale', zeros, ())
-    # The adapted vectors e + U z with z = A e are never formed: all products
-    # and norms follow from r-dimensional projections, M·r numbers and not M·D.
-    # (Sums of products: XLA's batched products of such sizes are slow on CPUs.)
-    dot = jnp.sum(text[:, None] * image, -1)
-    text_square = jnp.sum(text**2, -1)
-    image_square = jnp.sum(image**2, -1)
-    if self.rank:
-      text_down = self.param('text_down', small, (dim, self.rank))
-      text_up = self.param('text_up', zeros, (dim, self.rank))
-      image_down = self.param('image_down', small, (dim, self.rank))
-      image_up = self.param('image_up', zeros, (dim, self.rank))
-      z_text = text @ text_down  # [N, r]
-      z_image = image @ image_down  # [N, M, r]
-      text_by_text, text_by_image = text @ text_up, text @ image_up
-      image_by_text, image_by_image = image @ text_up, image @ image_up
-      cross = z_text @ (text_up.T @ image_up)  # [N, r]
-      dot = (
-        dot
-        + jnp.sum(z_text[:, None] * image_by_text, -1)
-        + jnp.sum((text_by_image + cross)[:, None] * z_image, -1)
-      )
-      text_square = text_square + jnp.sum(
-        z_text * (2 * text_by_text + z_text @ (text_up.T @ text_up)), -1
-      )
-      image_square = image_square + jnp.sum(
-        z_image * (2 * image_by_image + z_image @ (image_up.T @ image_up)), -1
-      )
-    norm = jnp.sqrt(
-      jnp.maximum(text_square[:, None] * image_square, 1e-12)
-    )  # [N, M]
-    return dot / norm, scale, taste @ weight
-
-
-class Heads(nn.Module):
-  """Scores of all types in one batched product; parameters as in TypeHead.
-
-  The collection 'params' holds 'types' (leading axis K) beside what is shared:
-  'scale', 'taste' and the trunk. Normalisation constants are an argument.
+  The collection 'params' holds 'types' (leading axis K): 'taste' [K, F],
+  'scale' [K] and the adapters 'text_down', 'text_up', 'image_down', 'image_up'
+  [K, D, r]; beside it what is shared: 'scale', 'taste' and the trunk.
+  Normalisation constants are an argument.
   """
 
   settings: HeadSettings
+
+  @property
+  def num_types(self) -> int:
+    return self.settings.num_types
+
+  @property
+  def aggregation(self) -> str:
+    return self.settings.aggregation
 
   @nn.compact
   def __call__(
@@ -133,45 +86,137 @@ class Heads(nn.Module):
     chex.assert_equal(text.shape[-1], settings.embedding_dim)
     chex.assert_equal(image.shape[-1], settings.embedding_dim)
     chex.assert_equal(text.shape[0], image.shape[0])
-    taste = (image - constants['image_mean']) @ constants['image_whiten']
-    if settings.trunk_dim:
-      hidden = nn.tanh(nn.Dense(settings.trunk_dim, name='trunk')(taste))
-      taste = jnp.concatenate([taste, hidden], -1)  # [N, M, F]
-    types = nn.vmap(
-      TypeHead,
-      in_axes=None,
-      out_axes=-1,
-      axis_size=settings.num_types,
-      variable_axes={'params': 0},
-      split_rngs={'params': True},
-    )(settings.rank, name='types')
-    cosine, scale, deviation = types(text, image, taste)  # [N, M, K], [K]
+    zeros = nn.initializers.zeros_init()
+    taste_dim = settings.embedding_dim + settings.trunk_dim
+    types = self.param('types', self._init_types, taste_dim)
     shared_scale = self.param('scale', nn.initializers.constant(0.5), ())
-    shared = self.param(
-      'taste', nn.initializers.zeros_init(), (taste.shape[-1],)
-    )
+    shared = self.param('taste', zeros, (taste_dim,))
+    weights = (shared + types['taste']).T  # [F, K]
+    if settings.trunk_dim:
+      centred = image - constants['image_mean']
+      taste = centred @ constants['image_whiten']
+      hidden = nn.tanh(nn.Dense(settings.trunk_dim, name='trunk')(taste))
+      taste = jnp.concatenate([taste, hidden], -1) @ weights  # [N, M, K]
+    else:
+      # Whitening the K weights instead of the images costs D / K times less.
+      weights = constants['image_whiten'] @ weights
+      taste = image @ weights - constants['image_mean'] @ weights
+    cosine = adapted_cosine(text, image, types if settings.rank else None)
     cosine = (cosine - constants['cosine_mean']) / constants['cosine_std']
-    common = (taste @ shared)[..., None]  # [N, M, 1]
-    return (shared_scale + scale) * cosine + common + deviation
+    return (shared_scale + types['scale']) * cosine + taste
+
+  def _init_types(self, key: jax.Array, taste_dim: int) -> dict[str, jax.Array]:
+    num, settings = self.settings.num_types, self.settings
+    types = {'taste': jnp.zeros((num, taste_dim)), 'scale': jnp.zeros((num,))}
+    if settings.rank:
+      shape = num, settings.embedding_dim, settings.rank
+      for name, tower_key in zip(_TOWERS, jax.random.split(key), strict=True):
+        down = (
+          jax.random.normal(tower_key, shape) * settings.embedding_dim**-0.5
+        )
+        types |= {f'{name}_down': down, f'{name}_up': jnp.zeros(shape)}
+    return types
+
+  def log_prior(
+    self, params: dict, log_scale: jax.Array, ridges: dict[str, float]
+  ) -> jax.Array:
+    """Log density of the MAP prior on the heads, up to a constant; [].
+
+    Tastes are measured in log-odds of a choice, that is, times τ: otherwise a
+    large τ over small weights would evade the prior.
+
+    Args:
+      params: the heads' 'params'.
+      log_scale: log τ [].
+      ridges: precisions of the shared tastes and the trunk ('shared'), of the
+        types' deviations in scale and taste ('type'), and of the adapters'
+        entries ('adapter').
+    """
+    square = scores.sum_of_squares
+    types = params['types']
+    adapters = {k: v for k, v in types.items() if k not in ('scale', 'taste')}
+    in_log_odds = jnp.exp(2 * log_scale)
+    shared = in_log_odds * square(params['taste'])
+    shared += square(params.get('trunk', {}))
+    return -0.5 * (
+      ridges['shared'] * shared
+      + ridges['type'] * in_log_odds * square([types['taste'], types['scale']])
+      + ridges['adapter'] * square(adapters)
+    )
+
+
+def adapted_cosine(
+  text: jax.Array, image: jax.Array, adapters: dict[str, jax.Array] | None
+) -> jax.Array:
+  """cos(a_k(e_T), b_k(e_I)) of low-rank residual adapters, [N, M, K].
+
+  The adapted vectors e + U z with z = A e are never formed: all products and
+  norms follow from r-dimensional projections, which are one matrix product a
+  tower. Types are the last axis of all that is summed over r: sums along
+  short last axes are slow.
+
+  Args:
+    text: [N, D].
+    image: [N, M, D].
+    adapters: text_down, text_up, image_down, image_up, [K, D, r] each; None:
+      features as they are, [N, M, 1].
+  """
+  dot = jnp.sum(text[:, None] * image, -1)[..., None]
+  text_square = jnp.sum(text**2, -1)[:, None]
+  image_square = jnp.sum(image**2, -1)[..., None]
+  if adapters is not None:
+    text_up, image_up = adapters['text_up'], adapters['image_up']
+
+    def project(x, *matrices):  # [..., D] -> [..., r, K] each
+      stacked = jnp.stack(matrices)  # [3, K, D, r]
+      num, num_types, dim, rank = stacked.shape
+      flat = stacked.transpose(2, 0, 3, 1).reshape(dim, -1)
+      found = (x @ flat).reshape(*x.shape[:-1], num, rank, num_types)
+      return [found[..., i, :, :] for i in range(num)]
+
+    def through(z, left, right):  # z [..., r, K] times (left' right)[K, r, r]
+      gram = jnp.einsum('kds,kdr->srk', left, right)
+      return jnp.sum(z[..., :, None, :] * gram, -3)
+
+    z_text, text_by_text, text_by_image = project(
+      text, adapters['text_down'], text_up, image_up
+    )  # [N, r, K]
+    z_image, image_by_text, image_by_image = project(
+      image, adapters['image_down'], text_up, image_up
+    )  # [N, M, r, K]
+    cross = through(z_text, text_up, image_up)
+    dot = (
+      dot
+      + jnp.sum(z_text[:, None] * image_by_text, -2)
+      + jnp.sum((text_by_image + cross)[:, None] * z_image, -2)
+    )
+    text_square = text_square + jnp.sum(
+      z_text * (2 * text_by_text + through(z_text, text_up, text_up)), -2
+    )
+    image_square = image_square + jnp.sum(
+      z_image * (2 * image_by_image + through(z_image, image_up, image_up)), -2
+    )
+  norm = jnp.sqrt(jnp.maximum(text_square[:, None] * image_square, 1e-12))
+  return dot / norm
 
 
 def normalisation(
-  text: np.ndarray, image: np.ndarray, floor: float = 0.02
+  columns: Sequence[tuple[np.ndarray, np.ndarray]], floor: float = 0.02
 ) -> dict[str, np.ndarray]:
   """Computes the heads' constants from training columns.
 
   Args:
-    text: [N, D], prompts' features.
-    image: [N, M, D], features of the images that belong to them.
+    columns: of each data set, prompts' features [N, D] and those of the images
+      that belong to them [N, M, D].
     floor: added to the eigenvalues of the images' covariance, as a share of
       their mean, so that whitening doesn't blow up directions of pure noise.
 
   Returns:
     image_mean [D], image_whiten [D, D], cosine_mean [], cosine_std [].
   """
-  text = np.asarray(text, np.float64)
-  image = np.asarray(image, np.float64)
-  flat = image.reshape(-1, image.shape[-1])
+  flat = np.concatenate(
+    [np.asarray(i, np.float64).reshape(-1, i.shape[-1]) for _, i in columns]
+  )
   mean = flat.mean(0)
   covariance = (flat - mean).T @ (flat - mean) / len(flat)
   values, vectors = np.linalg.eigh(covariance)
@@ -180,8 +225,7 @@ def normalisation(
   # The symmetric root: unlike principal axes it doesn't flip signs between
   # machines, and coordinates stay near the encoder's.
   whiten = (vectors * scale) @ vectors.T
-  norm = np.linalg.norm(text, axis=-1)[:, None] * np.linalg.norm(image, axis=-1)
-  cosine = np.einsum('nd,nmd->nm', text, image) / np.maximum(norm, 1e-6)
+  cosine = np.concatenate([_cosine(*pair).ravel() for pair in columns])
   return {
     'image_mean': mean.astype(np.float32),
     'image_whiten': whiten.astype(np.float32),
@@ -190,36 +234,35 @@ def normalisation(
   }
 
 
-def log_prior(
-  params: dict,
-  log_scale: jax.Array,
-  *,
-  shared_ridge: float,
-  type_ridge: float,
-  adapter_ridge: float,
-) -> jax.Array:
-  """Log density of the MAP prior on the heads, up to a constant; [].
+def _cosine(text: np.ndarray, image: np.ndarray) -> np.ndarray:
+  """Cosine similarities [N, M] of prompts [N, D] and images [N, M, D]."""
+  text, image = np.asarray(text, np.float64), np.asarray(image, np.float64)
+  norm = np.linalg.norm(text, axis=-1)[:, None] * np.linalg.norm(image, axis=-1)
+  return np.einsum('nd,nmd->nm', text, image) / np.maximum(norm, 1e-6)
 
-  Tastes are measured in log-odds of a choice, that is, times τ: otherwise a
-  large τ over small weights would evade the prior.
+
+def init_model(
+  key: jax.Array,
+  settings: HeadSettings,
+  columns: Sequence[tuple[np.ndarray, np.ndarray]],
+  whitening_floor: float = 0.02,
+  text_hidden_dim: int = 128,
+) -> model_lib.UserModel:
+  """A user model with these heads, all of whose types feel the same.
 
   Args:
-    params: the heads' 'params'.
-    log_scale: log τ [].
-    shared_ridge: precision of the shared tastes and the trunk.
-    type_ridge: precision of the types' deviations in scale and taste.
-    adapter_ridge: precision of the adapters' entries.
+    key: typed key.
+    settings: shapes and form of the heads.
+    columns: as for `normalisation`; one at least.
+    whitening_floor: likewise.
+    text_hidden_dim: width of the text regression.
   """
-
-  def square(*arrays) -> jax.Array:
-    return sum(jnp.sum(x**2) for x in arrays)
-
-  types = params['types']
-  adapters = [v for k, v in types.items() if k not in ('scale', 'taste')]
-  trunk = jax.tree.leaves(params.get('trunk', {}))
-  in_log_odds = jnp.exp(2 * log_scale)
-  return -0.5 * (
-    shared_ridge * (in_log_odds * square(params['taste']) + square(*trunk))
-    + type_ridge * in_log_odds * square(types['taste'], types['scale'])
-    + adapter_ridge * square(*adapters)
+  text, image = columns[0]
+  return model_lib.init(
+    key,
+    Heads(settings),
+    normalisation(columns, whitening_floor),
+    text,
+    image,
+    text_hidden_dim,
   )

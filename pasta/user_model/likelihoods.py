@@ -1,8 +1,8 @@
 """Feedback likelihoods: one pure function each, log P(feedback | k) [N, K].
 
-All take per-type utilities of N observations (N people for satisfaction, whose
-ratings hang together) and a mask; what is masked adds exactly 0 with zero
-gradient, whatever its values hold (also NaN).
+All take per-type utilities of N observations and a mask; what is masked adds
+exactly 0 with zero gradient, whatever its values hold (also NaN). Satisfactions
+of one person hang together, so theirs are summed by person.
 """
 
 import chex
@@ -174,9 +174,14 @@ def satisfaction_mean(
 
 
 def satisfaction(
-  utility: jax.Array, value: jax.Array, mask: jax.Array, params: dict
+  utility: jax.Array,
+  value: jax.Array,
+  weight: jax.Array,
+  params: dict,
+  group: jax.Array,
+  num_groups: int,
 ) -> jax.Array:
-  """Log density of one person's satisfactions under each type.
+  """Log density of each person's satisfactions under each type.
 
   Gaussian around `satisfaction_mean`, whose offset (some people always rate
   high) is normal with mean 0 over people and integrated out on a grid. Were
@@ -184,31 +189,40 @@ def satisfaction(
   generosity and not on taste.
 
   Args:
-    utility: R of the chosen columns [N, O, K].
-    value: in [0, 1], [N, O].
-    mask: [N, O], 1 = observed.
+    utility: R of the chosen columns [N, K].
+    value: in [0, 1], [N].
+    weight: [N], 1 = observed; other numbers multiply the log density.
     params: level [K], log_scale [], log_sigma [] (noise of a rating),
       log_spread [] (standard deviation of the offset, in logits).
+    group: which of the G people [N], int, growing.
+    num_groups: G.
 
   Returns:
-    Log density [N, K]; it can be positive.
+    Log density [G, K]; it can be positive; 0 for people without a rating.
   """
-  chex.assert_rank([utility, value, mask], [3, 2, 2])
-  chex.assert_equal_shape_prefix([utility, value, mask], 2)
-  observed = mask.astype(bool)[..., None, None]
+  chex.assert_rank([utility, value, weight, group], [2, 1, 1, 1])
+  chex.assert_equal_shape_prefix([utility, value, weight, group], 1)
+  observed = weight > 0
   # NaN times zero is NaN in the gradient too, so it is replaced beforehand.
-  value = jnp.where(mask.astype(bool), value, 0.0)[..., None, None]
+  value = _known(value, observed)[:, None, None]
   grid = jnp.asarray(_OFFSET_GRID, utility.dtype)
   offset = jnp.exp(params['log_spread']) * grid  # [J]
-  scaled = params['level'] + jnp.exp(params['log_scale']) * utility
-  mean = jax.nn.sigmoid(scaled[..., None] + offset)  # [N, O, K, J]
+  scaled = params['level'] + jnp.exp(params['log_scale']) * _known(
+    utility, observed
+  )
+  mean = jax.nn.sigmoid(scaled[..., None] + offset)  # [N, K, J]
   log_sigma = params['log_sigma']
   density = (
     -0.5 * ((value - mean) * jnp.exp(-log_sigma)) ** 2
     - log_sigma
     - 0.5 * jnp.log(2 * jnp.pi)
   )
-  per_offset = jnp.where(observed, density, 0.0).sum(1)  # [N, K, J]
+  per_offset = jax.ops.segment_sum(
+    density * weight.astype(density.dtype)[:, None, None],
+    group,
+    num_groups,
+    indices_are_sorted=True,
+  )  # [G, K, J]
   return jax.nn.logsumexp(per_offset + jax.nn.log_softmax(-0.5 * grid**2), -1)
 
 

@@ -7,8 +7,7 @@ import flax
 import jax
 import jax.numpy as jnp
 
-from pasta.user_model import heads as heads_lib
-from pasta.user_model import likelihoods
+from pasta.user_model import likelihoods, scores
 
 PyTree = Any
 _FINEST_TEXT_STD = 1e-6
@@ -19,14 +18,17 @@ class UserModel:
   """Parameters of a latent-class user model with K types.
 
   Attributes:
-    heads: parameters of `heads.Heads`; 'types' has a leading axis K.
+    heads: parameters of the scorer; 'types' has a leading axis K.
     log_prior: log η [K], normalised.
     choice_log_scale: log τ [].
     satisfaction: level [K], log_scale [], log_sigma [], log_spread [].
     comparison: log_scale [], centre [], log_half_width [].
+    rating: intercept [], log_slope [], log_sigma []; of ratings with mean 0
+      and standard deviation 1.
     text: the regression E[R_k | prompt] of `text_utility`.
-    constants: the heads' normalisation of features, never trained.
-    settings: static.
+    constants: what the scorer gets beside features, never trained; here the
+      heads' normalisation.
+    scorer: static.
   """
 
   heads: PyTree
@@ -34,34 +36,45 @@ class UserModel:
   choice_log_scale: jax.Array
   satisfaction: dict[str, jax.Array]
   comparison: dict[str, jax.Array]
+  rating: dict[str, jax.Array]
   text: PyTree
   constants: dict[str, jax.Array]
-  settings: heads_lib.HeadSettings = flax.struct.field(pytree_node=False)
+  scorer: scores.Scorer = flax.struct.field(pytree_node=False)
 
   @property
   def num_types(self) -> int:
-    return self.settings.num_types
+    return self.scorer.num_types
+
+  @property
+  def text_dim(self) -> int:
+    """D of the prompt features that `text_utility` reads."""
+    return self.text['mean'].shape[0]
 
 
 def init(
   key: jax.Array,
-  settings: heads_lib.HeadSettings,
+  scorer: scores.Scorer,
   constants: dict[str, jax.Array],
+  text: jax.Array,
+  image: jax.Array,
   text_hidden_dim: int = 128,
 ) -> UserModel:
-  """A model whose types all feel the same: cosine taste only.
+  """A model as its scorer begins; with `heads.Heads`, all types feel the same.
 
   Args:
     key: typed key.
-    settings: shapes and form of the heads.
-    constants: from `heads.normalisation`.
+    scorer: the form of the scores.
+    constants: for the scorer, e.g. from `heads.normalisation`; may be empty.
+    text: inputs of prompts [N, ...]; only shapes matter.
+    image: inputs of their images [N, M, ...].
     text_hidden_dim: width of the text regression.
   """
-  dim, num_types = settings.embedding_dim, settings.num_types
+  scores.check_fields(scorer)
+  num_types = scorer.num_types
   heads_key, text_key = jax.random.split(key)
   constants = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), constants)
-  heads = heads_lib.Heads(settings).init(
-    heads_key, jnp.zeros((1, dim)), jnp.zeros((1, 1, dim)), constants
+  heads = scorer.init(
+    heads_key, jnp.zeros_like(text[:1]), jnp.zeros_like(image[:1]), constants
   )['params']
   return UserModel(
     heads=heads,
@@ -78,9 +91,14 @@ def init(
       'centre': jnp.zeros(()),
       'log_half_width': jnp.log(jnp.full((), 0.5)),
     },
-    text=init_text(text_key, dim, text_hidden_dim, num_types),
+    rating={
+      'intercept': jnp.zeros(()),
+      'log_slope': jnp.zeros(()),
+      'log_sigma': jnp.zeros(()),
+    },
+    text=init_text(text_key, text.shape[-1], text_hidden_dim, num_types),
     constants=constants,
-    settings=settings,
+    scorer=scorer,
   )
 
 
@@ -126,29 +144,44 @@ def column_utility(
 
   Args:
     model: the user model.
-    text: the columns' prompt features [..., D].
-    image: the columns' image features [..., M, D].
+    text: the columns' prompts [..., D] (or what the scorer reads). Where the
+      columns of a slate have one prompt, its axis may have size 1.
+    image: the columns' images [..., M, D].
 
   Returns:
     [..., K], float32.
   """
-  chex.assert_equal(image.ndim, text.ndim + 1)
-  chex.assert_equal(image.shape[:-2], text.shape[:-1])
-  batch, dim, num_images = text.shape[:-1], text.shape[-1], image.shape[-2]
-  score = heads_lib.Heads(model.settings).apply(
+  scorer = model.scorer
+  batch = image.shape[: image.ndim - scorer.image_ndim - 1]
+  prompts = text.shape[: text.ndim - scorer.text_ndim]
+  chex.assert_equal(len(prompts), len(batch))
+  chex.assert_equal(prompts[:-1], batch[:-1])
+  num_images = image.shape[len(batch)]
+  # One prompt for L columns: M images each are L · M images of that prompt.
+  columns = 1 if prompts == batch else batch[-1]
+  if prompts != batch:
+    chex.assert_equal(prompts[-1], 1)
+  score = scorer.apply(
     {'params': model.heads},
-    text.reshape(-1, dim).astype(jnp.float32),
-    image.reshape(-1, num_images, dim).astype(jnp.float32),
+    _as_input(text.reshape(-1, *text.shape[len(batch) :])),
+    _as_input(
+      image.reshape(-1, columns * num_images, *image.shape[len(batch) + 1 :])
+    ),
     model.constants,
-  )  # [N, M, K]
-  aggregation = model.settings.aggregation
-  if aggregation == 'max':
+  )  # [N, L · M, K]
+  score = score.reshape(-1, num_images, model.num_types)
+  if scorer.aggregation == 'max':
     utility = jnp.max(score, 1)
-  elif aggregation == 'mean':
+  elif scorer.aggregation == 'mean':
     utility = jnp.mean(score, 1)
   else:
     utility = jax.nn.logsumexp(score, 1) - jnp.log(float(num_images))
   return utility.reshape(*batch, model.num_types)
+
+
+def _as_input(x: jax.Array) -> jax.Array:
+  """Features as float32; tokens and pixels (whole numbers) as they are."""
+  return x if jnp.issubdtype(x.dtype, jnp.integer) else x.astype(jnp.float32)
 
 
 def choice_log_probs(model: UserModel, utility: jax.Array) -> jax.Array:
@@ -175,7 +208,7 @@ def expected_satisfaction(
 
 def text_utility(model: UserModel, text: jax.Array) -> jax.Array:
   """E[R_k | prompt text] [..., K] by regression, for text [..., D]."""
-  chex.assert_axis_dimension(text, -1, model.settings.embedding_dim)
+  chex.assert_axis_dimension(text, -1, model.text_dim)
   params = model.text
   out = apply_text(params, text.astype(jnp.float32))
   out = out * params['target_std'] + params['target_mean']

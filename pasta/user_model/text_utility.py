@@ -16,27 +16,23 @@ import optax
 
 from pasta import metrics as metrics_lib
 from pasta.user_model import model as model_lib
-from pasta.user_model.data import UserData, chunks
+from pasta.user_model.data import chunks
 from pasta.user_model.model import UserModel
 
+Columns = tuple[np.ndarray, np.ndarray]
 _CHUNK_COLUMNS = 4096
 _utility = jax.jit(model_lib.column_utility)
 
 
-def shown_columns(
-  model: UserModel, data: UserData
-) -> tuple[np.ndarray, np.ndarray]:
-  """All shown columns: text float32 [N, D] and utility float32 [N, K]."""
-  mask = np.asarray(data.mask)
-  text = np.asarray(data.text)[mask]  # [observations, L, D]
-  image = np.asarray(data.image)[mask]
-  text = text.reshape(-1, text.shape[-1])
-  image = image.reshape(-1, *image.shape[2:])
+def column_utilities(
+  model: UserModel, text: np.ndarray, image: np.ndarray
+) -> np.ndarray:
+  """Utilities [N, K] of columns: prompts [N, D], images [N, M, D]."""
   parts = []
   for index, count in chunks(len(text), _CHUNK_COLUMNS):
     part = np.asarray(_utility(model, text[index], image[index]))
     parts.append(part[:count])
-  return text.astype(np.float32), np.concatenate(parts)
+  return np.concatenate(parts)
 
 
 def targets(utility: jax.Array) -> jax.Array:
@@ -130,8 +126,8 @@ def r_squared(
 
 def fit(
   model: UserModel,
-  train: UserData,
-  held_out: UserData,
+  train: Columns,
+  held_out: Columns | None,
   config: ml_collections.ConfigDict,
   *,
   key: jax.Array,
@@ -140,8 +136,8 @@ def fit(
 
   Args:
     model: a fitted user model; only its `text` changes.
-    train: people whose shown columns are regressed on.
-    held_out: other people; may be nobody, then `train` is judged on.
+    train: shown columns, prompts' features [N, D] and images' [N, M, D].
+    held_out: other people's; None: `train` is judged on.
     config: hidden_dim, num_epochs, batch_columns, learning_rate,
       weight_decay.
     key: typed key of the start and of the batches.
@@ -152,10 +148,12 @@ def fit(
   Raises:
     PastaError: the loss is not finite.
   """
-  text, utility = shown_columns(model, train)
-  test_text, test_utility = (
-    shown_columns(model, held_out) if held_out.num_users else (text, utility)
-  )
+  utility = column_utilities(model, *train)
+  text = train[0].astype(np.float32)
+  test_text, test_utility = text, utility
+  if held_out is not None:
+    test_utility = column_utilities(model, *held_out)
+    test_text = held_out[0].astype(np.float32)
   target = targets(utility)
   init_key, batch_key = jax.random.split(key)
   params = model_lib.init_text(

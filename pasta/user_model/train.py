@@ -1,16 +1,16 @@
-"""Fits a user model to sessions: restarts, early stopping, text regression.
+"""Fits a user model: phases, restarts, split-and-merge moves, early stopping.
 
-A fit is a sequence of calls of `steps_per_call` steps. The first ones are
-short runs from different random partitions; the best of them by the training
-objective goes on. Everything that a call changes is in `FitState`, and what
-it draws derives from the root key and its number, so that a run that was cut
-off goes on exactly where its last checkpoint stands.
+A fit has one phase, or two: pre-training on large single-turn data sets, then
+training on sequential data (paper, section 4). A phase is a sequence of calls
+of `steps_per_call` steps. The first ones are short runs from different random
+partitions, then come trials of moves from the best of them; the winner goes
+on. Everything that a call changes is in `FitState`, and what it draws derives
+from the root key and its number, so that a run that was cut off goes on
+exactly where its last checkpoint stands.
 """
 
-import functools
-import json
 import os
-from typing import Any
+from collections.abc import Mapping
 
 import flax
 import jax
@@ -19,15 +19,23 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from pasta import checkpoint, errors, metrics, parallel, progress, workdir
-from pasta.features import SessionFeatures
-from pasta.user_model import data as data_lib
-from pasta.user_model import em, evaluate, text_utility
+from pasta import checkpoint, errors, metrics, progress
+from pasta.user_model import (
+  datasets,
+  em,
+  evaluate,
+  feeding,
+  moves,
+  prediction,
+  scores,
+  text_utility,
+)
 from pasta.user_model import heads as heads_lib
 from pasta.user_model import model as model_lib
 from pasta.user_model.model import UserModel
 
-_INFO = 'user_model.json'
+# Columns of a data set that normalisation and text regression look at.
+_MOST_COLUMNS = 65_536
 
 
 @flax.struct.dataclass
@@ -36,355 +44,416 @@ class FitState:
 
   Attributes:
     run: the run at work.
-    leader: the best of the short runs so far, and its objective [].
+    base: where the trials of this round began.
+    leader: the best of the short runs, or of this round's trials, so far.
+    leader_objective: its objective [].
+    leader_trial: which of the trials it is [], int32; 0 = no move.
+    num_moves: moves taken [], int32.
     best: the model with the best held-out score, and that score [].
     best_step: when that was [], int32.
   """
 
   run: em.EMState
+  base: em.EMState
   leader: em.EMState
   leader_objective: jax.Array
+  leader_trial: jax.Array
+  num_moves: jax.Array
   best: UserModel
   best_score: jax.Array
   best_step: jax.Array
 
 
 def fit(
-  features: SessionFeatures,
+  data: Mapping[str, datasets.Dataset],
   config: ml_collections.ConfigDict,
   *,
   key: jax.Array,
   directory: str,
+  scorer: scores.Scorer | None = None,
 ) -> tuple[UserModel, dict[str, float]]:
   """Fits a user model; goes on from the directory's checkpoint if any.
 
   Args:
-    features: sessions of at least one person.
-    config: `configs/train_user_model.py`.
+    data: data sets by name: sessions' features, or preference data on disk.
+    config: `configs/train_user_model.py`; `config.sources` has a field for
+      every data set.
     key: typed root key.
     directory: for checkpoints and metrics.
+    scorer: the form of the scores; None: the heads that config describes.
 
   Returns:
-    The model with the best held-out choice log-likelihood, and metrics on the
+    The model with the best held-out log-likelihood, and metrics on the
     held-out people ('val' figures are those that the stop was chosen by, hence
     slightly flattering).
 
   Raises:
-    PastaError: features are broken or hold no choice, or the loss became
-      non-finite (step and people are named).
+    PastaError: data are broken or hold nothing to learn from, or the loss
+      became non-finite (step and people are named).
     ValueError: a config field is out of range.
   """
-  _check_config(config)
-  data, user_ids = data_lib.from_features(
-    features, config.max_observations, config.membership
-  )
+  _check_config(config, data)
   split_key, init_key, run_key, text_key = jax.random.split(key, 4)
-  train, held_out = data_lib.split(data, config.held_out_share, split_key)
-  logging.info(
-    'user model: %d people to train on, %d held out, up to %d choices each',
-    train.num_users,
-    held_out.num_users,
-    data.mask.shape[1],
-  )
-  start = _initial_model(init_key, train, config)
-  state = _run(start, train, held_out, user_ids, config, run_key, directory)
+  parts = datasets.split(data, config, split_key)
+  for name, part in parts.items():
+    logging.info(
+      'user model: %s: %d people to train on, %d held out, %d observations',
+      name,
+      part.train.num_users,
+      part.held_out.num_users,
+      part.train.num_observations + part.held_out.num_observations,
+    )
+  model = _initial_model(init_key, parts, config, scorer)
+  if config.pretrain.sources:
+    phase = {name: parts[name] for name in config.pretrain.sources}
+    settings = ml_collections.ConfigDict(config.to_dict())
+    settings.num_steps = config.pretrain.num_steps
+    where = os.path.join(directory, 'pretrain')
+    model = Run(phase, settings, run_key, where)(model).best
+  phase = {name: parts[name] for name in config.main_sources}
+  settings = continued(config) if config.pretrain.sources else config
+  state = Run(phase, settings, run_key, directory)(model)
   model = state.best
-  if held_out.num_users:
-    model = evaluate.calibrate(model, held_out)
-  model, text_metrics = text_utility.fit(
-    model, train, held_out, config.text, key=text_key
-  )
-  found = evaluate.evaluate(model, held_out if held_out.num_users else train)
-  found |= text_metrics
-  found['best_step'] = int(state.best_step)
-  found['num_train_users'] = train.num_users
-  found['num_held_out_users'] = held_out.num_users
+  found = {
+    'best_step': int(state.best_step),
+    'num_moves': int(state.num_moves),
+  }
+  first = phase[config.main_sources[0]]
+  sessions = first.held_out_sessions
+  if sessions is not None and sessions.num_users:
+    model = evaluate.calibrate(model, sessions)
+  if first.train.gather(first.train.row[:1])[0].ndim == 3:
+    model, text_metrics = text_utility.fit(
+      model,
+      datasets.columns(first.train, _MOST_COLUMNS),
+      datasets.columns(first.held_out, _MOST_COLUMNS)
+      if first.held_out.num_users
+      else None,
+      config.text,
+      key=text_key,
+    )
+    found |= text_metrics
+  found |= _final_metrics(model, parts, config.main_sources[0])
   found['choice_scale'] = float(jnp.exp(model.choice_log_scale))
   return jax.device_get(model), found
 
 
-def _check_config(config: ml_collections.ConfigDict) -> None:
-  for field in (
-    'num_restarts',
-    'restart_steps',
-    'num_steps',
-    'batch_users',
-    'steps_per_call',
-  ):
+def _final_metrics(
+  model: UserModel, parts: Mapping[str, datasets.Split], main: str
+) -> dict[str, float]:
+  """Held-out metrics; those of the main data set have no prefix."""
+  found = {}
+  for name, part in parts.items():
+    prefix = '' if name == main else f'{name}_'
+    if part.held_out_sessions is not None:
+      people = part.held_out_sessions
+      if not people.num_users:
+        people = part.train_sessions
+      result = evaluate.evaluate(model, people)
+    else:
+      people = part.held_out if part.held_out.num_users else part.train
+      result = prediction.evaluate(model, people, part.train)
+    result['num_train_users'] = part.train.num_users
+    result['num_held_out_users'] = part.held_out.num_users
+    found |= {prefix + k: v for k, v in result.items()}
+  return found
+
+
+def _check_config(
+  config: ml_collections.ConfigDict, data: Mapping[str, datasets.Dataset]
+) -> None:
+  for field in ('num_restarts', 'restart_steps', 'num_steps', 'steps_per_call'):
     if config[field] < 1:
       raise errors.PastaError(
         f'{field} is {config[field]}, expected at least 1'
       )
-  for field in ('restart_steps', 'num_steps', 'checkpoint_steps'):
-    if config[field] % config.steps_per_call:
+  fields = ['restart_steps', 'num_steps', 'checkpoint_steps']
+  if config.num_move_rounds:
+    fields.append('move_steps')
+  steps = {field: config[field] for field in fields}
+  if config.pretrain.sources:
+    steps['pretrain.num_steps'] = config.pretrain.num_steps
+  for field, value in steps.items():
+    if value % config.steps_per_call:
       raise errors.PastaError(
-        f'{field} is {config[field]}, expected a multiple of steps_per_call, '
+        f'{field} is {value}, expected a multiple of steps_per_call, '
         f'{config.steps_per_call}'
       )
-  if config.restart_steps > config.num_steps:
+  least = config.restart_steps + config.num_move_rounds * config.move_steps
+  for field in ('num_steps', 'pretrain.num_steps'):
+    if field in steps and steps[field] < least:
+      raise errors.PastaError(
+        f'{field} is {steps[field]}, expected at least restart_steps + '
+        f'num_move_rounds * move_steps, {least}'
+      )
+  wanted = {*config.main_sources, *config.pretrain.sources}
+  if not config.main_sources or wanted != set(data):
     raise errors.PastaError(
-      f'restart_steps is {config.restart_steps}, expected at most num_steps, '
-      f'{config.num_steps}'
+      f'main_sources and pretrain.sources name {sorted(wanted)}, the data sets '
+      f'are {sorted(data)}'
     )
 
 
+def continued(
+  config: ml_collections.ConfigDict,
+) -> ml_collections.ConfigDict:
+  """The config of a phase that goes on from a fitted model."""
+  phase = ml_collections.ConfigDict(config.to_dict())
+  phase.num_restarts, phase.num_move_rounds = 0, 0
+  phase.shared_steps, phase.start_steps, phase.anneal_steps = 0, 0, 0
+  phase.start_temperature = config.end_temperature
+  return phase
+
+
 def _initial_model(
-  key: jax.Array, train: data_lib.UserData, config: ml_collections.ConfigDict
+  key: jax.Array,
+  parts: Mapping[str, datasets.Split],
+  config: ml_collections.ConfigDict,
+  scorer: scores.Scorer | None,
 ) -> UserModel:
+  columns = [datasets.columns(p.train, _MOST_COLUMNS) for p in parts.values()]
+  if scorer is not None:
+    return model_lib.init(key, scorer, {}, *columns[0], config.text.hidden_dim)
   settings = heads_lib.HeadSettings(
     num_types=config.num_types,
-    embedding_dim=train.text.shape[-1],
+    embedding_dim=columns[0][0].shape[-1],
     rank=config.rank,
     trunk_dim=config.trunk_dim,
     aggregation=config.aggregation,
   )
-  constants = heads_lib.normalisation(
-    train.text[train.mask].reshape(-1, train.text.shape[-1]),
-    train.image[train.mask].reshape(-1, *train.image.shape[3:]),
-    config.whitening_floor,
+  return heads_lib.init_model(
+    key, settings, columns, config.whitening_floor, config.text.hidden_dim
   )
-  return model_lib.init(key, settings, constants, config.text.hidden_dim)
 
 
-def batch_indices(
-  key: jax.Array, num_users: int, batch: int, first_step: int, num_steps: int
-) -> np.ndarray:
-  """Positions of the people in each step's batch, int [num_steps, batch].
+class Run:
+  """One phase: short runs, trials of moves, the winner's continuation."""
 
-  Every epoch is a permutation of its own, less the remainder.
-  """
-  per_epoch = num_users // batch
-  rows, epoch, order = [], -1, None
-  for step in range(first_step, first_step + num_steps):
-    if step // per_epoch != epoch:
-      epoch = step // per_epoch
-      order = np.asarray(
-        jax.random.permutation(jax.random.fold_in(key, epoch), num_users)
+  def __init__(
+    self,
+    parts: Mapping[str, datasets.Split],
+    config: ml_collections.ConfigDict,
+    key: jax.Array,
+    directory: str,
+  ):
+    """Plans a phase.
+
+    Args:
+      parts: the phase's data sets.
+      config: `configs/train_user_model.py`, of this phase.
+      key: typed key of starts and batches.
+      directory: for checkpoints and metrics.
+    """
+    self._parts, self._config, self._directory = parts, config, directory
+    batch_key, self._start_key, self._sample_key = jax.random.split(key, 3)
+    train = {name: part.train for name, part in parts.items()}
+    self._train = train
+    self._feeder = feeding.Feeder(train, config, batch_key)
+    self._people = {
+      name: config.sources[name].weight * source.num_users
+      for name, source in train.items()
+    }
+    per_call = config.steps_per_call
+    self._short = config.restart_steps // per_call  # calls of a short run
+    self._trial = config.move_steps // per_call  # calls of a trial
+    self._trials_begin = self._short * config.num_restarts
+    rounds = config.num_move_rounds if config.num_types > 1 else 0
+    self._round = self._trial * (config.num_moves + 1)  # calls of a round
+    self._main_begin = self._trials_begin + rounds * self._round
+    self._proposals = None
+
+  def __call__(self, start: UserModel) -> FitState:
+    """Runs the phase from a model, or from its last checkpoint."""
+    config, per_call = self._config, self._config.steps_per_call
+    first = self._fresh(start, 0)
+    state = FitState(
+      run=first,
+      base=first,
+      leader=first,
+      leader_objective=jnp.asarray(-jnp.inf),
+      leader_trial=jnp.zeros((), jnp.int32),
+      num_moves=jnp.zeros((), jnp.int32),
+      best=start,
+      best_score=jnp.asarray(-jnp.inf),
+      best_step=jnp.zeros((), jnp.int32),
+    )
+    left = (config.num_steps - config.restart_steps) // per_call
+    if not config.num_restarts:
+      left = config.num_steps // per_call
+    checkpoints = os.path.join(self._directory, 'checkpoints')
+    with checkpoint.Checkpointer(checkpoints) as checkpointer:
+      call, state = checkpointer.restore(state) or (0, state)
+      bar = progress.progress(
+        total=(self._main_begin + left) * per_call,
+        unit='step',
+        desc='user model',
       )
-    at = step % per_epoch * batch
-    rows.append(order[at : at + batch])
-  return np.stack(rows)
-
-
-def _stepper(
-  config: ml_collections.ConfigDict, train: data_lib.UserData
-) -> Any:
-  """Returns steps(run, index [S, B]) -> (run, metrics [S])."""
-  num_devices = config.num_devices or jax.local_device_count()
-  if num_devices == 1:
-    on_device = jax.tree.map(jnp.asarray, train)
-    scanned = jax.jit(
-      functools.partial(em.update_many, config=config), donate_argnums=0
-    )
-    return lambda run, index: scanned(run, on_device, jnp.asarray(index))
-
-  def step(run, batch, key, *, axis_name):
-    del key  # The start's noise derives from people, alike on all devices.
-    return em.update(run, batch, config=config, axis_name=axis_name)
-
-  stepped = parallel.pmap_update(step, num_devices=num_devices)
-
-  def steps(run, index):
-    rows = []
-    for row in index:
-      batch = parallel.shard(train.select(row), num_devices)
-      run, row_metrics = stepped(run, batch, run.start_key)
-      rows.append(row_metrics)
-    return run, jax.tree.map(lambda *x: jnp.stack(x), *rows)
-
-  return steps
-
-
-def _run(
-  start: UserModel,
-  train: data_lib.UserData,
-  held_out: data_lib.UserData,
-  user_ids: tuple[str, ...],
-  config: ml_collections.ConfigDict,
-  key: jax.Array,
-  directory: str,
-) -> FitState:
-  """All calls: short runs, then the leader's continuation."""
-  per_call = config.steps_per_call
-  short = config.restart_steps // per_call  # calls of a short run
-  main_begin = short * config.num_restarts
-  num_calls = main_begin + (config.num_steps - config.restart_steps) // per_call
-  batch = min(config.batch_users, train.num_users)
-  batch_key, start_key = jax.random.split(key)
-
-  def fresh(restart: int) -> em.EMState:
-    return em.init(
-      jax.random.fold_in(start_key, restart), start, train.num_users, config
-    )
-
-  first = fresh(0)
-  state = FitState(
-    run=first,
-    leader=first,
-    leader_objective=jnp.asarray(-jnp.inf),
-    best=start,
-    best_score=jnp.asarray(-jnp.inf),
-    best_step=jnp.zeros((), jnp.int32),
-  )
-  steps = _stepper(config, train)
-  checkpoints = os.path.join(directory, 'checkpoints')
-  with checkpoint.Checkpointer(checkpoints) as checkpointer:
-    call, state = checkpointer.restore(state) or (0, state)
-    bar = progress.progress(
-      total=num_calls * per_call, unit='step', desc='user model'
-    )
-    bar.update(call * per_call)
-    writer = metrics.MetricWriter(directory, resume_step=call * per_call + 1)
-    with writer, bar:
-      while call < num_calls:
-        if call < main_begin and call % short == 0:
-          state = state.replace(run=fresh(call // short))
-        first_step = int(state.run.step)
-        index = batch_indices(
-          batch_key, train.num_users, batch, first_step, per_call
-        )
-        # A copy: the step donates its state, and a leader must outlive it.
-        run, found = steps(jax.tree.map(jnp.copy, state.run), index)
-        found = jax.device_get(found)
-        _check_finite(found, first_step, train, index, user_ids)
-        state = state.replace(run=run)
-        call += 1
-        line = {f'train/{k}': float(v.mean()) for k, v in found.items()}
-        if call <= main_begin and call % short == 0:
-          state = _elect(state, line['train/objective'])
-          if call == main_begin:
-            state = state.replace(run=state.leader)
-        if call >= main_begin:
-          state, scores = _judge(state, held_out)
-          line |= scores
-        writer.write(call * per_call, line)
-        bar.update(per_call)
-        bar.set_postfix_str(
-          f'log-likelihood {line["train/choice_log_likelihood"]:.4f} a choice'
-        )
-        waited = int(state.run.step) - int(state.best_step)
-        is_last = call == num_calls
-        if call >= main_begin and waited >= config.patience_steps:
-          logging.info('user model: no gain for %d steps, stopping', waited)
-          is_last, num_calls = True, call
-        if is_last or (call * per_call) % config.checkpoint_steps == 0:
-          checkpointer.save(call, state)
-  return state
-
-
-def _elect(state: FitState, objective: float) -> FitState:
-  """Makes a finished short run the leader if its objective is best."""
-  logging.info('user model: short run ended at objective %.4f', objective)
-  if objective <= float(state.leader_objective):
+      bar.update(call * per_call)
+      writer = metrics.MetricWriter(
+        self._directory, resume_step=call * per_call + 1
+      )
+      with writer, bar:
+        while call < self._main_begin or not self._is_over(state):
+          state = self._prepare(state, start, call)
+          state, line = self._advance(state)
+          call, state = self._conclude(state, call, line)
+          if call >= self._main_begin:
+            state, found = self._judge(state)
+            line |= found
+          writer.write(call * per_call, line)
+          bar.update(call * per_call - bar.n)
+          bar.set_postfix_str(
+            f'log-likelihood {line["train/log_likelihood"]:.4f} a person'
+          )
+          is_last = call >= self._main_begin and self._is_over(state)
+          if is_last or (call * per_call) % config.checkpoint_steps == 0:
+            checkpointer.save(call, state)
     return state
-  return state.replace(
-    leader=state.run, leader_objective=jnp.asarray(objective, jnp.float32)
-  )
 
+  def _fresh(self, start: UserModel, restart: int) -> em.EMState:
+    kinds = self._config.start_sharpness
+    return em.init(
+      jax.random.fold_in(self._start_key, restart),
+      start,
+      self._people,
+      kinds[restart % len(kinds)],
+      self._config,
+    )
 
-def _judge(
-  state: FitState, held_out: data_lib.UserData
-) -> tuple[FitState, dict[str, float]]:
-  """Scores the run's model on held-out people; keeps it if it is the best."""
-  scores, score = {}, np.inf
-  if held_out.num_users:
-    found = evaluate.summarise(evaluate.predict(state.run.model, held_out))
-    scores = {f'val/{k}': v for k, v in found.items()}
-    score = found['choice_log_likelihood']
-  if score < float(state.best_score):
-    return state, scores
-  return state.replace(
-    best=state.run.model,
-    best_score=jnp.asarray(score, jnp.float32),
-    best_step=state.run.step,
-  ), scores
+  def _is_over(self, state: FitState) -> bool:
+    """Whether the winner's continuation has ended."""
+    if int(state.run.step) >= self._config.num_steps:
+      return True
+    waited = int(state.run.step) - int(state.best_step)
+    return bool(
+      np.isfinite(state.best_score) and waited >= self._config.patience_steps
+    )
 
+  def _prepare(self, state: FitState, start: UserModel, call: int) -> FitState:
+    """The state in which a call begins, where a run of its own begins."""
+    if call < self._trials_begin:
+      if call % self._short == 0:
+        state = state.replace(run=self._fresh(start, call // self._short))
+    elif call < self._main_begin:
+      trial, within = divmod(
+        (call - self._trials_begin) % self._round, self._trial
+      )
+      if within == 0 and trial == 0:
+        self._proposals = None
+        state = state.replace(
+          base=state.leader,
+          run=state.leader,
+          leader_objective=jnp.asarray(-jnp.inf),
+        )
+      elif within == 0:
+        state = state.replace(run=self._move(state.base, trial))
+    return state
 
-def _check_finite(found, first_step, train, index, user_ids) -> None:
-  """Names the first step with a non-finite loss, and the people in it."""
-  bad = np.flatnonzero(~np.isfinite(found['loss']))
-  if bad.size:
-    people = [user_ids[u] for u in train.user[index[bad[0]]][:3]]
+  def _move(self, base: em.EMState, trial: int) -> em.EMState:
+    """The state after the trial's move; fewer than planned repeat the first."""
+    if self._proposals is None:
+      sample = moves.sample(self._train, self._config, self._sample_key)
+      self._proposals = moves.propose(base.model, sample, self._config)
+    found, direction = self._proposals
+    move = found[(trial - 1) % len(found)]
+    return moves.apply(base, move, direction)
+
+  def _advance(self, state: FitState) -> tuple[FitState, dict[str, float]]:
+    first_step = int(state.run.step)
+    # A copy: the step donates its state, and a leader must outlive it.
+    run, found = self._feeder.run(
+      jax.tree.map(jnp.copy, state.run), self._config.steps_per_call
+    )
+    self._check_finite(found, first_step)
+    line = {f'train/{k}': float(v.mean()) for k, v in found.items()}
+    return state.replace(run=run), line
+
+  def _check_finite(self, found, first_step: int) -> None:
+    """Names the first step with a non-finite loss, and the people in it."""
+    bad = np.flatnonzero(~np.isfinite(found['loss']))
+    if not bad.size:
+      return
+    step = first_step + int(bad[0])
+    people = []
+    for name, plan in self._feeder.plans(step).items():
+      source = self._train[name]
+      at = np.searchsorted(source.user, np.unique(plan.user)[:3])
+      people += [source.user_ids[i] for i in at]
     metrics.check_finite(
       {'train/loss': found['loss'][bad[0]]},
-      first_step + int(bad[0]),
+      step,
       f'of people {", ".join(people)}, …',
     )
 
+  def _conclude(
+    self, state: FitState, call: int, line: dict[str, float]
+  ) -> tuple[int, FitState]:
+    """The number of calls after this one, and what its end decides."""
+    objective, call = line['train/objective'], call + 1
+    if call <= self._trials_begin and call % self._short == 0:
+      logging.info('user model: short run ended at objective %.4f', objective)
+      state = self._elect(state, objective, 0)
+    elif self._trials_begin < call <= self._main_begin:
+      done = (call - self._trials_begin - 1) % self._round + 1
+      trial = (done - 1) // self._trial
+      if done % self._trial == 0:
+        logging.info('user model: move %d: objective %.4f', trial, objective)
+        state = self._elect(state, objective, trial)
+      if done == self._round:
+        taken = int(state.leader_trial) > 0
+        state = state.replace(num_moves=state.num_moves + taken)
+        if not taken:  # No move helps: no further rounds.
+          call = self._main_begin
+    if call == self._main_begin and self._main_begin:
+      state = state.replace(run=state.leader)
+    return call, state
 
-def save(directory: str, model: UserModel, info: dict[str, Any]) -> None:
-  """Writes a fitted model.
-
-  Args:
-    directory: where to.
-    model: the user model.
-    info: plain values; must hold 'encoder_id'.
-  """
-  if 'encoder_id' not in info:
-    raise errors.PastaError(
-      'info lacks encoder_id, which says what the model reads'
+  @staticmethod
+  def _elect(state: FitState, objective: float, trial: int) -> FitState:
+    """Makes a finished run the leader if its objective is best."""
+    if objective <= float(state.leader_objective):
+      return state
+    return state.replace(
+      leader=state.run,
+      leader_objective=jnp.asarray(objective, jnp.float32),
+      leader_trial=jnp.asarray(trial, jnp.int32),
     )
-  checkpoint.save_params(os.path.join(directory, 'model'), model)
-  content = {
-    'settings': vars(model.settings),
-    'text_hidden_dim': int(model.text['w1'].shape[1]),
-    'info': dict(info),
-  }
-  workdir.atomic_write(
-    os.path.join(directory, _INFO), json.dumps(content, indent=2) + '\n'
-  )
 
+  def _judge(self, state: FitState) -> tuple[FitState, dict[str, float]]:
+    """Scores the run's model on held-out people; keeps it if it is the best."""
+    score, found = self._score(state.run.model)
+    if score is None:  # Nobody held out: the last is the best.
+      score = float(state.run.step)
+    if score < float(state.best_score):
+      return state, found
+    return state.replace(
+      best=state.run.model,
+      best_score=jnp.asarray(score, jnp.float32),
+      best_step=state.run.step,
+    ), found
 
-def load_info(directory: str) -> dict[str, Any]:
-  """What was said about the model when it was saved, e.g. 'encoder_id'."""
-  return _read(directory)['info']
+  def judge(self, model: UserModel) -> float | None:
+    """Held-out log-likelihood per observation; None where nobody is held out.
 
+    Data sets count by the weight of their people.
+    """
+    return self._score(model)[0]
 
-def load(directory: str, encoder_id: str | None = None) -> UserModel:
-  """Reads a fitted model.
-
-  Args:
-    directory: as given to `save`.
-    encoder_id: the encoder that will make its inputs; None checks nothing.
-
-  Raises:
-    PastaError: no model there, a damaged one, or one of another encoder.
-  """
-  content = _read(directory)
-  made_by = content['info']['encoder_id']
-  if encoder_id is not None and encoder_id != made_by:
-    raise errors.PastaError(
-      f'{directory}: the user model reads features of encoder {made_by}, not '
-      f'of {encoder_id}; train it again on features of that encoder'
-    )
-  settings = heads_lib.HeadSettings(**content['settings'])
-  dim = settings.embedding_dim
-  constants = {
-    'image_mean': jnp.zeros((dim,)),
-    'image_whiten': jnp.zeros((dim, dim)),
-    'cosine_mean': jnp.zeros(()),
-    'cosine_std': jnp.zeros(()),
-  }
-  abstract = jax.eval_shape(
-    lambda key: model_lib.init(
-      key, settings, constants, content['text_hidden_dim']
-    ),
-    jax.random.key(0),
-  )
-  return checkpoint.load_params(os.path.join(directory, 'model'), abstract)
-
-
-def _read(directory: str) -> dict[str, Any]:
-  path = os.path.join(directory, _INFO)
-  if not os.path.exists(path):
-    raise errors.PastaError(
-      f'{directory}: no user model there (expected {_INFO}); run '
-      'launch.train_user_model first'
-    )
-  content = workdir.read_json(path)
-  missing = {'settings', 'text_hidden_dim', 'info'} - set(content)
-  if missing or 'encoder_id' not in content['info']:
-    raise errors.PastaError(
-      f'{path}: lacks {sorted(missing) or "info.encoder_id"}'
-    )
-  return content
+  def _score(self, model: UserModel) -> tuple[float | None, dict[str, float]]:
+    found, score, total = {}, 0.0, 0.0
+    for name, part in self._parts.items():
+      if not part.held_out.num_users:
+        continue
+      if part.held_out_sessions is not None:
+        values = evaluate.summarise(
+          evaluate.predict(model, part.held_out_sessions)
+        )
+        kind = 'choice'
+      else:
+        values = prediction.evaluate(model, part.held_out)
+        kind = next(iter(part.held_out.feedback))
+      prefix = '' if len(self._parts) == 1 else f'{name}_'
+      found |= {f'val/{prefix}{k}': v for k, v in values.items()}
+      score += self._people[name] * values[f'{kind}_log_likelihood']
+      total += self._people[name]
+    return (score / total if total else None), found

@@ -49,10 +49,10 @@ def user_model():
     embedding_dim=D, num_types=K, rank=0, trunk_dim=0, aggregation='max'
   )
   rng = np.random.default_rng(0)
-  constants = heads_lib.normalisation(
-    rng.normal(size=(50, D)), rng.normal(size=(50, M, D))
+  columns = rng.normal(size=(50, D)), rng.normal(size=(50, M, D))
+  model = heads_lib.init_model(
+    jax.random.key(0), settings, [columns], text_hidden_dim=8
   )
-  model = model_lib.init(jax.random.key(0), settings, constants, 8)
 
   # Types that differ.
   def noise(x):

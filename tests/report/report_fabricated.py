@@ -12,7 +12,6 @@ from pasta.candidates import base
 from pasta.evaluate import compare
 from pasta.t2i.sketch import lexicon, scene
 from pasta.user_model import heads
-from pasta.user_model import model as user_model_lib
 
 ENCODER_ID = 'fabricated'
 # Gains over the baseline's utility; the order that a good run would show.
@@ -92,14 +91,16 @@ def user_model(num_types=6, seed=0):
     num_types=num_types, embedding_dim=dim, rank=0, trunk_dim=0
   )
   world, prompts = World(), ['a fox', 'a train at night', 'ink drawing']
-  constants = heads.normalisation(
-    world.text_features(prompts), world.image_features(prompts, np.arange(3), 4)
+  columns = (
+    world.text_features(prompts),
+    world.image_features(prompts, np.arange(3), 4),
   )
+  constants = heads.normalisation([columns])
   # Tastes apply to the codes themselves.
   constants = constants | {'image_whiten': np.eye(dim, dtype=np.float32)}
   # Shapes only: drawing the parameters would take seconds of compilation.
   shapes = jax.eval_shape(
-    lambda: user_model_lib.init(jax.random.key(0), settings, constants)
+    lambda: heads.init_model(jax.random.key(0), settings, [columns])
   )
   model = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
   rng = np.random.default_rng(seed)

@@ -51,7 +51,7 @@ class _Page(html.parser.HTMLParser):
 @pytest.fixture(autouse=True)
 def _user_model(monkeypatch):
   monkeypatch.setattr(
-    build.user_model_train, 'load', lambda *_: report_fabricated.user_model()
+    build.saved, 'load', lambda *_: report_fabricated.user_model()
   )
 
 
@@ -68,7 +68,7 @@ def finished(tmp_path_factory):
   report_fabricated.write(directory, num_people=12, num_images=2)
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(
-      build.user_model_train, 'load', lambda *_: report_fabricated.user_model()
+      build.saved, 'load', lambda *_: report_fabricated.user_model()
     )
     path = build.build(directory, _config(), report_fabricated.World())
   with open(path, encoding='utf-8') as f:

@@ -14,7 +14,6 @@ from pasta.simulate import people as people_lib
 from pasta.simulate import population as population_lib
 from pasta.simulate import world as world_lib
 from pasta.user_model import heads
-from pasta.user_model import model as user_model_lib
 
 SIZES = world_lib.Sizes(num_turns=3, num_columns=4, images_per_prompt=2)
 
@@ -38,10 +37,8 @@ def user_model(world):
   dim = world.encoder.embedding_dim
   rng = np.random.default_rng(0)
   settings = heads.HeadSettings(num_types=3, embedding_dim=dim)
-  constants = heads.normalisation(
-    rng.standard_normal((50, dim)), rng.standard_normal((50, 2, dim))
-  )
-  return user_model_lib.init(jax.random.key(0), settings, constants)
+  columns = rng.standard_normal((50, dim)), rng.standard_normal((50, 2, dim))
+  return heads.init_model(jax.random.key(0), settings, [columns])
 
 
 def hidden(population, num=4, seed=3):

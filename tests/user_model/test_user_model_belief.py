@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pasta.user_model import belief, evaluate, heads
+from pasta.user_model import belief, evaluate, heads, scores
 from pasta.user_model import data as data_lib
 from pasta.user_model import model as model_lib
 
@@ -17,11 +17,11 @@ DIM = 6
 def make_model(num_types=3, aggregation='max', seed=0, rank=2, trunk_dim=4):
   """A model with random parameters everywhere."""
   rng = np.random.default_rng(seed)
-  constants = heads.normalisation(
-    rng.normal(size=(50, DIM)), rng.normal(size=(50, 2, DIM))
-  )
+  columns = rng.normal(size=(50, DIM)), rng.normal(size=(50, 2, DIM))
   settings = heads.HeadSettings(num_types, DIM, rank, trunk_dim, aggregation)
-  model = model_lib.init(jax.random.key(seed), settings, constants, 5)
+  model = heads.init_model(
+    jax.random.key(seed), settings, [columns], text_hidden_dim=5
+  )
   noise = jax.tree.map(
     lambda x: jnp.asarray(x + 0.5 * rng.normal(size=x.shape), jnp.float32),
     model.replace(constants={}),
@@ -86,7 +86,7 @@ def score_by_loops(model, text, image):
   return np.array(scores)
 
 
-@pytest.mark.parametrize('aggregation', heads.AGGREGATIONS)
+@pytest.mark.parametrize('aggregation', scores.AGGREGATIONS)
 def test_column_utility_is_the_written_out_score(aggregation):
   model = make_model(aggregation=aggregation)
   text, image, _ = random_slates(1, turns=1)
@@ -223,7 +223,7 @@ def test_wrong_shapes_and_settings_raise():
   with pytest.raises(ValueError, match='aggregation.*median'):
     heads.HeadSettings(2, 4, aggregation='median')
   with pytest.raises(ValueError, match='num_types is 0'):
-    dataclasses.replace(model.settings, num_types=0)
+    dataclasses.replace(model.scorer.settings, num_types=0)
 
 
 def test_calibration_error_by_hand():

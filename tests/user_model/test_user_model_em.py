@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from configs import train_user_model as train_config
-from pasta import parallel
 from pasta.user_model import data as data_lib
-from pasta.user_model import em, heads
-from pasta.user_model import model as model_lib
+from pasta.user_model import em, feeding, heads, packing, sources
 
 
 def get_config(**changes):
@@ -24,12 +22,15 @@ def make_state(data, config, seed=0):
   settings = heads.HeadSettings(
     config.num_types, data.text.shape[-1], config.rank, config.trunk_dim
   )
-  constants = heads.normalisation(
+  columns = (
     data.text[data.mask].reshape(-1, data.text.shape[-1]),
     data.image[data.mask].reshape(-1, *data.image.shape[3:]),
   )
-  model = model_lib.init(jax.random.key(seed), settings, constants, 8)
-  return em.init(jax.random.key(seed + 1), model, data.num_users, config)
+  model = heads.init_model(
+    jax.random.key(seed), settings, [columns], text_hidden_dim=8
+  )
+  people = {'sessions': data.num_users}
+  return em.init(jax.random.key(seed + 1), model, people, 6.0, config)
 
 
 def leaves_close(a, b, atol):
@@ -48,44 +49,59 @@ def data(small_features):
   )
 
 
+def batch(data):
+  return {'sessions': sources.whole(data)}
+
+
 def run(state, data, config, num_steps, **kwargs):
   step = jax.jit(functools.partial(em.update, config=config, **kwargs))
   for _ in range(num_steps):
-    state, metrics = step(state, data)
+    state, metrics = step(state, batch(data))
   return state, metrics
 
 
 def test_scan_equals_loop(data):
   config = get_config()
-  index = jnp.stack([jnp.arange(8), jnp.arange(8, 16), jnp.arange(4, 12)])
+  source = sources.from_user_data(data, [str(i) for i in range(60)])
+  packer = packing.Packer(
+    source.first,
+    source.user,
+    jax.random.key(5),
+    max_observations=64,
+    batch_users=5,
+    batch_observations=14,
+  )
+  plans = [packer(step) for step in range(4)]
+  whole = source.read(np.arange(source.num_observations))
   scanned, metrics = jax.jit(functools.partial(em.update_many, config=config))(
-    make_state(data, config), data, index
+    make_state(data, config),
+    {'sessions': jax.tree.map(jnp.asarray, whole)},
+    {'sessions': jax.tree.map(lambda *x: np.stack(x), *plans)},
   )
   looped = make_state(data, config)
   step = jax.jit(functools.partial(em.update, config=config))
-  for i, row in enumerate(index):
-    looped, row_metrics = step(looped, data.select(row))
+  for i, plan in enumerate(plans):
+    looped, row_metrics = step(looped, {'sessions': source.batch(plan)})
     np.testing.assert_allclose(
       metrics['loss'][i], row_metrics['loss'], atol=1e-5
     )
   leaves_close(scanned, looped, 1e-5)
-  assert int(scanned.step) == 3
+  assert int(scanned.step) == 4
 
 
 def test_eight_devices_equal_one(data):
+  # People of 3 to 1 observations: devices get unequal numbers of them.
+  short = (jnp.arange(16) % 3)[:, None] >= jnp.arange(3)
+  data = jax.device_get(data.replace(mask=data.mask & short))
+  source = sources.from_user_data(data, [str(i) for i in range(60)])
   config = get_config(num_types=3)
-  one, one_metrics = run(make_state(data, config), data, config, 3)
-
-  def step(state, batch, key, *, axis_name):
-    del key
-    return em.update(state, batch, config=config, axis_name=axis_name)
-
-  stepped = parallel.pmap_update(step, num_devices=8)
-  many = make_state(data, config)
-  for _ in range(3):
-    many, many_metrics = stepped(
-      many, parallel.shard(data, 8), jax.random.key(0)
-    )
+  config.sources.sessions.update(batch_users=10, batch_observations=25)
+  runs = []
+  for num_devices in (1, 8):
+    config.num_devices = num_devices
+    feeder = feeding.Feeder({'sessions': source}, config, jax.random.key(2))
+    runs.append(feeder.run(make_state(data, config), 4))
+  (one, one_metrics), (many, many_metrics) = runs
   leaves_close(one, many, 1e-5)
   for name, value in one_metrics.items():
     np.testing.assert_allclose(many_metrics[name], value, rtol=1e-4, atol=1e-5)
@@ -128,10 +144,12 @@ def test_posterior_step_has_the_gradient_of_the_marginal(data):
   )
 
   def objective(params):
-    found = em.log_likelihoods(model.replace(**params), data)
+    found = em.log_likelihoods(model.replace(**params), batch(data)['sessions'])
     per_type = em.user_log_likelihood(found, config)
     marginal = jax.nn.logsumexp(model.log_prior + per_type, -1).mean()
-    return marginal + em.log_map_prior(params, state.num_users, config)
+    return marginal + em.log_map_prior(
+      model.scorer, params, state.num_users, config
+    )
 
   norm = np.sqrt(
     sum(
@@ -147,7 +165,8 @@ def test_posterior_step_has_the_gradient_of_the_marginal(data):
 
 
 def test_zero_weight_leaves_a_kind_of_feedback_out(data):
-  config = get_config(satisfaction_weight=0.0, comparison_weight=0.0)
+  config = get_config()
+  config.feedback_weights.update(satisfaction=0.0, comparison=0.0)
   start = make_state(data, config)
   other = data.replace(
     satisfaction=1.0 - data.satisfaction, comparison=-data.comparison

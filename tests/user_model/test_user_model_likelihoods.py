@@ -50,25 +50,31 @@ def test_slate_choice_survives_extreme_utilities():
 
 def test_satisfaction_by_hand():
   # Two ratings; with no spread of offsets they are independent Gaussians.
-  utility = jnp.array([[[0.5, 0.0], [0.0, -0.5]]])  # [1, 2, 2]
-  value = jnp.array([[0.8, 0.4]])
+  utility = jnp.array([[0.5, 0.0], [0.0, -0.5]])  # [N, K]
+  value = jnp.array([0.8, 0.4])
   mean = 1 / (1 + np.exp(-np.array([[1.0, 1.0], [0.0, 0.0]])))  # [O, K]
   expected = (
     -0.5 * ((np.array([[0.8], [0.4]]) - mean) / 0.1) ** 2
     - np.log(0.1 * np.sqrt(2 * np.pi))
   ).sum(0)
+  one = jnp.zeros(2, int)  # One person, then two people.
   found = likelihoods.satisfaction(
-    utility, value, jnp.ones((1, 2)), SATISFACTION
+    utility, value, jnp.ones(2), SATISFACTION, one, 1
   )
   np.testing.assert_allclose(found[0], expected, rtol=1e-3)
+  apart = likelihoods.satisfaction(
+    utility, value, jnp.ones(2), SATISFACTION, jnp.array([0, 1]), 3
+  )
+  np.testing.assert_allclose(apart.sum(0), expected, rtol=1e-3)
+  np.testing.assert_allclose(apart[2], 0.0, atol=1e-6)
 
 
 def test_satisfaction_integrates_the_offset_out():
   params = {**SATISFACTION, 'log_spread': jnp.log(0.6)}
-  utility = jnp.array([[[0.3, -0.2], [0.1, 0.4], [-0.5, 0.0]]])
+  utility = jnp.array([[0.3, -0.2], [0.1, 0.4], [-0.5, 0.0]])
   value = np.array([0.9, 0.85, 0.7])
   z = np.linspace(-8, 8, 4001)
-  linear = np.asarray(params['level']) + 2.0 * np.asarray(utility[0])
+  linear = np.asarray(params['level']) + 2.0 * np.asarray(utility)
   mean = 1 / (1 + np.exp(-linear[..., None] - 0.6 * z))  # [O, K, J]
   density = np.exp(-0.5 * ((value[:, None, None] - mean) / 0.1) ** 2) / (
     0.1 * np.sqrt(2 * np.pi)
@@ -76,7 +82,7 @@ def test_satisfaction_integrates_the_offset_out():
   weight = np.exp(-0.5 * z**2) / np.exp(-0.5 * z**2).sum()
   expected = np.log((density.prod(0) * weight).sum(-1))
   found = likelihoods.satisfaction(
-    utility, jnp.asarray(value)[None], jnp.ones((1, 3)), params
+    utility, jnp.asarray(value), jnp.ones(3), params, jnp.zeros(3, int), 1
   )
   np.testing.assert_allclose(found[0], expected, atol=0.05)
 
@@ -104,33 +110,34 @@ def test_cross_turn_tails_are_finite_and_sum_to_one():
 
 @pytest.mark.parametrize('kind', ['choice', 'satisfaction', 'comparison'])
 def test_masked_is_zero_with_zero_gradient_even_where_nan(kind):
-  mask = jnp.array([[1, 0]])
+  mask = jnp.array([1, 0])
+  one = jnp.zeros(2, int)
 
-  def value(utility):  # [1, 2, 2]: one person, two observations, K = 2
+  def value(utility):  # [2, 2]: two observations of one person, K = 2
     if kind == 'choice':
       return likelihoods.slate_choice(
-        jnp.stack([utility[0], -utility[0]], 1),
+        jnp.stack([utility, -utility], 1),
         jnp.array([0, -7]),
-        mask[0],
+        mask,
         jnp.asarray(0.0),
       )[1].sum()
     if kind == 'satisfaction':
       return (
         likelihoods.satisfaction(
-          utility, jnp.array([[0.5, jnp.nan]]), mask, SATISFACTION
+          utility, jnp.array([0.5, jnp.nan]), mask, SATISFACTION, one, 1
         ).sum()
         - likelihoods.satisfaction(
-          utility[:, :1], jnp.array([[0.5]]), mask[:, :1], SATISFACTION
+          utility[:1], jnp.array([0.5]), mask[:1], SATISFACTION, one[:1], 1
         ).sum()
       )
     return likelihoods.cross_turn(
-      utility[0], jnp.array([0, 99]), mask[0], COMPARISON
+      utility, jnp.array([0, 99]), mask, COMPARISON
     )[1].sum()
 
-  utility = jnp.array([[[0.1, 0.2], [0.7, -0.3]]])
+  utility = jnp.array([[0.1, 0.2], [0.7, -0.3]])
   found, gradient = jax.value_and_grad(value)(utility)
   assert abs(found) < 1e-6
-  np.testing.assert_allclose(gradient[0, 1], 0.0, atol=1e-7)
+  np.testing.assert_allclose(gradient[1], 0.0, atol=1e-7)
   assert np.isfinite(gradient).all()
 
 
@@ -146,7 +153,7 @@ def test_wrong_shapes_and_dtypes_raise():
     )
   with pytest.raises(AssertionError):
     likelihoods.satisfaction(
-      utility, jnp.zeros((2, 3)), jnp.ones((2, 3)), SATISFACTION
+      utility, jnp.zeros(2), jnp.ones(2), SATISFACTION, jnp.zeros(2, int), 1
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from configs import train_user_model as train_config
 from pasta import errors
 from pasta.user_model import data as data_lib
-from pasta.user_model import evaluate, train
+from pasta.user_model import evaluate, saved, train
 from pasta.user_model import model as model_lib
 
 
@@ -54,7 +54,7 @@ def test_grouping_by_person(two_people):
   assert capped.mask.shape == (2, 4)
 
 
-def test_grouping_by_session_and_by_choice(two_people):
+def test_grouping_by_session_and_by_example(two_people):
   features = two_people
   data, names = data_lib.from_features(features, membership='session')
   assert names == features.session_id
@@ -62,7 +62,7 @@ def test_grouping_by_session_and_by_choice(two_people):
   np.testing.assert_array_equal(
     data.has_previous, [[0, 1, 1], [0, 0, 0], [0, 1, 1]]
   )
-  data, names = data_lib.from_features(features, membership='choice')
+  data, names = data_lib.from_features(features, membership='example')
   assert len(names) == len(set(names)) == 8
   assert data.mask.shape == (8, 1) and not data.has_previous.any()
   np.testing.assert_array_equal(data.text[4, 0], features.slate_text[1, 2])
@@ -72,16 +72,16 @@ def test_grouping_by_session_and_by_choice(two_people):
 
 def test_split_keeps_people_apart(small_features):
   data, _ = data_lib.from_features(small_features)
-  train_data, held_out = data_lib.split(data, 0.25, jax.random.key(0))
+  train_data, held_out = data_lib.split(data, 0.25, 99, jax.random.key(0))
   assert held_out.num_users == 15
   both = np.concatenate([train_data.user, held_out.user])
   np.testing.assert_array_equal(np.sort(both), np.arange(60))
   alone, nobody = data_lib.split(
-    data.select(slice(0, 1)), 0.9, jax.random.key(0)
+    data.select(slice(0, 1)), 0.9, 99, jax.random.key(0)
   )
   assert alone.num_users == 1 and nobody.num_users == 0
   with pytest.raises(ValueError, match='held_out_share is 1.0'):
-    data_lib.split(data, 1.0, jax.random.key(0))
+    data_lib.split(data, 1.0, 99, jax.random.key(0))
 
 
 def test_bad_features_are_named(small_features, tmp_path):
@@ -90,7 +90,10 @@ def test_bad_features_are_named(small_features, tmp_path):
   broken = dataclasses.replace(small_features, slate_image=image)
   with pytest.raises(errors.PastaError, match='session s7 '):
     train.fit(
-      broken, tiny_config(), key=jax.random.key(0), directory=str(tmp_path)
+      {'sessions': broken},
+      tiny_config(),
+      key=jax.random.key(0),
+      directory=str(tmp_path),
     )
   silent = dataclasses.replace(
     small_features, choice=np.full_like(small_features.choice, -1)
@@ -99,20 +102,15 @@ def test_bad_features_are_named(small_features, tmp_path):
     data_lib.from_features(silent)
 
 
-def test_batches_are_permutations_that_derive_from_the_step():
-  key = jax.random.key(3)
-  rows = train.batch_indices(key, 10, 5, 0, 4)
-  np.testing.assert_array_equal(np.sort(rows[:2].ravel()), np.arange(10))
-  np.testing.assert_array_equal(train.batch_indices(key, 10, 5, 2, 2), rows[2:])
-  assert (rows[:2] != rows[2:]).any()
-
-
 def test_fit_restart_and_files(small_features, tmp_path, monkeypatch):
-  """One fit in one go, one that dies in between: equal to the last bit."""
-  config = tiny_config()
+  """One fit in one go, one that dies in a trial: equal to the last bit."""
+  config = tiny_config(num_move_rounds=1, num_moves=1)
   key = jax.random.key(1)
   whole, found = train.fit(
-    small_features, config, key=key, directory=str(tmp_path / 'whole')
+    {'sessions': small_features},
+    config,
+    key=key,
+    directory=str(tmp_path / 'whole'),
   )
   assert set(found) >= {
     'choice_log_likelihood',
@@ -124,43 +122,48 @@ def test_fit_restart_and_files(small_features, tmp_path, monkeypatch):
   assert all(np.isfinite(v) for v in found.values())
 
   calls = []
-  real = train._check_finite
+  real = train.Run._check_finite
 
   def die_later(*args):
     calls.append(1)
-    if len(calls) == 4:
+    if len(calls) == 6:
       raise KeyboardInterrupt
     real(*args)
 
   parts = str(tmp_path / 'parts')
-  monkeypatch.setattr(train, '_check_finite', die_later)
+  monkeypatch.setattr(train.Run, '_check_finite', die_later)
   with pytest.raises(KeyboardInterrupt):
-    train.fit(small_features, config, key=key, directory=parts)
-  monkeypatch.setattr(train, '_check_finite', real)
-  resumed, _ = train.fit(small_features, config, key=key, directory=parts)
+    train.fit({'sessions': small_features}, config, key=key, directory=parts)
+  monkeypatch.setattr(train.Run, '_check_finite', real)
+  resumed, _ = train.fit(
+    {'sessions': small_features}, config, key=key, directory=parts
+  )
   jax.tree.map(np.testing.assert_array_equal, whole, resumed)
   steps = [
     json.loads(line)['step']
     for line in (tmp_path / 'parts' / 'metrics.jsonl').read_text().splitlines()
   ]
-  assert steps == [10, 20, 30, 40, 50, 60]
+  assert steps == [10, 20, 30, 40, 50, 60, 70]
 
-  train.save(parts, whole, {'encoder_id': 'e1', 'note': 3})
-  loaded = train.load(parts, 'e1')
+  saved.save(parts, whole, {'encoder_id': 'e1', 'note': 3})
+  loaded = saved.load(parts, 'e1')
   jax.tree.map(np.testing.assert_array_equal, whole, loaded)
-  assert loaded.settings == whole.settings
-  assert train.load_info(parts) == {'encoder_id': 'e1', 'note': 3}
+  assert loaded.scorer == whole.scorer
+  assert saved.load_info(parts) == {'encoder_id': 'e1', 'note': 3}
   with pytest.raises(errors.PastaError, match='encoder e1, not of e2'):
-    train.load(parts, 'e2')
+    saved.load(parts, 'e2')
   with pytest.raises(errors.PastaError, match='no user model there'):
-    train.load(str(tmp_path / 'nothing'))
+    saved.load(str(tmp_path / 'nothing'))
 
 
 def test_non_finite_loss_names_step_and_people(small_features, tmp_path):
   config = tiny_config(learning_rate=float('nan'))
   with pytest.raises(errors.PastaError, match=r'step \d+, batch of people u'):
     train.fit(
-      small_features, config, key=jax.random.key(0), directory=str(tmp_path)
+      {'sessions': small_features},
+      config,
+      key=jax.random.key(0),
+      directory=str(tmp_path),
     )
 
 
@@ -171,7 +174,7 @@ def test_non_finite_loss_names_step_and_people(small_features, tmp_path):
 def test_bad_config_is_named(small_features, tmp_path, field, value):
   with pytest.raises(ValueError, match=field):
     train.fit(
-      small_features,
+      {'sessions': small_features},
       tiny_config(**{field: value}),
       key=jax.random.key(0),
       directory=str(tmp_path),
@@ -202,11 +205,11 @@ def test_planted_types_beat_one_type(planted, tmp_path):
       start_steps=15,
       anneal_steps=15,
       learning_rate=0.03,
-      batch_users=64,
     )
+    config.sources.sessions.batch_users = 64
     config.text.num_epochs = 5
     model, found = train.fit(
-      known,
+      {'sessions': known},
       config,
       key=jax.random.key(0),
       directory=str(tmp_path / str(num_types)),
@@ -226,7 +229,7 @@ def test_text_regression_predicts_new_prompts(planted, tmp_path):
   config = tiny_config()
   config.text.num_epochs = 10
   model, found = train.fit(
-    known, config, key=jax.random.key(0), directory=str(tmp_path)
+    {'sessions': known}, config, key=jax.random.key(0), directory=str(tmp_path)
   )
   utility = np.asarray(model_lib.column_utility(model, new.text, new.image))
   guess = np.asarray(model_lib.text_utility(model, jnp.asarray(new.text)))

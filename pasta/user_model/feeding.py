@@ -1,0 +1,133 @@
+"""Feeds data sets to EM: whole on the device, or streamed from memory maps."""
+
+import concurrent.futures
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from pasta import parallel
+from pasta.user_model import em, packing
+from pasta.user_model.observations import Observations
+from pasta.user_model.sources import Source
+
+
+class Feeder:
+  """Runs steps of EM on batches of every data set.
+
+  Small data sets lie on the device and many steps are one program. Others are
+  read batch by batch, the next one while a step runs. Both give the same
+  batches.
+
+  Attributes:
+    packers: the sequence of batches of each data set.
+  """
+
+  def __init__(
+    self,
+    data: Mapping[str, Source],
+    config: ml_collections.ConfigDict,
+    key: jax.Array,
+  ):
+    """Plans batches of the data sets' people.
+
+    Args:
+      data: by name.
+      config: `configs/train_user_model.py`.
+      key: typed key of the order of people.
+
+    Raises:
+      PastaError: sizes of `config.sources` that do not fit the data.
+    """
+    self._data, self._config = data, config
+    self._num_devices = config.num_devices or jax.local_device_count()
+    self.packers = {
+      name: packing.Packer(
+        source.first,
+        source.user,
+        jax.random.fold_in(key, i) if i else key,
+        max_observations=config.sources[name].max_observations,
+        batch_users=config.sources[name].batch_users,
+        batch_observations=config.sources[name].batch_observations,
+        num_devices=self._num_devices,
+        name=name,
+      )
+      for i, (name, source) in enumerate(data.items())
+    }
+    size = sum(source.num_bytes for source in data.values())
+    self.is_resident = (
+      self._num_devices == 1 and size <= config.resident_megabytes * 2**20
+    )
+    if self.is_resident:
+      whole = {
+        name: source.read(np.arange(source.num_observations))
+        for name, source in data.items()
+      }
+      self._resident = jax.tree.map(jnp.asarray, whole)
+      self._scanned = jax.jit(
+        functools.partial(em.update_many, config=config), donate_argnums=0
+      )
+    elif self._num_devices == 1:
+      self._update = jax.jit(
+        functools.partial(em.update, config=config), donate_argnums=0
+      )
+    else:
+      stepped = parallel.pmap_update(
+        self._device_step, num_devices=self._num_devices
+      )
+      self._update = lambda run, batches: stepped(run, batches, run.start_key)
+
+  def _device_step(self, run, batches, key, *, axis_name):
+    del key  # The start's noise derives from people, alike on all devices.
+    return em.update(run, batches, config=self._config, axis_name=axis_name)
+
+  def plans(self, step: int) -> dict[str, packing.Plan]:
+    """What every data set's batch of a step holds."""
+    return {name: packer(step) for name, packer in self.packers.items()}
+
+  def batches(self, step: int) -> dict[str, Observations]:
+    """The batches of a step, read on the host."""
+    found = {}
+    for name, plan in self.plans(step).items():
+      if self._num_devices == 1:
+        found[name] = self._data[name].batch(plan)
+        continue
+      parts = [
+        self._data[name].batch(jax.tree.map(lambda x, i=i: x[i], plan))
+        for i in range(self._num_devices)
+      ]
+      found[name] = jax.tree.map(lambda *x: np.stack(x), *parts)
+    return found
+
+  def run(
+    self, run: em.EMState, num_steps: int
+  ) -> tuple[em.EMState, dict[str, Any]]:
+    """So many steps from where a run stands.
+
+    Args:
+      run: donated, use it no more.
+      num_steps: S.
+
+    Returns:
+      The run, and metrics of every step [S] on the host.
+    """
+    first = int(run.step)
+    if self.is_resident:
+      plans = [self.plans(step) for step in range(first, first + num_steps)]
+      stacked = jax.tree.map(lambda *x: np.stack(x), *plans)
+      run, found = self._scanned(run, self._resident, stacked)
+      return run, jax.device_get(found)
+    rows = []
+    with concurrent.futures.ThreadPoolExecutor(1) as reader:
+      ahead = reader.submit(self.batches, first)
+      for step in range(first, first + num_steps):
+        batches = ahead.result()
+        if step + 1 < first + num_steps:
+          ahead = reader.submit(self.batches, step + 1)
+        run, row = self._update(run, batches)
+        rows.append(row)
+    return run, jax.tree.map(lambda *x: np.stack(x), *jax.device_get(rows))

@@ -1,0 +1,138 @@
+"""Preference data on disk: it comes back, and what is wrong is named."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from pasta import errors, preferences
+
+D = 5
+
+
+def records(kind='pair', num=6, columns=2, images=1):
+  rng = np.random.default_rng(0)
+  feedback = {
+    'pair': rng.integers(3, size=num) / 2,
+    'choice': rng.integers(columns, size=num),
+    'ranking': np.stack([rng.permutation(columns) for _ in range(num)]),
+    'rating': rng.normal(size=num),
+  }[kind]
+  return preferences.Records(
+    kind=kind,
+    feedback=feedback,
+    text=rng.integers(4, size=num),
+    image=rng.integers(9, size=(num, columns, images)),
+    user_id=np.array([f'u{i % 3}' for i in range(num)]),
+    weight=np.ones(num, np.float32),
+  )
+
+
+def features(rows, seed=0):
+  return np.random.default_rng(seed).normal(size=(rows, D)).astype(np.float16)
+
+
+def save(path, made, text=None, image=None):
+  text = features(4) if text is None else text
+  image = features(9, 1) if image is None else image
+  preferences.save(str(path), made, text, image, 'e1')
+
+
+@pytest.mark.parametrize('kind', preferences.KINDS)
+def test_round_trip(tmp_path, kind):
+  made = records(kind, columns=1 if kind == 'rating' else 2)
+  save(tmp_path, made)
+  store = preferences.load(str(tmp_path))
+  assert store.encoder_id == 'e1' and store.records.kind == kind
+  for field in ('feedback', 'text', 'image', 'user_id', 'weight'):
+    np.testing.assert_array_equal(
+      getattr(store.records, field), getattr(made, field)
+    )
+  np.testing.assert_array_equal(
+    store.image[made.image], features(9, 1)[made.image]
+  )
+  with pytest.raises(errors.PastaError, match='holds preference data already'):
+    save(tmp_path, made)
+
+
+def test_rows_of_several_shards(tmp_path, monkeypatch):
+  monkeypatch.setattr(preferences, '_SHARD_ROWS', 4)
+  whole = features(11)
+  blocks = (whole[i : i + 3] for i in range(0, 11, 3))
+  save(tmp_path, records(), image=blocks)
+  assert len(list(tmp_path.glob('image-*.npy'))) == 3
+  store = preferences.load(str(tmp_path))
+  index = np.array([[10, 0], [3, 4], [7, 8]])
+  np.testing.assert_array_equal(store.image[index], whole[index])
+  assert store.image.shape == (11, D)
+
+
+@pytest.mark.parametrize(
+  'changes,message',
+  [
+    ({'kind': 'vote'}, "kind is 'vote'"),
+    ({'feedback': np.full(6, 1.5)}, r'record 0: label outside \[0, 1\]'),
+    ({'feedback': np.array([1, 0, np.nan, 1, 0, 1])}, 'record 2: .*not finite'),
+    ({'text': np.array([0, 1, 9, 0, 0, 0])}, 'record 2: text is not a row'),
+    ({'image': np.full((6, 2, 1), 30)}, 'record 0: image rows are not 0 to 8'),
+    ({'image': np.full((6, 2), 3)}, 'image has shape'),
+    ({'weight': np.array([1, 1, 0, 1, 1, 1.0])}, 'record 2: weight'),
+    ({'user_id': np.array(['a'])}, 'user_id has shape'),
+  ],
+)
+def test_bad_pairs_are_named(tmp_path, changes, message):
+  with pytest.raises(errors.PastaError, match=message):
+    save(tmp_path, dataclasses.replace(records(), **changes))
+  assert not (tmp_path / 'manifest.json').exists()
+
+
+@pytest.mark.parametrize(
+  'kind,feedback,message',
+  [
+    ('choice', [0, 1, 2, 0, 0, 0], 'record 2: choice is not 0 to 1'),
+    ('choice', [0, 0, 0, 1, 0, 0], 'record 3: the chosen column is not there'),
+    ('ranking', [[0, 1]] * 5 + [[0, 0]], 'record 5: ranking names a column tw'),
+    ('ranking', [[-1, 0]] + [[0, -1]] * 5, 'record 0: ranking names no column'),
+    ('ranking', [[0, -1]] * 3 + [[1, 0]] * 3, 'record 3: .*a missing column'),
+  ],
+)
+def test_bad_choices_and_rankings_are_named(tmp_path, kind, feedback, message):
+  made = records(kind)
+  image = made.image.copy()
+  image[3, 1] = -1
+  made = dataclasses.replace(made, feedback=np.array(feedback), image=image)
+  with pytest.raises(errors.PastaError, match=message):
+    save(tmp_path, made)
+
+
+def test_labels_of_both_sides_must_sum_to_one():
+  np.testing.assert_array_equal(
+    preferences.pair_labels([1, 0, 0.5], [0, 1, 0.5]), [1, 0, 0.5]
+  )
+  with pytest.raises(errors.PastaError, match='pair 1 has labels 1 and 1'):
+    preferences.pair_labels([1, 1], [0, 1])
+
+
+def test_damaged_files_are_named(tmp_path):
+  bad = features(9, 1)
+  bad[7, 2] = np.nan
+  with pytest.raises(errors.PastaError, match='image features: row 7'):
+    save(tmp_path / 'nan', records(), image=bad)
+  with pytest.raises(errors.PastaError, match='no preference data there'):
+    preferences.load(str(tmp_path / 'nothing'))
+  save(tmp_path, records())
+  shard = tmp_path / 'image-00000.npy'
+  content = shard.read_bytes()
+  shard.write_bytes(content[:-4])
+  with pytest.raises(errors.PastaError, match='image-00000.npy.*not complete'):
+    preferences.load(str(tmp_path))
+  shard.write_bytes(b'')
+  with pytest.raises(errors.PastaError, match='image-00000.npy: not a .npy'):
+    preferences.load(str(tmp_path))
+  shard.unlink()
+  with pytest.raises(errors.PastaError, match='no such feature file'):
+    preferences.load(str(tmp_path))
+  shard.write_bytes(content)
+  (tmp_path / 'observations.npz').write_bytes(b'PK')
+  with pytest.raises(errors.PastaError, match='observations.npz: not a compl'):
+    preferences.load(str(tmp_path))
