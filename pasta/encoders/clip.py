@@ -35,6 +35,7 @@ class ClipEncoder:
   Attributes:
     encoder_id: name or hub id, and a short hash of the weights.
     embedding_dim: D.
+    params: the weights, as `apply_text` and `apply_image` take them.
     max_tokens: longest text in tokens, start and end included; longer texts
       are truncated.
     image_size: height and width that the model sees, in pixels.
@@ -54,7 +55,7 @@ class ClipEncoder:
     self.max_tokens = int(config.text_config.max_position_embeddings)
     self.image_size = int(config.vision_config.image_size)
     self.encoder_id = f'{name}@{_weights_hash(params)}'
-    self._processor = processor
+    self._model, self._tokenizer, self._processor = model, tokenizer, processor
     self._tokens = tokenizer.backend_tokenizer
     self._tokens.no_truncation()
     self._tokens.no_padding()
@@ -62,21 +63,24 @@ class ClipEncoder:
     # On a CPU 64 rows stay in its cache; elsewhere large batches are faster.
     on_cpu = jax.default_backend() == 'cpu'
     self._batch_sizes = (64,) if on_cpu else (64, 512)
-    self._params = jax.device_put(params)
-    offset, scale = _pixel_transform(processor)
+    self.params = jax.device_put(params)
+    self._offset, self._scale = _pixel_transform(processor)
+    self._encode_ids = jax.jit(self.apply_text)
+    self._encode_pixels = jax.jit(self.apply_image)
 
-    def encode_ids(params, ids, mask):
-      chex.assert_equal_shape([ids, mask])  # [B, tokens]
-      return _unit(model.get_text_features(ids, mask, params=params))
+  def apply_text(
+    self, params: chex.ArrayTree, ids: jax.Array, mask: jax.Array
+  ) -> jax.Array:
+    """Unit vectors [B, D] of token ids and their mask [B, tokens]; pure."""
+    chex.assert_equal_shape([ids, mask])
+    return _unit(self._model.get_text_features(ids, mask, params=params))
 
-    def encode_pixels(params, pixels):
-      chex.assert_rank(pixels, 4)  # [B, H, W, 3]
-      x = (pixels.astype(jnp.float32) - offset) * scale
-      x = jnp.transpose(x, (0, 3, 1, 2))  # Transformers wants channels first.
-      return _unit(model.get_image_features(x, params=params))
-
-    self._encode_ids = jax.jit(encode_ids)
-    self._encode_pixels = jax.jit(encode_pixels)
+  def apply_image(self, params: chex.ArrayTree, pixels: jax.Array) -> jax.Array:
+    """Unit vectors [B, D] of pixels [B, H, W, 3] in 0..255; pure."""
+    chex.assert_rank(pixels, 4)
+    x = (pixels.astype(jnp.float32) - self._offset) * self._scale
+    x = jnp.transpose(x, (0, 3, 1, 2))  # Transformers wants channels first.
+    return _unit(self._model.get_image_features(x, params=params))
 
   @classmethod
   def load(cls, path_or_hub_id: str = DEFAULT_NAME) -> 'ClipEncoder':
@@ -135,10 +139,7 @@ class ClipEncoder:
     _check_texts(texts)
     # Pools of candidates repeat prompts: each distinct one is encoded once.
     unique = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    tokens = self._token_ids(list(unique))
-    for i, ids in enumerate(tokens):
-      if len(ids) > self.max_tokens:
-        tokens[i] = [*ids[: self.max_tokens - 1], self._eos]
+    tokens = self._truncated_ids(list(unique))
     buckets = {}
     for i, ids in enumerate(tokens):
       length = min(-(-len(ids) // _BUCKET) * _BUCKET, self.max_tokens)
@@ -171,23 +172,53 @@ class ClipEncoder:
         'images: expected uint8 [N, H, W, 3], got '
         f'{images.dtype} {list(images.shape)}'
       )
-    size = (self.image_size, self.image_size)
-    if images.shape[1:3] == size:
-      return self._in_batches(self._encode_pixels, images)
     out = np.zeros((len(images), self.embedding_dim), np.float32)
     step = self._batch_sizes[-1]
+    if images.shape[1:3] == (self.image_size,) * 2:
+      return self._in_batches(self._encode_pixels, images)
     for i in range(0, len(images), step):
-      resized = self._processor(
-        list(images[i : i + step]),
-        do_rescale=False,
-        do_normalize=False,
-        data_format='channels_last',
-        input_data_format='channels_last',
-        return_tensors='np',
-      )['pixel_values']
-      resized = np.asarray(resized, np.uint8)
+      resized = self.resize(images[i : i + step])
       out[i : i + step] = self._in_batches(self._encode_pixels, resized)
     return out
+
+  def resize(self, images: np.ndarray) -> np.ndarray:
+    """Images uint8 [N, H, W, 3] at the size that the model sees."""
+    if images.shape[1:3] == (self.image_size,) * 2:
+      return images
+    resized = self._processor(
+      list(images),
+      do_rescale=False,
+      do_normalize=False,
+      data_format='channels_last',
+      input_data_format='channels_last',
+      return_tensors='np',
+    )['pixel_values']
+    return np.asarray(resized, np.uint8)
+
+  def token_ids(self, texts: Sequence[str]) -> np.ndarray:
+    """Token ids, padded to `max_tokens`, int32 [N, max_tokens].
+
+    The text tower is causal and reads its result off the first end token, so
+    these need no mask.
+    """
+    _check_texts(texts)
+    out = np.full((len(texts), self.max_tokens), self._pad, np.int32)
+    for row, ids in zip(out, self._truncated_ids(texts), strict=True):
+      row[: len(ids)] = ids
+    return out
+
+  def save(self, directory: str, params: chex.ArrayTree) -> None:
+    """Writes an encoder with other weights, in the Hugging Face layout."""
+    self._model.save_pretrained(directory, params=params)
+    self._tokenizer.save_pretrained(directory)
+    self._processor.save_pretrained(directory)
+
+  def _truncated_ids(self, texts: Sequence[str]) -> list[list[int]]:
+    tokens = self._token_ids(texts)
+    for i, ids in enumerate(tokens):
+      if len(ids) > self.max_tokens:
+        tokens[i] = [*ids[: self.max_tokens - 1], self._eos]
+    return tokens
 
   def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
     return [e.ids for e in self._tokens.encode_batch_fast(list(texts))]
@@ -198,7 +229,7 @@ class ClipEncoder:
     pending = None  # One batch behind, so that host and device overlap.
     for start, stop, size in _chunks(len(out), self._batch_sizes):
       rows = [_pad_rows(a[start:stop], size) for a in arrays]
-      result = encode(self._params, *rows)
+      result = encode(self.params, *rows)
       if pending is not None:
         out[pending[0]] = np.asarray(pending[1])[: pending[2]]
       pending = slice(start, stop), result, stop - start

@@ -133,7 +133,7 @@ def test_bucket_padding_changes_nothing(encoder):
     ids = encoder._token_ids([text])
     assert len(ids[0]) == count + 2
     exact = encoder._encode_ids(
-      encoder._params, np.array(ids), np.ones_like(ids)
+      encoder.params, np.array(ids), np.ones_like(ids)
     )
     np.testing.assert_allclose(encoder.encode_text([text]), exact, atol=1e-6)
 

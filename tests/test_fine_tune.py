@@ -1,0 +1,88 @@
+"""Fine-tuning the encoder with the user model, on a small loop's own files."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import (
+  collect,
+  extract_features,
+  train_user_model,
+)
+from configs import (
+  fine_tune as fine_tune_config,
+)
+from pasta import errors, fine_tune, stages
+from pasta.encoders import clip
+from pasta.simulate import world as world_lib
+from pasta.user_model import clip_heads, saved
+from pasta.user_model import model as model_lib
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+  path = str(tmp_path_factory.mktemp('run'))
+  settings = collect.get_config('smoke')
+  settings.num_people, settings.sessions_per_person = 8, 1
+  stages.collect(settings, path)
+  stages.extract_features(extract_features.get_config('smoke'), path)
+  stages.train_user_model(train_user_model.get_config('smoke'), path)
+  return path
+
+
+def test_scores_from_pixels_equal_scores_from_features(workdir):
+  config = fine_tune_config.get_config('smoke')
+  world = world_lib.World(config.world)
+  model = saved.load(f'{workdir}/user_model')
+  # Types that differ, so that features matter.
+  model = model.replace(
+    heads={**model.heads, 'taste': model.heads['taste'] + 0.3}
+  )
+  source = fine_tune.read_source(config, workdir, world)
+  batch = source.read(np.arange(3))
+  assert batch.image.dtype == np.uint8 and batch.text.dtype == np.int32
+  encoder = world.encoder
+  whole = model.replace(
+    scorer=clip_heads.ClipHeads(
+      model.scorer.settings,
+      init_clip=lambda: encoder.params,
+      apply_text=encoder.apply_text,
+      apply_image=encoder.apply_image,
+    ),
+    heads={**model.heads, 'clip': encoder.params},
+  )
+  found = model_lib.column_utility(whole, batch.text, batch.image)
+  image = encoder.encode_images(batch.image.reshape(-1, 64, 64, 3))
+  text = np.load(f'{workdir}/features/00000.npz')['slate_text']
+  expected = model_lib.column_utility(
+    model,
+    jnp.asarray(text[0, :3]),
+    jnp.asarray(image.reshape(*batch.image.shape[:3], -1)),
+  )
+  np.testing.assert_allclose(found, expected, atol=2e-3)
+  world.close()
+
+
+def test_stage_moves_the_encoder_and_leaves_one_that_loads(workdir, capsys):
+  config = fine_tune_config.get_config('smoke')
+  config.fit.encoder_learning_rate = 1e-3
+  fine_tune.main(config, workdir)
+  with open(f'{workdir}/fine_tune/fine_tune.done.json') as f:
+    info = json.load(f)['info']
+  assert info['after'] >= info['before']
+  tuned = clip.ClipEncoder.load(f'{workdir}/fine_tune/encoder')
+  shipped = clip.ClipEncoder.load()
+  moved = jax.tree.map(
+    lambda a, b: float(jnp.abs(a - b).max()), tuned.params, shipped.params
+  )
+  assert (max(jax.tree.leaves(moved)) > 0) == (info['best_step'] > 0)
+  text = tuned.encode_text(['a fox at night'])
+  assert text.shape == (1, shipped.embedding_dim) and np.isfinite(text).all()
+  first = capsys.readouterr().out
+  fine_tune.main(config, workdir)  # Done: nothing is made again.
+  assert capsys.readouterr().out == first and '->' in first
+  with pytest.raises(errors.PastaError, match='train_user_model'):
+    fine_tune.main(config, f'{workdir}/elsewhere')
