@@ -1,5 +1,6 @@
 """Feeds data sets to EM: whole on the device, or streamed from memory maps."""
 
+import collections
 import concurrent.futures
 import functools
 from collections.abc import Mapping
@@ -14,6 +15,9 @@ from pasta import parallel
 from pasta.user_model import em, packing
 from pasta.user_model.observations import Observations
 from pasta.user_model.sources import Source
+
+# Batches that are read while a step runs: a disk answers several at once.
+_STEPS_AHEAD = 4
 
 
 class Feeder:
@@ -89,10 +93,10 @@ class Feeder:
     """What every data set's batch of a step holds."""
     return {name: packer(step) for name, packer in self.packers.items()}
 
-  def batches(self, step: int) -> dict[str, Observations]:
+  def _read(self, plans: dict[str, packing.Plan]) -> dict[str, Observations]:
     """The batches of a step, read on the host."""
     found = {}
-    for name, plan in self.plans(step).items():
+    for name, plan in plans.items():
       if self._num_devices == 1:
         found[name] = self._data[name].batch(plan)
         continue
@@ -121,13 +125,19 @@ class Feeder:
       stacked = jax.tree.map(lambda *x: np.stack(x), *plans)
       run, found = self._scanned(run, self._resident, stacked)
       return run, jax.device_get(found)
-    rows = []
-    with concurrent.futures.ThreadPoolExecutor(1) as reader:
-      ahead = reader.submit(self.batches, first)
-      for step in range(first, first + num_steps):
-        batches = ahead.result()
-        if step + 1 < first + num_steps:
-          ahead = reader.submit(self.batches, step + 1)
+    rows, end = [], first + num_steps
+    with concurrent.futures.ThreadPoolExecutor(_STEPS_AHEAD) as readers:
+      # Plans are made here: readers only read.
+      def submit(step):
+        return readers.submit(self._read, self.plans(step))
+
+      ahead = collections.deque(
+        submit(step) for step in range(first, min(first + _STEPS_AHEAD, end))
+      )
+      for step in range(first, end):
+        batches = ahead.popleft().result()
+        if step + _STEPS_AHEAD < end:
+          ahead.append(submit(step + _STEPS_AHEAD))
         run, row = self._update(run, batches)
         rows.append(row)
     return run, jax.tree.map(lambda *x: np.stack(x), *jax.device_get(rows))

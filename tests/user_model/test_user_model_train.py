@@ -104,7 +104,7 @@ def test_bad_features_are_named(small_features, tmp_path):
 
 def test_fit_restart_and_files(small_features, tmp_path, monkeypatch):
   """One fit in one go, one that dies in a trial: equal to the last bit."""
-  config = tiny_config(num_move_rounds=1, num_moves=1)
+  config = tiny_config(num_move_rounds=1, num_moves=1, move_steps=10)
   key = jax.random.key(1)
   whole, found = train.fit(
     {'sessions': small_features},
