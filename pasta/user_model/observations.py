@@ -11,16 +11,6 @@ import jax.numpy as jnp
 
 from pasta import features as features_lib
 
-# Kind -> what its array holds, [N] unless said.
-KINDS = {
-  'choice': 'chosen column, int',
-  'pair': 'how much the first of two columns was preferred, in [0, 1]',
-  'ranking': 'columns from best to worst [N, L], int, -1 from where it ends',
-  'rating': 'a number given to the one column, over the data set standardised',
-  'satisfaction': 'with the chosen column, in [0, 1]; NaN = not given',
-  'comparison': 'of the chosen column with that of the observation before: -1 '
-  'worse, 0 same, 1 better, other values = not given',
-}
 NO_COMPARISON = features_lib.MISSING_COMPARISON
 
 
@@ -36,8 +26,14 @@ class Observations:
     text: prompts' features [N, L, D], or [N, 1, D] where columns share one.
     image: images' features [N, L, M, D].
     available: [N, L], bool, false = no such column; None: all are there.
-    feedback: arrays by kind, see KINDS; 'satisfaction' and 'comparison' go
-      with 'choice'.
+    feedback: arrays by kind, [N] unless said.
+      'choice': chosen column, int.
+      'satisfaction' with the chosen column, in [0, 1]; NaN = not given.
+      'comparison' of the chosen column with that of the person's observation
+        before: -1 worse, 0 same, 1 better, int; other values = not given.
+      'pair': how much the first of two columns was preferred, in [0, 1].
+      'ranking': columns from best to worst [N, L], int, -1 from where it ends.
+      'rating': a number given to the one column, standardised.
   """
 
   user: jax.Array

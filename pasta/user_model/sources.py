@@ -28,7 +28,7 @@ class Source:
       host.
     weight: of each observation [N], float32.
     available: [N, L], bool, or None where all columns are there.
-    feedback: see `observations.KINDS`; [N, ...] each.
+    feedback: by kind, as in `observations.Observations`.
     num_bytes: of all features, were they in memory.
   """
 

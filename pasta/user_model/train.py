@@ -104,6 +104,13 @@ def fit(
       part.train.num_observations + part.held_out.num_observations,
     )
   model = _initial_model(init_key, parts, config, scorer)
+  people = sum(part.train.num_users for part in parts.values())
+  if model.num_types > people:
+    logging.warning(
+      'user model: %d types for %d people: some will rest on the prior alone',
+      model.num_types,
+      people,
+    )
   if config.pretrain.sources:
     phase = {name: parts[name] for name in config.pretrain.sources}
     settings = ml_collections.ConfigDict(config.to_dict())

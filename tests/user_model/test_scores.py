@@ -281,3 +281,22 @@ def test_membership_of_data_without_user_ids(tmp_path):
   with pytest.raises(errors.PastaError, match="membership is 'session'"):
     sources.from_store(data, 'session', 'x')
   assert sources.from_store(data, 'example', 'x').num_users == len(records)
+
+
+@pytest.mark.parametrize('noise', ['ties', 'none'])
+def test_ties_alone_and_separable_pairs_stay_finite(tmp_path, noise):
+  records, image = plant(num_users=30, kind='pair', noise=0.0)
+  if noise == 'ties':
+    records = dataclasses.replace(records, feedback=np.full(len(records), 0.5))
+  text = np.ones((1, D), np.float16)
+  preferences.save(str(tmp_path / 'data'), records, text, image, 'plain')
+  data = preferences.load(str(tmp_path / 'data'))
+  config = make_config('x', num_steps=90)
+  model, found = fit(tmp_path, {'x': data}, config, scores.Linear(2))
+  taste = np.asarray(model.heads['taste'] + model.heads['types']['taste'])
+  assert np.isfinite(taste).all() and np.abs(taste).max() < 30
+  if noise == 'ties':
+    assert 'pair_two_way' not in found
+    assert found['pair_log_likelihood'] == pytest.approx(-np.log(2), abs=1e-2)
+  else:
+    assert found['pair_two_way'] > 0.8
