@@ -23,8 +23,8 @@ from pasta.user_model import (
   observations,
   saved,
   sources,
-  train,
 )
+from pasta.user_model import phase as phase_lib
 
 STAGE = 'fine_tune'
 
@@ -83,10 +83,11 @@ def run(
   model = start.replace(
     scorer=scorer, heads={**start.heads, 'clip': encoder.params}
   )
-  phase = train.continued(config.fit)
-  fitted = train.Run({'sessions': parts}, phase, run_key, directory)
-  before = fitted.judge(model)
-  state = fitted(model)
+  phase = phase_lib.Phase(
+    {'sessions': parts}, phase_lib.continued(config.fit), run_key, directory
+  )
+  before = phase.judge(model)
+  state = phase(model)
   after = float(state.best_score)
   logging.info('fine-tuning: %.4f before, %.4f after', before, after)
   best = state.best if after > before else model

@@ -24,11 +24,13 @@ class Split:
   Attributes:
     train: people to learn from.
     held_out: other people; may be nobody.
-    held_out_sessions: those as sessions; None for data that are not sessions.
+    train_sessions: the former as sessions; None for data that are not.
+    held_out_sessions: likewise.
   """
 
   train: Source
   held_out: Source
+  train_sessions: data_lib.UserData | None = None
   held_out_sessions: data_lib.UserData | None = None
 
 
@@ -74,7 +76,7 @@ def split(
     train, held_out = (
       sources.from_user_data(part, user_ids, name) for part in parts
     )
-    found[name] = Split(train, held_out, parts[1])
+    found[name] = Split(train, held_out, *parts)
   return found
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import test_scores as planted
 
-from pasta.user_model import datasets, em, moves, scores, sources, train
+from pasta.user_model import datasets, em, moves, phase, scores, sources
 from pasta.user_model import model as model_lib
 
 D = planted.D
@@ -103,14 +103,14 @@ def test_a_fit_takes_the_move_that_helps(tmp_path, monkeypatch):
   config = planted.make_config(
     'x', num_restarts=1, num_move_rounds=2, move_steps=30, num_steps=180
   )
-  fresh = train.Run._fresh
+  fresh = phase.Phase._fresh
 
   def alike(self, model, restart):
     # Both types begin, and so remain, the same.
     state = fresh(self, model, restart)
     return state.replace(start_sharpness=jnp.zeros(()))
 
-  monkeypatch.setattr(train.Run, '_fresh', alike)
+  monkeypatch.setattr(phase.Phase, '_fresh', alike)
   scorer = scores.Linear(2)
   scored = {}
   for rounds in (0, 2):

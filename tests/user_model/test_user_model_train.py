@@ -12,7 +12,7 @@ import pytest
 from configs import train_user_model as train_config
 from pasta import errors
 from pasta.user_model import data as data_lib
-from pasta.user_model import evaluate, saved, train
+from pasta.user_model import evaluate, phase, saved, train
 from pasta.user_model import model as model_lib
 
 
@@ -118,11 +118,13 @@ def test_fit_restart_and_files(small_features, tmp_path, monkeypatch):
     'cross_turn_accuracy',
     'effective_types',
     'text_r2_differences',
+    'share_near_best',
+    'is_converged',
   }
   assert all(np.isfinite(v) for v in found.values())
 
   calls = []
-  real = train.Run._check_finite
+  real = phase.Phase._check_finite
 
   def die_later(*args):
     calls.append(1)
@@ -131,10 +133,10 @@ def test_fit_restart_and_files(small_features, tmp_path, monkeypatch):
     real(*args)
 
   parts = str(tmp_path / 'parts')
-  monkeypatch.setattr(train.Run, '_check_finite', die_later)
+  monkeypatch.setattr(phase.Phase, '_check_finite', die_later)
   with pytest.raises(KeyboardInterrupt):
     train.fit({'sessions': small_features}, config, key=key, directory=parts)
-  monkeypatch.setattr(train.Run, '_check_finite', real)
+  monkeypatch.setattr(phase.Phase, '_check_finite', real)
   resumed, _ = train.fit(
     {'sessions': small_features}, config, key=key, directory=parts
   )
@@ -154,6 +156,20 @@ def test_fit_restart_and_files(small_features, tmp_path, monkeypatch):
     saved.load(parts, 'e2')
   with pytest.raises(errors.PastaError, match='no user model there'):
     saved.load(str(tmp_path / 'nothing'))
+
+
+def test_one_person_alone(small_features, tmp_path):
+  alone = small_features.select(np.arange(1))
+  model, found = train.fit(
+    {'sessions': alone},
+    tiny_config(),
+    key=jax.random.key(0),
+    directory=str(tmp_path),
+  )
+  assert found['num_held_out_users'] == 0 and found['num_train_users'] == 1
+  assert np.isfinite(found['choice_log_likelihood'])
+  assert 'mismatched_accuracy' not in found
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(model))
 
 
 def test_non_finite_loss_names_step_and_people(small_features, tmp_path):
