@@ -21,6 +21,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.num_seeds = 3  # fits of each K, from different starts
   config.test_share = 0.2  # of people, whom no fit sees
   config.fit = train_user_model.get_config(arg)
+  config.fit.baseline_steps = 0  # K = 1 is in the sweep
   config.fit.text.num_epochs = 1  # the text regression is not judged here
   if arg == 'smoke':
     config.num_types = (1, 2)

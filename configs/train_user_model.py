@@ -57,6 +57,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.restart_steps = 200  # length of each
   config.num_steps = 600  # length of the run that goes on, short run included
   config.patience_steps = 200  # without held-out gain, after which it stops
+  config.baseline_steps = (
+    200  # of the fit with one type to compare with; 0: none
+  )
   config.num_move_rounds = 1  # of split-and-merge moves, until none helps
   config.num_moves = 3  # tried in a round, against going on without
   config.move_steps = 50  # length of a trial
@@ -114,6 +117,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     config.num_types = 2
     config.num_restarts = 2
     config.restart_steps = 20
+    config.baseline_steps = 10
     config.num_move_rounds = 0
     config.num_steps = 40
     config.steps_per_call = 10

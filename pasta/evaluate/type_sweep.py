@@ -17,7 +17,7 @@ import numpy as np
 from absl import logging
 
 from pasta import features as features_lib
-from pasta import metrics, workdir
+from pasta import workdir
 from pasta.report import figures, palette
 from pasta.user_model import belief, em, evaluate, recovery, sources
 from pasta.user_model import data as data_lib
@@ -105,16 +105,12 @@ def fit_and_measure(
   )
   data, _ = data_lib.from_features(test, *grouping)
   found = evaluate.predict(model, data)
-  per_person = _means(found.is_correct, found.choice_mask)
-  accuracy = metrics.bootstrap_mean(per_person, seed=seed)
   train_data, _ = data_lib.from_features(train, *grouping)
   num_parameters = _count(model)
   total = _log_likelihood(model, train_data, settings)
   return {
     **evaluate.judge(model, found, data.text.shape[2]),
     'assignments': _assign(model, data),
-    'accuracy_low': accuracy.low,
-    'accuracy_high': accuracy.high,
     'bic': -2 * total + num_parameters * float(np.log(train_data.num_users)),
     'num_parameters': num_parameters,
     'fit_seconds': seconds,
@@ -147,12 +143,6 @@ def _add_stability(rows: list[dict]) -> None:
     ]
     if agreement:
       row['stability'] = float(np.mean(agreement))
-
-
-def _means(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-  """Mean of each person's observations; people with none are left out."""
-  count = mask.sum(1)
-  return (values * mask).sum(1)[count > 0] / count[count > 0]
 
 
 def _count(model: model_lib.UserModel) -> int:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pasta import metrics
 from pasta.user_model import belief, likelihoods
 from pasta.user_model import model as model_lib
 from pasta.user_model.data import UserData, chunks, feedback_masks
@@ -89,6 +90,25 @@ def predict(model: UserModel, data: UserData) -> Predictions:
   return Predictions(*(np.concatenate(x) for x in zip(*parts)))
 
 
+def _measures(
+  found: Predictions,
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+  """Values and masks [U, O] of what is averaged over observations."""
+  others = found.choice_mask if len(found.choice_mask) > 1 else np.zeros((1, 1))
+  measures = {
+    'choice_log_likelihood': (found.log_prob, found.choice_mask),
+    'sequential_accuracy': (found.is_correct, found.choice_mask),
+    'mismatched_log_likelihood': (found.mismatched_log_prob, others),
+    'mismatched_accuracy': (found.mismatched_is_correct, others),
+    'cross_turn_accuracy': (found.comparison_correct, found.comparison_mask),
+  }
+  return {
+    name: (value, mask.astype(bool))
+    for name, (value, mask) in measures.items()
+    if mask.any()
+  }
+
+
 def summarise(found: Predictions, prefix: str = '') -> dict[str, float]:
   """Means over observations; a mean over nothing is left out.
 
@@ -97,18 +117,21 @@ def summarise(found: Predictions, prefix: str = '') -> dict[str, float]:
     two given another person's choices (`mismatched_…`; left out for one person
     alone), `cross_turn_accuracy`, each with the prefix.
   """
-  means = {}
-  others = found.choice_mask if len(found.choice_mask) > 1 else np.zeros(0)
-  for name, value, mask in (
-    ('choice_log_likelihood', found.log_prob, found.choice_mask),
-    ('sequential_accuracy', found.is_correct, found.choice_mask),
-    ('mismatched_log_likelihood', found.mismatched_log_prob, others),
-    ('mismatched_accuracy', found.mismatched_is_correct, others),
-    ('cross_turn_accuracy', found.comparison_correct, found.comparison_mask),
-  ):
-    if mask.any():
-      means[prefix + name] = float(value[mask].mean())
-  return means
+  return {
+    prefix + name: float(value[mask].mean())
+    for name, (value, mask) in _measures(found).items()
+  }
+
+
+def intervals(found: Predictions) -> dict[str, float]:
+  """95 % intervals over people of `summarise`: NAME_low and NAME_high."""
+  result = {}
+  for name, (value, mask) in _measures(found).items():
+    interval = metrics.bootstrap_ratio(
+      np.where(mask, value, 0.0).sum(1), mask.sum(1)
+    )
+    result |= {f'{name}_low': interval.low, f'{name}_high': interval.high}
+  return result
 
 
 def calibration_error(
@@ -138,8 +161,8 @@ def evaluate(
     baseline: e.g. a model with K = 1.
 
   Returns:
-    See `summarise`; 'calibration_error' is that of the sequential
-    predictions; 'uniform_…' is chance, 'baseline_…' the baseline;
+    See `summarise` and `intervals`; 'calibration_error' is that of the
+    sequential predictions; 'uniform_…' is chance, 'baseline_…' the baseline;
     'last_turn_accuracy' that of each person's last choice;
     'effective_types' = exp(entropy(η)).
   """
@@ -155,7 +178,7 @@ def judge(
   model: UserModel, found: Predictions, num_columns: int
 ) -> dict[str, float]:
   """`evaluate` for predictions that have been made, of slates of L columns."""
-  result = summarise(found)
+  result = summarise(found) | intervals(found)
   made = found.choice_mask.astype(bool)
   if made.any():
     result['calibration_error'] = calibration_error(

@@ -28,7 +28,7 @@ from pasta.user_model import conditional_logit
 from pasta.user_model.choices import ChoiceData
 
 # Iterations that take a start's responsibilities for the posterior.
-START_STEPS = 3
+START_STEPS = 1
 # How far an objective may fall by rounding, in units of its own precision.
 _ROUNDING = 32.0
 _SMALLEST_STEP = 1e-4

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from pasta import metrics
 from pasta.user_model import em, observations, pair_protocols
 from pasta.user_model import model as model_lib
 from pasta.user_model.data import chunks
@@ -105,7 +106,10 @@ def first_preferred(model: UserModel, found: Predicted) -> np.ndarray:
 
 
 def evaluate(
-  model: UserModel, source: Source, validation: Source | None = None
+  model: UserModel,
+  source: Source,
+  validation: Source | None = None,
+  baseline: UserModel | None = None,
 ) -> dict[str, float]:
   """Metrics on people whom a model has not been fitted on.
 
@@ -114,10 +118,13 @@ def evaluate(
     source: at least one person.
     validation: other people, to choose the threshold of ties by; None: no
       three-way accuracy.
+    baseline: e.g. a model with K = 1.
 
   Returns:
-    `KIND_log_likelihood` (nats per observation), the same with another
-    person's belief ('mismatched_', left out for one person alone); for pairs
+    `KIND_log_likelihood` (nats per observation) and its 95 % interval over
+    people (`…_low`, `…_high`), the same with another person's belief
+    ('mismatched_', left out for one person alone) and of the baseline
+    ('baseline_'); for pairs
     the protocols of `pair_protocols` as 'pair_NAME', 'pair_NAME_low',
     'pair_NAME_high' and 'pair_NAME_num_pairs'; for rankings 'ranking_spearman';
     for ratings 'rating_correlation'.
@@ -125,15 +132,21 @@ def evaluate(
   found = predict(model, source)
   kind = next(iter(source.feedback))
 
-  def mean(log_belief) -> float:
-    joint = log_belief + found.log_likelihood
-    weight = source.weight
-    each = np.logaddexp.reduce(joint, axis=1)
-    return float((weight * each).sum() / weight.sum())
+  def measure(found: Predicted, log_belief: np.ndarray) -> metrics.Interval:
+    each = np.logaddexp.reduce(log_belief + found.log_likelihood, axis=1)
+    return metrics.bootstrap_ratio(
+      np.bincount(found.person, source.weight * each),
+      np.bincount(found.person, source.weight),
+    )
 
-  result = {f'{kind}_log_likelihood': mean(found.log_belief)}
+  name = f'{kind}_log_likelihood'
+  own = measure(found, found.log_belief)
+  result = {name: own.mean, f'{name}_low': own.low, f'{name}_high': own.high}
   if source.num_users > 1:
-    result[f'mismatched_{kind}_log_likelihood'] = mean(found.mismatched)
+    result[f'mismatched_{name}'] = measure(found, found.mismatched).mean
+  if baseline is not None:
+    other = predict(baseline, source)
+    result[f'baseline_{name}'] = measure(other, other.log_belief).mean
   feedback = source.feedback[kind]
   expected = (found.utility * np.exp(found.log_belief)[:, None]).sum(-1)
   if kind == 'pair':

@@ -1,12 +1,13 @@
 """The search for the best optimum of a latent-class conditional logit.
 
-Starts of three kinds, short runs from all of them, the best few to convergence
-and split-and-merge moves from the winner: all in one compiled program, a few
-runs at a time. What is small happens on the host: compiling it would take
-longer than many a fit.
+Starts from clusters of people, short runs from all of them, the best few to
+convergence and split-and-merge moves from the winner: all in one compiled
+program, a few runs at a time. What is small happens on the host: compiling it
+would take longer than many a fit.
 """
 
 import dataclasses
+import math
 
 import jax
 import numpy as np
@@ -18,6 +19,8 @@ from pasta.user_model.choices import ChoiceData
 # Objectives nearer than this share of their size are one optimum.
 SAME_OPTIMUM = 1e-6
 _LLOYD_STEPS = 5
+# After which share of a short run what share of the starts goes on.
+_HALVINGS = ((1 / 3, 1 / 2), (1 / 2, 1 / 4))
 # Runs in one program, and the most numbers in its logits.
 _RUNS_AT_ONCE = 2
 _CALL_SIZE = 2**27
@@ -30,10 +33,11 @@ class Options:
 
   Attributes:
     num_types: K.
-    num_restarts: starts; a third each are random partitions, Dirichlet
-      responsibilities and clusters of people's scores.
-    short_iterations: iterations of a start; two thirds are given up halfway,
-      and the best few at the end go on to convergence.
+    num_restarts: starts, each from clusters of people's scores around centres
+      drawn anew.
+    short_iterations: iterations of a start; half are given up after a third of
+      them, half of the rest halfway, and the best few at the end go on to
+      convergence.
     max_iterations: of a run to convergence.
     tolerance: converged when an iteration gains less than this share of the
       objective.
@@ -104,8 +108,8 @@ class Found:
 
   Attributes:
     state: the best run, R = 1.
-    restart_objectives: where each start stood halfway through its short run,
-      when two thirds are given up.
+    restart_objectives: where each start stood after a third of its short run,
+      when half are given up.
     share_at_best: share of the runs to convergence that reached the best.
     num_moves: split-and-merge moves taken.
   """
@@ -123,26 +127,27 @@ def search(
   num_types = options.num_types
   num_restarts = 1 if num_types == 1 else options.num_restarts
   run = Runner(data, prior, options, num_restarts)
-  rng = np.random.default_rng(options.seed)
-  points = _whitened_scores(data, prior.pooled) if num_restarts > 1 else None
+  if num_types == 1:
+    gamma = np.ones((1, data.num_users, 1))
+  else:
+    rng = np.random.default_rng(options.seed)
+    points = _whitened_scores(data, prior.pooled)
+    gamma = np.stack(
+      [clusters(rng, points, num_types) for _ in range(num_restarts)]
+    )
   start = np.tile(prior.pooled, (num_restarts, num_types, 1))
-  gamma = np.stack(
-    [
-      start_responsibilities(rng, i, points, data.num_users, num_types)
-      for i in range(num_restarts)
-    ]
-  )
-  # Successive halving: poor starts show early.
-  early = (run.short_iterations + 1) // 2
-  shorts = run.each(full_batch.init(gamma, start), early)
-  order = np.argsort(-shorts.objective)[: max(num_restarts // 3, run.at_once)]
-  better = run.each(_pick(shorts, order), run.short_iterations - early)
-  order = np.argsort(-better.objective)[: run.at_once]
-  long = run.converge(_pick(better, order))
+  state, done, objectives = full_batch.init(gamma, start), 0, []
+  for share_done, share_kept in _HALVINGS:
+    end = math.ceil(share_done * run.short_iterations)
+    state, done = run.each(state, end - done), end
+    objectives.append(state.objective)
+    state = _best(state, max(int(share_kept * num_restarts), run.at_once))
+  state = run.each(state, run.short_iterations - done)
+  long = run.converge(_best(state, run.at_once))
   highest = long.objective.max()
   near = long.objective >= highest - SAME_OPTIMUM * abs(highest)
-  best, taken = run.move(_pick(long, [np.argmax(long.objective)]))
-  return Found(best, shorts.objective, float(near.mean()), taken)
+  best, taken = run.move(_best(long, 1))
+  return Found(best, objectives[0], float(near.mean()), taken)
 
 
 def climb(
@@ -254,31 +259,8 @@ def _pick(state: full_batch.State, rows) -> full_batch.State:
   return jax.tree.map(lambda x: x[rows] if x.ndim else x, state)
 
 
-def start_responsibilities(
-  rng: np.random.Generator,
-  index: int,
-  points: np.ndarray | None,
-  num_users: int,
-  num_types: int,
-) -> np.ndarray:
-  """Responsibilities [U, K] of a start; three kinds take turns.
-
-  0: clusters of people's scores by k-means from spread-out centres (where
-  there are scores); 1: a random partition; 2: Dirichlet(1).
-
-  Args:
-    rng: draws them.
-    index: number of the start.
-    points: people's whitened scores [U, D], or None.
-    num_users: U.
-    num_types: K.
-  """
-  if index % 3 == 0 and points is not None:
-    return _clusters(rng, points, num_types)
-  if index % 3 == 2:
-    draw = rng.exponential(size=(num_users, num_types))
-    return draw / draw.sum(1, keepdims=True)
-  return np.eye(num_types)[rng.integers(num_types, size=num_users)]
+def _best(state: full_batch.State, num: int) -> full_batch.State:
+  return _pick(state, np.argsort(-state.objective, kind='stable')[:num])
 
 
 _user_scores = jax.jit(conditional_logit.user_scores)
@@ -292,8 +274,22 @@ def _whitened_scores(data: ChoiceData, pooled: np.ndarray) -> np.ndarray:
   return scores @ (vectors[:, keep] / np.sqrt(values[keep]))
 
 
-def _clusters(rng, points, num_types) -> np.ndarray:
-  """k-means from spread-out centres, one-hot [U, K]."""
+def clusters(
+  rng: np.random.Generator, points: np.ndarray, num_types: int
+) -> np.ndarray:
+  """Responsibilities of a start: k-means from spread-out centres.
+
+  A random partition or Dirichlet responsibilities end in optima as good, but
+  take many more iterations to get where clusters begin.
+
+  Args:
+    rng: draws the centres.
+    points: [U, D].
+    num_types: K.
+
+  Returns:
+    [U, K], one-hot.
+  """
   centres = points[rng.integers(len(points))][None]
   distance = ((points - centres[0]) ** 2).sum(-1)
   while len(centres) < num_types:

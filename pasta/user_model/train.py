@@ -5,11 +5,12 @@ sets, then training on sequential data.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 from absl import logging
 
 from pasta import errors
@@ -68,7 +69,8 @@ def fit(
       part.held_out.num_users,
       part.train.num_observations + part.held_out.num_observations,
     )
-  model = _initial_model(init_key, parts, config, scorer)
+  columns = [datasets.columns(p.train, _MOST_COLUMNS) for p in parts.values()]
+  model = _initial_model(init_key, columns, config, scorer)
   people = sum(part.train.num_users for part in parts.values())
   if model.num_types > people:
     logging.warning(
@@ -96,19 +98,40 @@ def fit(
     held_out = datasets.columns(first.held_out, _MOST_COLUMNS)
   model, text_metrics = text_utility.fit(
     model,
-    datasets.columns(first.train, _MOST_COLUMNS),
+    columns[list(parts).index(config.main_sources[0])],
     held_out,
     config.text,
     key=text_key,
   )
   found |= text_metrics
-  found |= _final_metrics(model, parts, config.main_sources[0])
+  baseline = None
+  if config.baseline_steps and model.num_types > 1:
+    settings = _baseline_config(config)
+    where = os.path.join(directory, 'one_type')
+    one = scorer and scorer.clone(num_types=1)
+    start = _initial_model(init_key, columns, settings, one)
+    baseline = phase_lib.Phase(used, settings, run_key, where)(start).best
+  found |= _final_metrics(model, parts, config.main_sources[0], baseline)
   found['choice_scale'] = float(jnp.exp(model.choice_log_scale))
   return jax.device_get(model), found
 
 
+def _baseline_config(
+  config: ml_collections.ConfigDict,
+) -> ml_collections.ConfigDict:
+  """The config of the same fit with one type: a single run."""
+  settings = ml_collections.ConfigDict(config.to_dict())
+  settings.num_types, settings.num_restarts = 1, 1
+  settings.restart_steps = settings.num_steps = config.baseline_steps
+  settings.num_move_rounds = 0
+  return settings
+
+
 def _final_metrics(
-  model: UserModel, parts: Mapping[str, datasets.Split], main: str
+  model: UserModel,
+  parts: Mapping[str, datasets.Split],
+  main: str,
+  baseline: UserModel | None,
 ) -> dict[str, float]:
   """Held-out metrics; those of the main data set have no prefix."""
   found = {}
@@ -117,10 +140,10 @@ def _final_metrics(
     nobody = not part.held_out.num_users
     if part.held_out_sessions is not None:
       people = part.train_sessions if nobody else part.held_out_sessions
-      result = evaluate.evaluate(model, people)
+      result = evaluate.evaluate(model, people, baseline)
     else:
       people = part.train if nobody else part.held_out
-      result = prediction.evaluate(model, people, part.train)
+      result = prediction.evaluate(model, people, part.train, baseline)
     result['num_train_users'] = part.train.num_users
     result['num_held_out_users'] = part.held_out.num_users
     found |= {prefix + k: v for k, v in result.items()}
@@ -138,6 +161,8 @@ def _check_config(
   fields = ['restart_steps', 'num_steps', 'checkpoint_steps']
   if config.num_move_rounds:
     fields.append('move_steps')
+  if config.baseline_steps:
+    fields.append('baseline_steps')
   steps = {field: config[field] for field in fields}
   if config.pretrain.sources:
     steps['pretrain.num_steps'] = config.pretrain.num_steps
@@ -164,11 +189,10 @@ def _check_config(
 
 def _initial_model(
   key: jax.Array,
-  parts: Mapping[str, datasets.Split],
+  columns: Sequence[tuple[np.ndarray, np.ndarray]],
   config: ml_collections.ConfigDict,
   scorer: scores.Scorer | None,
 ) -> UserModel:
-  columns = [datasets.columns(p.train, _MOST_COLUMNS) for p in parts.values()]
   if scorer is not None:
     return model_lib.init(key, scorer, {}, *columns[0], config.text.hidden_dim)
   settings = heads_lib.HeadSettings(

@@ -60,8 +60,8 @@ def test_sweep_leaves_table_and_picture_and_is_done_once(tmp_path, capsys):
     rows[0]['choice_log_likelihood']
   )
   for row in rows:
-    accuracy = row['sequential_accuracy']  # All have as many choices.
-    assert row['accuracy_low'] <= accuracy <= row['accuracy_high']
+    low, high = (row[f'sequential_accuracy_{end}'] for end in ('low', 'high'))
+    assert low <= row['sequential_accuracy'] <= high
     assert np.isfinite(row['bic'])
   # One type: everybody is in it, whatever the seed.
   assert rows[0]['stability'] == 1.0

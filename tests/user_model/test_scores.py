@@ -79,7 +79,7 @@ def make_config(*names, **changes):
   config.num_types = 2
   config.num_restarts, config.restart_steps = 2, 60
   config.num_steps, config.steps_per_call, config.checkpoint_steps = 150, 30, 60
-  config.num_move_rounds = 0
+  config.num_move_rounds, config.baseline_steps = 0, 0
   config.shared_steps, config.start_steps, config.anneal_steps = 10, 20, 20
   config.text.num_epochs = 1
   config.type_ridge = 1.0
@@ -105,12 +105,14 @@ def agreement(model, source):
 @pytest.mark.parametrize('kind', preferences.KINDS)
 def test_every_kind_of_feedback_finds_the_types(tmp_path, kind):
   data = store(tmp_path / 'data', kind=kind)
-  config = make_config('x')
+  config = make_config('x', baseline_steps=60)
   model, found = fit(tmp_path, {'x': data}, config, scores.Linear(2))
   source = sources.from_store(data, 'user', 'x')
   assert agreement(model, source) > 0.9
   own = found[f'{kind}_log_likelihood']
   assert own > found[f'mismatched_{kind}_log_likelihood'] + 0.1
+  assert own > found[f'baseline_{kind}_log_likelihood'] + 0.1
+  assert found[f'{kind}_log_likelihood_low'] < own
   taste = model.heads['taste'] + model.heads['types']['taste']  # [K, D]
   correlation = np.corrcoef(np.asarray(taste))[0, 1]
   assert correlation < -0.7

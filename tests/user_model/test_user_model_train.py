@@ -18,6 +18,7 @@ from pasta.user_model import model as model_lib
 
 def tiny_config(**changes):
   config = train_config.get_config('smoke')
+  config.baseline_steps = 0
   config.update(changes)
   return config
 
@@ -104,7 +105,9 @@ def test_bad_features_are_named(small_features, tmp_path):
 
 def test_fit_restart_and_files(small_features, tmp_path, monkeypatch):
   """One fit in one go, one that dies in a trial: equal to the last bit."""
-  config = tiny_config(num_move_rounds=1, num_moves=1, move_steps=10)
+  config = tiny_config(
+    num_move_rounds=1, num_moves=1, move_steps=10, baseline_steps=10
+  )
   key = jax.random.key(1)
   whole, found = train.fit(
     {'sessions': small_features},
@@ -119,6 +122,8 @@ def test_fit_restart_and_files(small_features, tmp_path, monkeypatch):
     'effective_types',
     'text_r2_differences',
     'share_near_best',
+    'baseline_sequential_accuracy',
+    'choice_log_likelihood_low',
     'is_converged',
   }
   assert all(np.isfinite(v) for v in found.values())
