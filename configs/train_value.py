@@ -22,6 +22,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   c.heldout_fraction = 0.1  # of sessions, for the val/ metrics
   # Learning problem.
   c.credit = 'choice'  # f fits the chosen column; 'mean': the slate's (paper)
+  c.backup = 'iql'  # or a rival: 'sarsa', 'monte_carlo' (values of behaviour)
   c.discount = 1.0  # γ a turn; sessions end, so 1 is the plain sum
   c.expectile = 0.6  # α; 0.5 values the behaviour, 1 its best action
   c.target_rate = 0.01  # EMA step of the target parameters an update

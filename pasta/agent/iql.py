@@ -18,6 +18,7 @@ from pasta.agent import networks, normalisation
 from pasta.agent.episodes import Episodes
 
 PyTree = Any
+BACKUPS = ('iql', 'sarsa', 'monte_carlo')
 
 
 @flax.struct.dataclass
@@ -110,6 +111,10 @@ def settings_of(
       f"config field 'credit' is '{config.credit}': expected one of "
       f'{credit_lib.CREDITS}'
     )
+  if config.backup not in BACKUPS:
+    raise errors.PastaError(
+      f"config field 'backup' is '{config.backup}': expected one of {BACKUPS}"
+    )
   _, num_turns, _, dim = example.slate_text.shape
   return networks.NetworkSettings(
     backbone=config.backbone,
@@ -168,6 +173,10 @@ def update(
        over the twins, with v_new the value *after* step 1, no gradient through
        it, and done on a session's last turn. For credit 'choice', q here is f
        of the chosen column.
+       The rivals regress on other targets (`config.backup`), and their v is
+       the behaviour's value (expectile 0.5): 'sarsa' on
+       r_t + γ (1 − done) q_target(h_{t+1}, P_{t+1}) of the slate that was
+       shown next, 'monte_carlo' on the return Σ γ^i r_{t+i}.
     3. The target parameters move by EMA towards the q of step 2.
 
   Errors are in units of `return_scale`, so losses compare across data.
@@ -218,18 +227,25 @@ def update(
   target_q = credit_lib.slate_value(
     target_f, batch.log_choice, config.credit
   ).min(0)
+  expectile = config.expectile if config.backup == 'iql' else 0.5
 
   def value_loss(params):
     v = value.apply({'params': params}, constants, states)
     error = (target_q - v) / constants.return_scale
-    loss = expectile_loss(error, config.expectile)
+    loss = expectile_loss(error, expectile)
     return (loss * valid).sum(), (loss, v)
 
   v_params, v_opt_state, (v_loss, v), v_norms = descend('v', value_loss)
 
-  new_v = value.apply({'params': v_params}, constants, states)
-  next_v = jnp.concatenate([new_v[:, 1:], jnp.zeros_like(new_v[:, :1])], 1)
-  target = batch.reward + config.discount * jnp.where(batch.done, 0.0, next_v)
+  if config.backup == 'monte_carlo':
+    reward = jnp.where(batch.valid, batch.reward, 0.0)
+    target = credit_lib.returns(reward, config.discount)
+  else:
+    later = target_q
+    if config.backup == 'iql':
+      later = value.apply({'params': v_params}, constants, states)
+    later = jnp.concatenate([later[:, 1:], jnp.zeros_like(later[:, :1])], 1)
+    target = batch.reward + config.discount * jnp.where(batch.done, 0.0, later)
 
   def critic_loss(params):
     f = critic.apply({'params': params}, constants, states, items)

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from pasta import parallel
+from pasta import errors, parallel
 from pasta.agent import credit, iql, networks
 from pasta.agent.episodes import Episodes
 
@@ -107,6 +107,46 @@ def test_update_is_the_documented_one(credit_name, make_episodes, value_config):
     state.target_params,
     new.params['q'],
   )
+
+
+@pytest.mark.parametrize('backup', ['sarsa', 'monte_carlo'])
+def test_rivals_regress_on_their_own_targets(
+  make_episodes, value_config, backup
+):
+  c = value_config
+  c.backup, c.discount = backup, 0.9
+  batch = jax.tree.map(jnp.asarray, make_episodes(8, full=False))
+  state = _init(c, batch)
+  states, items = iql.network_inputs(batch, state.constants, state.settings)
+  f = networks.Critic(state.settings).apply(
+    {'params': state.target_params}, state.constants, states, items
+  )
+  q = np.asarray(f.mean(-1).min(0))
+  target = np.zeros(batch.reward.shape)
+  for b, length in enumerate(np.asarray(batch.valid).sum(1)):
+    for t in reversed(range(length)):
+      target[b, t] = batch.reward[b, t]
+      if t + 1 < length:
+        later = q[b, t + 1] if backup == 'sarsa' else target[b, t + 1]
+        target[b, t] += 0.9 * later
+  _, metrics = jax.jit(functools.partial(iql.update, config=c))(state, batch)
+  assert float(metrics['train/target_mean']) == pytest.approx(
+    target[np.asarray(batch.valid)].mean(), rel=1e-4
+  )
+  v = networks.Value(state.settings).apply(
+    {'params': state.params['v']}, state.constants, states
+  )
+  error = (q - np.asarray(v))[np.asarray(batch.valid)]
+  scale = float(state.constants.return_scale)
+  assert float(metrics['train/loss_v']) == pytest.approx(
+    0.5 * np.mean((error / scale) ** 2), rel=1e-3
+  )
+
+
+def test_an_unknown_backup_is_named(make_episodes, value_config):
+  value_config.backup = 'td3'
+  with pytest.raises(errors.PastaError, match="'backup' is 'td3'"):
+    _init(value_config, make_episodes(4))
 
 
 def test_what_must_not_matter(make_episodes, value_config):
