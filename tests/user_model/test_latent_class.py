@@ -158,6 +158,39 @@ def test_moves_find_a_type_that_every_start_lost():
   assert taken >= 1
 
 
+def test_starts_are_clusters_of_near_points():
+  rng = np.random.default_rng(0)
+  group = np.repeat([0, 1, 2], 20)
+  points = 10.0 * np.eye(3)[group] + rng.standard_normal((60, 3))
+  gamma = search.clusters(rng, points, 3)
+  np.testing.assert_array_equal(gamma.sum(1), 1)
+  # One cluster for each group, in whatever order.
+  np.testing.assert_array_equal(
+    np.sort(gamma.T @ np.eye(3)[group], axis=1), [[0, 0, 20]] * 3
+  )
+
+
+def test_people_who_cannot_be_told_apart_have_one_taste():
+  found = latent_class.fit(
+    np.zeros((20, 3, 2)),
+    np.zeros(20, int),
+    np.repeat(np.arange(5), 4),
+    num_types=3,
+  )
+  np.testing.assert_allclose(found.model.coefficients, 0, atol=1e-9)
+  np.testing.assert_allclose(found.log_likelihood, 20 * np.log(1 / 3))
+
+
+@pytest.mark.parametrize('num_restarts', [1, 2, 3, 5])
+def test_any_number_of_starts(num_restarts):
+  features, choice, user, _, _ = draw(40, 5, 2, 2, scale=1.5, seed=12)
+  found = latent_class.fit(
+    features, choice, user, num_types=2, num_restarts=num_restarts
+  )
+  assert len(found.restart_objectives) == num_restarts
+  assert found.objective >= found.restart_objectives.max()
+
+
 def test_few_people_with_strong_tastes_stay_finite():
   features, choice, user, _, coefficients = draw(60, 4, 3, 5, scale=4, seed=6)
   found = latent_class.fit(features, choice, user, num_types=3)
