@@ -1,6 +1,6 @@
 """The search for the best optimum of a latent-class conditional logit.
 
-Starts from clusters of people, short runs from all of them, the best few to
+Starts of several kinds, short runs from all of them, the best few to
 convergence and split-and-merge moves from the winner: all in one compiled
 program, a few runs at a time. What is small happens on the host: compiling it
 would take longer than many a fit.
@@ -18,6 +18,7 @@ from pasta.user_model.choices import ChoiceData
 
 # Objectives nearer than this share of their size are one optimum.
 SAME_OPTIMUM = 1e-6
+STARTS = ('clusters', 'partition', 'dirichlet')
 _LLOYD_STEPS = 5
 # After which share of a short run what share of the starts goes on.
 _HALVINGS = ((1 / 3, 1 / 2), (1 / 2, 1 / 4))
@@ -33,8 +34,11 @@ class Options:
 
   Attributes:
     num_types: K.
-    num_restarts: starts, each from clusters of people's scores around centres
-      drawn anew.
+    num_restarts: number of starts.
+    starts: their kinds, in turn: 'clusters' of people's scores around centres
+      drawn anew, 'partition', a random one, or 'dirichlet' responsibilities.
+      The last two end in optima as good but take many more iterations to get
+      where clusters begin.
     short_iterations: iterations of a start; half are given up after a third of
       them, half of the rest halfway, and the best few at the end go on to
       convergence.
@@ -57,6 +61,7 @@ class Options:
 
   num_types: int
   num_restarts: int = 12
+  starts: tuple[str, ...] = ('clusters',)
   short_iterations: int = 12
   max_iterations: int = 2000
   tolerance: float = 1e-8
@@ -92,6 +97,10 @@ class Options:
         raise errors.PastaError(
           f'{field} is {getattr(self, field)}, expected at least 0'
         )
+    if not self.starts or not set(self.starts) <= set(STARTS):
+      raise errors.PastaError(
+        f'starts is {self.starts!r}, expected some of {STARTS}'
+      )
     if self.start_temperature < 1:
       raise errors.PastaError(
         f'start_temperature is {self.start_temperature}, expected at least 1'
@@ -130,11 +139,7 @@ def search(
   if num_types == 1:
     gamma = np.ones((1, data.num_users, 1))
   else:
-    rng = np.random.default_rng(options.seed)
-    points = _whitened_scores(data, prior.pooled)
-    gamma = np.stack(
-      [clusters(rng, points, num_types) for _ in range(num_restarts)]
-    )
+    gamma = _starts(data, prior, options)
   start = np.tile(prior.pooled, (num_restarts, num_types, 1))
   state, done, objectives = full_batch.init(gamma, start), 0, []
   for share_done, share_kept in _HALVINGS:
@@ -274,13 +279,33 @@ def _whitened_scores(data: ChoiceData, pooled: np.ndarray) -> np.ndarray:
   return scores @ (vectors[:, keep] / np.sqrt(values[keep]))
 
 
+def _starts(
+  data: ChoiceData, prior: full_batch.Prior, options: Options
+) -> np.ndarray:
+  """Responsibilities of all starts [R, U, K]."""
+  rng = np.random.default_rng(options.seed)
+  shape = data.num_users, options.num_types
+  points = None
+  if 'clusters' in options.starts:
+    points = _whitened_scores(data, prior.pooled)
+
+  def start(kind: str) -> np.ndarray:
+    if kind == 'clusters':
+      return clusters(rng, points, options.num_types)
+    if kind == 'partition':
+      return np.eye(shape[1])[rng.integers(shape[1], size=shape[0])]
+    return rng.dirichlet(np.ones(shape[1]), shape[0])
+
+  kinds = options.starts
+  return np.stack(
+    [start(kinds[i % len(kinds)]) for i in range(options.num_restarts)]
+  )
+
+
 def clusters(
   rng: np.random.Generator, points: np.ndarray, num_types: int
 ) -> np.ndarray:
   """Responsibilities of a start: k-means from spread-out centres.
-
-  A random partition or Dirichlet responsibilities end in optima as good, but
-  take many more iterations to get where clusters begin.
 
   Args:
     rng: draws the centres.

@@ -181,6 +181,17 @@ def test_people_who_cannot_be_told_apart_have_one_taste():
   np.testing.assert_allclose(found.log_likelihood, 20 * np.log(1 / 3))
 
 
+def test_all_kinds_of_starts_find_the_same_optimum():
+  features, choice, user, _, _ = draw(300, 8, 2, 3, scale=1.5, seed=7)
+  found = [
+    latent_class.fit(
+      features, choice, user, num_types=2, num_restarts=4, starts=starts
+    ).objective
+    for starts in (('clusters',), ('partition',), ('dirichlet', 'partition'))
+  ]
+  np.testing.assert_allclose(found, found[0], rtol=1e-6)
+
+
 @pytest.mark.parametrize('num_restarts', [1, 2, 3, 5])
 def test_any_number_of_starts(num_restarts):
   features, choice, user, _, _ = draw(40, 5, 2, 2, scale=1.5, seed=12)
@@ -310,6 +321,7 @@ def set_at(index, value):
     ({'num_types': 4}, 'number of people, 3'),
     ({'num_types': 0}, 'num_types is 0'),
     ({'ridge': -1.0}, 'ridge is -1'),
+    ({'starts': ('noise',)}, "starts is .'noise'.*expected some of"),
     ({'dtype': 'float16'}, 'dtype'),
   ],
 )
