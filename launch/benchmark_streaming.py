@@ -30,6 +30,7 @@ _DIM, _TYPES, _RANK, _EACH = 768, 16, 4, 10
 _BATCH = 4096  # pairs in a step
 _BLOCK = 50_000
 _SMALLEST = 10_000
+_TURNS, _REPEATS = 20, 5
 
 
 def store(directory: str, num: int) -> preferences.Store:
@@ -55,8 +56,11 @@ def store(directory: str, num: int) -> preferences.Store:
   return preferences.load(directory)
 
 
-def epoch_seconds(data: preferences.Store) -> float:
-  """One epoch of mini-batch EM, once compiled."""
+def epoch_and_product_seconds(data: preferences.Store) -> tuple[float, float]:
+  """One epoch of mini-batch EM, once compiled, and its bare products.
+
+  The two take turns, so that other work on the machine slows both alike.
+  """
   config = train_user_model.get_config('preferences')
   config.num_types, config.rank = _TYPES, _RANK
   config.resident_megabytes = 0
@@ -74,43 +78,52 @@ def epoch_seconds(data: preferences.Store) -> float:
   run = em.init(jax.random.key(2), model, people, 6.0, config)
   run, _ = feeder.run(run, 2)
   steps = feeder.packers['preferences'].steps_per_epoch()
-  started = time.perf_counter()
-  feeder.run(run, steps)
-  return (
-    (time.perf_counter() - started) * data.records.text.size / (steps * _BATCH)
-  )
+  products = Products()
+  epoch = bare = 0.0
+  parts = np.array_split(np.arange(steps), min(steps, _TURNS))
+  for part in map(len, parts):
+    started = time.perf_counter()
+    run, _ = feeder.run(run, part)
+    epoch += time.perf_counter() - started
+    bare += part * products.seconds()
+  pairs = data.records.text.size / (steps * _BATCH)  # the last batch is short
+  return epoch * pairs, bare * pairs
 
 
-def product_seconds(num: int) -> float:
-  """The heads' matrix products of an epoch, forward and backward."""
-  rng = np.random.default_rng(0)
+class Products:
+  """The heads' matrix products of a step, forward and backward, compiled."""
 
-  def draw(*shape):
-    return jnp.asarray(rng.standard_normal(shape, dtype=np.float32))
+  def __init__(self):
+    rng = np.random.default_rng(0)
 
-  image, text = draw(2 * _BATCH, _DIM), draw(_BATCH, _DIM)
-  on_image = draw(_DIM, _TYPES * (3 * _RANK + 1))
-  on_text = draw(_DIM, _TYPES * 3 * _RANK)
-  back_image = draw(2 * _BATCH, on_image.shape[1])
-  back_text = draw(_BATCH, on_text.shape[1])
+    def draw(*shape):
+      return jnp.asarray(rng.standard_normal(shape, dtype=np.float32))
 
-  @jax.jit
-  def products(*arrays):
-    image, text, on_image, on_text, back_image, back_text = arrays
-    return (
-      image @ on_image,
-      text @ on_text,
-      image.T @ back_image,
-      text.T @ back_text,
+    on_image, on_text = _TYPES * (3 * _RANK + 1), _TYPES * 3 * _RANK
+    self._arrays = (
+      draw(2 * _BATCH, _DIM),
+      draw(_BATCH, _DIM),
+      draw(_DIM, on_image),
+      draw(_DIM, on_text),
+      draw(2 * _BATCH, on_image),
+      draw(_BATCH, on_text),
     )
+    self._products = jax.jit(
+      lambda image, text, on_image, on_text, back_image, back_text: (
+        image @ on_image,
+        text @ on_text,
+        image.T @ back_image,
+        text.T @ back_text,
+      )
+    )
+    jax.block_until_ready(self._products(*self._arrays))
 
-  arrays = image, text, on_image, on_text, back_image, back_text
-  jax.block_until_ready(products(*arrays))
-  started = time.perf_counter()
-  repeats = 20
-  for _ in range(repeats):
-    jax.block_until_ready(products(*arrays))
-  return (time.perf_counter() - started) / repeats * num / _BATCH
+  def seconds(self) -> float:
+    """Of one step, mean of several."""
+    started = time.perf_counter()
+    for _ in range(_REPEATS):
+      jax.block_until_ready(self._products(*self._arrays))
+    return (time.perf_counter() - started) / _REPEATS
 
 
 def main(_) -> None:
@@ -122,7 +135,7 @@ def main(_) -> None:
   num = _PAIRS.value
   for size in sorted({min(num, _SMALLEST), max(num // 10, 1), num}):
     data = store(os.path.join(_WORKDIR.value, f'pairs-{size}'), size)
-    epoch, products = epoch_seconds(data), product_seconds(size)
+    epoch, products = epoch_and_product_seconds(data)
     print(
       f'{size:>10} {epoch:>10.3g} {1e6 * epoch / size:>10.3g} '
       f'{products:>11.3g} {epoch / products:>7.2f}',
