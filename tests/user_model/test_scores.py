@@ -77,7 +77,7 @@ def make_config(*names, **changes):
     config.sources[name].update(batch_users=64, batch_observations=512)
   config.main_sources = names
   config.num_types = 2
-  config.num_restarts, config.restart_steps = 2, 60
+  config.num_restarts, config.restart_steps = 1, 60
   config.num_steps, config.steps_per_call, config.checkpoint_steps = 150, 30, 60
   config.num_move_rounds, config.baseline_steps = 0, 0
   config.shared_steps, config.start_steps, config.anneal_steps = 10, 20, 20
