@@ -12,6 +12,7 @@ import ml_collections
 import numpy as np
 from absl import logging
 
+from pasta import errors
 from pasta import features as features_lib
 from pasta import sessions as sessions_lib
 from pasta import workdir as workdir_lib
@@ -67,13 +68,18 @@ def run(
   split_key, run_key = jax.random.split(jax.random.key(config.seed))
   settings = config.fit.sources.sessions
   parts = datasets.Split(
-    *sources.split(
+    *data.split(
       source,
       settings.held_out_share,
       settings.max_held_out_users,
       split_key,
     )
   )
+  if not parts.held_out.num_users:
+    raise errors.PastaError(
+      f'{workdir}: nobody is held out to judge the encoder by; fine-tuning '
+      'needs more people, or a larger fit.sources.sessions.held_out_share'
+    )
   scorer = clip_heads.ClipHeads(
     start.scorer.settings,
     init_clip=lambda: encoder.params,

@@ -84,5 +84,10 @@ def test_stage_moves_the_encoder_and_leaves_one_that_loads(workdir, capsys):
   first = capsys.readouterr().out
   fine_tune.main(config, workdir)  # Done: nothing is made again.
   assert capsys.readouterr().out == first and '->' in first
+  config.fit.sources.sessions.held_out_share = 0.0
+  world = world_lib.World(config.world)
+  with pytest.raises(errors.PastaError, match='nobody is held out'):
+    fine_tune.run(config, workdir, f'{workdir}/none', world)
+  world.close()
   with pytest.raises(errors.PastaError, match='train_user_model'):
     fine_tune.main(config, f'{workdir}/elsewhere')

@@ -19,7 +19,14 @@ from absl import logging
 from pasta import features as features_lib
 from pasta import workdir
 from pasta.report import figures, palette
-from pasta.user_model import belief, em, evaluate, recovery, sources
+from pasta.user_model import (
+  belief,
+  em,
+  evaluate,
+  evidence,
+  recovery,
+  sources,
+)
 from pasta.user_model import data as data_lib
 from pasta.user_model import model as model_lib
 from pasta.user_model import train as train_lib
@@ -151,7 +158,7 @@ def _count(model: model_lib.UserModel) -> int:
   return sum(np.size(x) for x in leaves) + model.num_types - 1
 
 
-_log_likelihoods = jax.jit(em.log_likelihoods)
+_log_likelihoods = jax.jit(evidence.log_likelihoods)
 
 
 def _log_likelihood(model, data, config) -> float:
@@ -160,7 +167,7 @@ def _log_likelihood(model, data, config) -> float:
   for index, count in data_lib.chunks(data.num_users, _CHUNK_USERS):
     batch = sources.whole(data.select(index))
     found = _log_likelihoods(model, batch)
-    joint = model.log_prior + em.user_log_likelihood(found, config)
+    joint = model.log_prior + evidence.weigh(found, config)
     marginal = np.logaddexp.reduce(np.asarray(joint, np.float64), axis=1)
     total += marginal[:count].sum()
   return float(total)

@@ -1,7 +1,7 @@
 """Sessions grouped by person: the padded arrays that EM reads."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import flax
 import jax
@@ -11,6 +11,7 @@ import numpy as np
 from pasta import errors
 from pasta import features as features_lib
 
+People = TypeVar('People')
 MEMBERSHIPS = ('user', 'session', 'example')
 _NO_COMPARISON = features_lib.MISSING_COMPARISON
 
@@ -198,37 +199,22 @@ def chunks(num: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
 
 
 def split(
-  data: UserData, held_out_share: float, max_held_out: int, key: jax.Array
-) -> tuple[UserData, UserData]:
+  people: People, held_out_share: float, max_held_out: int, key: jax.Array
+) -> tuple[People, People]:
   """Splits by person into train and held-out; nobody is on both sides.
 
   Args:
-    data: U people.
+    people: session data or a `sources.Source`.
     held_out_share: in [0, 1); at least one person stays for training.
     max_held_out: at most so many people are held out.
     key: typed key that draws who is held out.
-  """
-  held_out, train = draw_held_out(
-    data.num_users, held_out_share, max_held_out, key
-  )
-  return data.select(train), data.select(held_out)
-
-
-def draw_held_out(
-  num_users: int, held_out_share: float, max_held_out: int, key: jax.Array
-) -> tuple[np.ndarray, np.ndarray]:
-  """Positions of the held-out people and of the others, growing.
-
-  Args:
-    num_users: of all.
-    held_out_share: in [0, 1); at least one person stays for training.
-    max_held_out: at most so many people are held out.
-    key: typed key that draws who.
   """
   if not 0.0 <= held_out_share < 1.0:
     raise errors.PastaError(
       f'held_out_share is {held_out_share}, expected [0, 1)'
     )
-  count = min(round(num_users * held_out_share), max_held_out, num_users - 1)
-  order = np.asarray(jax.random.permutation(key, num_users))
-  return np.sort(order[:count]), np.sort(order[count:])
+  num = people.num_users
+  count = min(round(num * held_out_share), max_held_out, num - 1)
+  order = np.asarray(jax.random.permutation(key, num))
+  held_out, train = np.sort(order[:count]), np.sort(order[count:])
+  return people.select(train), people.select(held_out)

@@ -67,7 +67,7 @@ def split(
     split_key = jax.random.fold_in(key, i) if i else key
     if isinstance(dataset, preferences_lib.Store):
       source = sources.from_store(dataset, settings.membership, name)
-      found[name] = Split(*sources.split(source, *limits, split_key))
+      found[name] = Split(*data_lib.split(source, *limits, split_key))
       continue
     data, user_ids = data_lib.from_features(
       dataset, settings.max_observations, settings.membership

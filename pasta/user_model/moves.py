@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from pasta.user_model import em, observations, packing
+from pasta.user_model import em, evidence, observations, packing
 from pasta.user_model.model import UserModel
 from pasta.user_model.sources import Source
 
@@ -57,7 +57,7 @@ def _joint(
 ) -> tuple[jax.Array, jax.Array]:
   """ℓ_u(k) of the sample's people [S, K] and who is there [S]."""
   found = [
-    em.user_log_likelihood(em.log_likelihoods(model, b), config)
+    evidence.weigh(evidence.log_likelihoods(model, b), config)
     for b in batches.values()
   ]
   here = [observations.present(b) for b in batches.values()]

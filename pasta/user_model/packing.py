@@ -11,7 +11,6 @@ import functools
 
 import flax
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from pasta import errors
@@ -160,13 +159,14 @@ class Packer:
     )
 
 
+def place(batch: Observations, plan: Plan) -> Observations:
+  """The observations of a plan's rows, with its people and its padding."""
+  return batch.replace(
+    user=plan.user, group=plan.group, weight=batch.weight * plan.is_real
+  )
+
+
 def cut(data: Observations, plan: Plan) -> Observations:
   """The batch of a plan; `data` holds all of the data set's observations."""
-  batch = jax.tree.map(
-    lambda x: x[plan.row], data.replace(user=None, group=None)
-  )
-  return batch.replace(
-    user=plan.user,
-    group=plan.group,
-    weight=jnp.where(plan.is_real, batch.weight, 0.0),
-  )
+  rows = data.replace(user=None, group=None)
+  return place(jax.tree.map(lambda x: x[plan.row], rows), plan)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from pasta import metrics
-from pasta.user_model import em, observations, pair_protocols
+from pasta.user_model import evidence, observations, pair_protocols
 from pasta.user_model import model as model_lib
 from pasta.user_model.data import chunks
 from pasta.user_model.model import UserModel
@@ -41,7 +41,7 @@ class Predicted(NamedTuple):
 @jax.jit
 def _measure(model: UserModel, batch: observations.Observations):
   utility = model_lib.column_utility(model, batch.text, batch.image)
-  found = em.observation_log_likelihoods(model, batch, utility)
+  found = evidence.observation_log_likelihoods(model, batch, utility)
   # What tells types apart first: a choice, not how it compares.
   return utility, next(iter(found.values()))
 
@@ -54,14 +54,13 @@ def predict(model: UserModel, source: Source) -> Predicted:
     source: at least one person. Of sessions, the choices alone are used.
   """
   utility, likelihood = [], []
-  weight = np.ones(source.num_observations, np.float32)
   fits = _CHUNK_BYTES * source.num_observations // max(source.num_bytes, 1)
   size = int(np.clip(fits, 1, _CHUNK_OBSERVATIONS))
   for at, count in chunks(source.num_observations, size):
     batch = source.read(at).replace(
       user=np.zeros(1, np.int32),
       group=np.zeros(len(at), np.int32),
-      weight=weight[at],
+      weight=np.ones(len(at), np.float32),
     )
     found = jax.device_get(_measure(model, batch))
     utility.append(found[0][:count])
@@ -124,10 +123,9 @@ def evaluate(
     `KIND_log_likelihood` (nats per observation) and its 95 % interval over
     people (`…_low`, `…_high`), the same with another person's belief
     ('mismatched_', left out for one person alone) and of the baseline
-    ('baseline_'); for pairs
-    the protocols of `pair_protocols` as 'pair_NAME', 'pair_NAME_low',
-    'pair_NAME_high' and 'pair_NAME_num_pairs'; for rankings 'ranking_spearman';
-    for ratings 'rating_correlation'.
+    ('baseline_'); for pairs the protocols of `pair_protocols` as 'pair_NAME',
+    'pair_NAME_low', 'pair_NAME_high' and 'pair_NAME_num_pairs'; for rankings
+    'ranking_spearman'; for ratings 'rating_correlation'.
   """
   found = predict(model, source)
   kind = next(iter(source.feedback))

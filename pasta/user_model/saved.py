@@ -32,7 +32,7 @@ def save(directory: str, model: UserModel, info: dict[str, Any]) -> None:
   content = {
     'scorer': type(scorer).__name__,
     'settings': (
-      vars(scorer.settings) if isinstance(scorer, heads_lib.Heads) else None
+      vars(scorer.settings) if type(scorer) is heads_lib.Heads else None
     ),
     'shapes': jax.tree.map(
       lambda x: {'shape': x.shape, 'dtype': str(x.dtype)}, _arrays(model)

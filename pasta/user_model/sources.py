@@ -3,13 +3,12 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 
-import jax
 import numpy as np
 
 from pasta import errors
 from pasta import preferences as preferences_lib
 from pasta.user_model import observations, packing
-from pasta.user_model.data import UserData, draw_held_out
+from pasta.user_model.data import UserData
 
 Gather = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -66,12 +65,7 @@ class Source:
 
   def batch(self, plan: packing.Plan) -> observations.Observations:
     """The batch of a plan (of one device), read on the host."""
-    batch = self.read(plan.row)
-    return batch.replace(
-      user=plan.user,
-      group=plan.group,
-      weight=np.where(plan.is_real, batch.weight, np.float32(0)),
-    )
+    return packing.place(self.read(plan.row), plan)
 
   def select(self, people: np.ndarray) -> 'Source':
     """Some of the people, by position."""
@@ -92,23 +86,6 @@ class Source:
     )
 
 
-def split(
-  source: Source, held_out_share: float, max_held_out: int, key: jax.Array
-) -> tuple[Source, Source]:
-  """Splits by person into train and held-out; nobody is on both sides.
-
-  Args:
-    source: U people.
-    held_out_share: in [0, 1); at least one person stays for training.
-    max_held_out: at most so many people are held out.
-    key: typed key that draws who.
-  """
-  held_out, train = draw_held_out(
-    source.num_users, held_out_share, max_held_out, key
-  )
-  return source.select(train), source.select(held_out)
-
-
 def from_user_data(
   data: UserData, user_ids: Sequence[str], name: str = 'sessions'
 ) -> Source:
@@ -127,9 +104,6 @@ def from_user_data(
   def flat(array) -> np.ndarray:
     return np.asarray(array)[mask]
 
-  comparison = np.where(
-    flat(data.has_previous), flat(data.comparison), observations.NO_COMPARISON
-  )
   return Source(
     name=name,
     user_ids=[user_ids[u] for u in data.user],
@@ -139,11 +113,7 @@ def from_user_data(
     gather=lambda rows: (text[rows], image[rows]),
     weight=np.ones(len(row), np.float32),
     available=None,
-    feedback={
-      'choice': flat(data.choice).astype(np.int32),
-      'satisfaction': flat(data.satisfaction).astype(np.float32),
-      'comparison': comparison.astype(np.int32),
-    },
+    feedback=_feedback(data, flat),
     num_bytes=text[:1].nbytes * len(row) + image[:1].nbytes * len(row),
   )
 
@@ -162,16 +132,22 @@ def whole(data: UserData) -> observations.Observations:
     text=flat(data.text),
     image=flat(data.image),
     available=None,
-    feedback={
-      'choice': flat(data.choice),
-      'satisfaction': flat(data.satisfaction),
-      'comparison': np.where(
-        flat(data.has_previous),
-        flat(data.comparison),
-        observations.NO_COMPARISON,
-      ),
-    },
+    feedback=_feedback(data, flat),
   )
+
+
+def _feedback(
+  data: UserData, flat: Callable[[np.ndarray], np.ndarray]
+) -> dict[str, np.ndarray]:
+  """Sessions' feedback by kind, [U, O] arrays made flat."""
+  comparison = np.where(
+    data.has_previous, data.comparison, observations.NO_COMPARISON
+  )
+  return {
+    'choice': flat(data.choice).astype(np.int32),
+    'satisfaction': flat(data.satisfaction).astype(np.float32),
+    'comparison': flat(comparison).astype(np.int32),
+  }
 
 
 def from_store(

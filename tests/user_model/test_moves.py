@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import test_scores as planted
 
-from pasta.user_model import datasets, em, moves, phase, scores, sources
+from pasta.user_model import (
+  datasets,
+  em,
+  evidence,
+  moves,
+  phase,
+  scores,
+  sources,
+)
 from pasta.user_model import model as model_lib
 
 D = planted.D
@@ -68,8 +76,8 @@ def test_a_lost_type_is_found_by_the_proposals(source):
 
   # The promise on the sample is what the moved model's likelihood says.
   def marginal(model):
-    per_type = em.user_log_likelihood(
-      em.log_likelihoods(model, batches['x']), config
+    per_type = evidence.weigh(
+      evidence.log_likelihoods(model, batches['x']), config
     )
     return float(jax.nn.logsumexp(model.log_prior + per_type, -1).mean())
 

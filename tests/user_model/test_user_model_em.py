@@ -9,7 +9,7 @@ import pytest
 
 from configs import train_user_model as train_config
 from pasta.user_model import data as data_lib
-from pasta.user_model import em, feeding, heads, packing, sources
+from pasta.user_model import em, evidence, feeding, heads, packing, sources
 
 
 def get_config(**changes):
@@ -144,8 +144,10 @@ def test_posterior_step_has_the_gradient_of_the_marginal(data):
   )
 
   def objective(params):
-    found = em.log_likelihoods(model.replace(**params), batch(data)['sessions'])
-    per_type = em.user_log_likelihood(found, config)
+    found = evidence.log_likelihoods(
+      model.replace(**params), batch(data)['sessions']
+    )
+    per_type = evidence.weigh(found, config)
     marginal = jax.nn.logsumexp(model.log_prior + per_type, -1).mean()
     return marginal + em.log_map_prior(
       model.scorer, params, state.num_users, config
@@ -209,3 +211,16 @@ def test_start_responsibilities_depend_on_the_person_alone(data):
   np.testing.assert_allclose(
     em.start_responsibilities(state, users, 0.0), 0.25, rtol=1e-6
   )
+
+
+def test_an_encoder_moves_at_a_rate_of_its_own():
+  config = get_config(
+    learning_rate=0.1, encoder_learning_rate=0.001, warmup_steps=0
+  )
+  params = {'heads': {'clip': {'w': jnp.ones(3)}, 'taste': jnp.ones(3)}}
+  optimizer = em.optimizer(config)
+  updates, _ = optimizer.update(params, optimizer.init(params), params)
+  np.testing.assert_allclose(
+    updates['heads']['clip']['w'], 0.01 * updates['heads']['taste'], rtol=1e-5
+  )
+  assert float(updates['heads']['taste'][0]) < 0
