@@ -44,6 +44,14 @@ def policy(
   config.temperature = temperature  # 0: deterministic; 0.5 noisy, 3 random
   config.selector = 'mean'  # how a slate is valued: 'mean' or 'choice'
   config.spread_weight = spread_weight  # of 'optimistic': of the spread
+  # 'on': the posterior; 'prior': never moved; 'oracle': the true type's.
+  # pasta's is the one that it was trained with.
+  config.belief = 'on'
+  config.member = -1  # of pasta's ensemble; -1: all
+  config.pessimism = 0.0  # deviations over the ensemble to take off
+  # Deviations of the return to take off for candidates unlike all that the
+  # training slates showed.
+  config.support_weight = 0.0
   return config
 
 

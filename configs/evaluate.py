@@ -20,6 +20,8 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.seed = 1000  # draws the people: never those that data came from
   config.num_people = 300
   config.batch_size = 100  # sittings in lockstep, and sessions a shard
+  # Go on where the value function never saw candidates of this generator.
+  config.allow_unseen_generator = False
   config.ceilings = ml_collections.ConfigDict()
   config.ceilings.num_particles = 2048  # draws behind bayes' posterior
   config.policies = ml_collections.ConfigDict()

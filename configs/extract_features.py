@@ -16,4 +16,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   common.check_variant(arg, ('smoke',))
   config = ml_collections.ConfigDict()
   config.world = common.world()
+  # Keep the candidates that slates were picked from: for naive and
+  # conservative Q-learning, cloning and off-policy evaluation.
+  config.with_pool = False
   return config

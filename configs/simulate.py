@@ -19,6 +19,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.sizes = common.sizes()
   config.seed = 0
   config.num_sessions = 600
+  # Keep the candidates that slates were picked from: for naive and
+  # conservative Q-learning, cloning and off-policy evaluation.
+  config.with_pool = False
   config.batch_size = 200  # sittings in lockstep, and sessions a shard
   # Image seeds a turn: few, so that the cache answers for repeated prompts;
   # 0: all 2^32.

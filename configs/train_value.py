@@ -18,11 +18,19 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   # Data.
   c.data = 'mixed'  # sessions: 'human', 'simulated' or 'mixed', both
   c.reward = 'dense'  # 'dense': every turn's satisfaction; 'sparse': the last
+  # The belief in the state: 'on'; 'prior', never moved; 'oracle', as if the
+  # types were known; 'off', neither belief nor utilities (needs base 'none').
+  c.belief = 'on'
   c.num_categories = 5  # G, as in candidates.base.CATEGORIES
   c.heldout_fraction = 0.1  # of sessions, for the val/ metrics
   # Learning problem.
-  c.credit = 'choice'  # f fits the chosen column; 'mean': the slate's (paper)
-  c.backup = 'iql'  # or a rival: 'sarsa', 'monte_carlo' (values of behaviour)
+  # 'choice': f fits the chosen column; 'mean': the slate's mean (paper);
+  # 'slate': a critic of whole slates, with attention over their columns.
+  c.credit = 'choice'
+  # Or a rival: 'sarsa', 'monte_carlo'; with the logged candidates (with_pool)
+  # 'q_learning', 'conservative', 'cloning'.
+  c.backup = 'iql'
+  c.conservatism = 0.3  # weight of the penalty of 'conservative'
   c.discount = 1.0  # γ a turn; sessions end, so 1 is the plain sum
   c.expectile = 0.6  # α; 0.5 values the behaviour, 1 its best action
   c.target_rate = 0.01  # EMA step of the target parameters an update
@@ -34,6 +42,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   c.num_heads = 2 if is_smoke else 4  # of attention
   c.head_dims = (16,) if is_smoke else (32,)  # hidden units of the heads
   c.num_twins = 2  # heads of f; the target takes their minimum
+  c.num_members = 1  # of an ensemble, trained at once, each with its own seed
   c.score = 'mean'  # of the twins when the policy scores: 'mean' or 'min'
   c.min_slope = 0.05  # least first slope of f on the standardised utility
   # Optimisation.

@@ -8,14 +8,34 @@ import dataclasses
 import io
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from pasta import errors, workdir
 
-VERSION = 1
+VERSION = 2
 MISSING_COMPARISON = -2
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+  """The candidates that slates were picked from.
+
+  Naive and conservative Q-learning, cloning and off-policy evaluation need
+  them; IQL does not. Turns beyond a session's end hold zeros.
+
+  Attributes:
+    text: float16 [N, T, C, D], the candidates' text features.
+    category: int8 [N, T, C], index into candidates.base.CATEGORIES.
+    slate: int16 [N, T, L], the shown candidates.
+    log_propensity: float32 [N, T], of the slate as a set; NaN where unknown.
+  """
+
+  text: np.ndarray
+  category: np.ndarray
+  slate: np.ndarray
+  log_propensity: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +57,8 @@ class SessionFeatures:
     comparison: int8 [N, T], -1 worse, 0 same, 1 better than the turn before.
     encoder_id: which encoder made the features.
     t2i_id: which model made the images.
+    generator_id: who wrote the candidates; several are joined by ' + '.
+    pool: what the slates were picked from; None where it was not kept.
   """
 
   session_id: tuple[str, ...]
@@ -50,6 +72,8 @@ class SessionFeatures:
   comparison: np.ndarray
   encoder_id: str
   t2i_id: str
+  generator_id: str = ''
+  pool: Pool | None = None
 
   def __len__(self) -> int:
     return len(self.session_id)
@@ -64,7 +88,16 @@ class SessionFeatures:
         picked[field.name] = value[index]
       elif isinstance(value, tuple):
         picked[field.name] = tuple(value[i] for i in index)
+    if self.pool is not None:
+      picked['pool'] = _map_pool(lambda x: x[index], self.pool)
     return dataclasses.replace(self, **picked)
+
+
+def _map_pool(function: Callable[..., np.ndarray], *pools: Pool) -> Pool:
+  """A pool of function(arrays of the same field)."""
+  return Pool(
+    **{k: function(*(getattr(p, k) for p in pools)) for k in _POOL_ARRAYS}
+  )
 
 
 _ARRAYS = {  # field -> (dtype, axes)
@@ -76,6 +109,12 @@ _ARRAYS = {  # field -> (dtype, axes)
   'satisfaction': (np.float32, 'NT'),
   'comparison': (np.int8, 'NT'),
 }
+_POOL_ARRAYS = {
+  'text': (np.float16, 'NTCD'),
+  'category': (np.int8, 'NTC'),
+  'slate': (np.int16, 'NTL'),
+  'log_propensity': (np.float32, 'NT'),
+}
 
 
 def check(features: SessionFeatures, name: str = 'features') -> None:
@@ -85,8 +124,13 @@ def check(features: SessionFeatures, name: str = 'features') -> None:
     raise errors.PastaError(
       f'{name}: {len(features.user_id)} user ids for {sizes["N"]} sessions'
     )
-  for field, (dtype, axes) in _ARRAYS.items():
-    array = getattr(features, field)
+  arrays = [(k, getattr(features, k), *v) for k, v in _ARRAYS.items()]
+  if features.pool is not None:
+    arrays += [
+      (f'pool_{k}', getattr(features.pool, k), *v)
+      for k, v in _POOL_ARRAYS.items()
+    ]
+  for field, array, dtype, axes in arrays:
     if array.dtype != dtype or array.ndim != len(axes):
       raise errors.PastaError(
         f'{name}: {field} is {array.dtype}{list(array.shape)}, expected '
@@ -97,8 +141,10 @@ def check(features: SessionFeatures, name: str = 'features') -> None:
         raise errors.PastaError(
           f'{name}: {field} has {axis} = {size}, others {sizes[axis]}'
         )
-  for field in ('initial_text', 'slate_text', 'slate_image'):
-    finite = np.isfinite(getattr(features, field)).reshape(sizes['N'], -1)
+  for field, array, dtype, _ in arrays:
+    if dtype != np.float16:
+      continue
+    finite = np.isfinite(array).reshape(sizes['N'], -1)
     if not finite.all():
       bad = int(np.argmin(finite.all(1)))
       raise errors.PastaError(
@@ -112,10 +158,22 @@ def check(features: SessionFeatures, name: str = 'features') -> None:
       f'of {sizes["L"]}: {choice[bad].tolist()}'
     )
 
+  if features.pool is not None:
+    outside = (features.pool.slate < 0) | (features.pool.slate >= sizes['C'])
+    if outside.any():
+      bad = int(np.argmax(outside.reshape(sizes['N'], -1).any(1)))
+      raise errors.PastaError(
+        f'{name}: session {features.session_id[bad]} shows candidates outside '
+        f'its pool of {sizes["C"]}'
+      )
+
 
 def save(path: str, features: SessionFeatures) -> None:
   """Writes one shard atomically."""
   check(features, path)
+  pool = {}
+  if features.pool is not None:
+    pool = {f'pool_{k}': getattr(features.pool, k) for k in _POOL_ARRAYS}
   save_arrays(
     path,
     {
@@ -124,7 +182,9 @@ def save(path: str, features: SessionFeatures) -> None:
       'user_id': np.array(features.user_id, np.str_),
       'encoder_id': np.array(features.encoder_id),
       't2i_id': np.array(features.t2i_id),
+      'generator_id': np.array(features.generator_id),
       **{k: getattr(features, k) for k in _ARRAYS},
+      **pool,
     },
   )
 
@@ -152,8 +212,12 @@ def load(path: str) -> SessionFeatures:
       f'{path}: feature format version {content.get("version")}, expected '
       f'{VERSION}'
     )
-  missing = {'session_id', 'user_id', 'encoder_id', 't2i_id', *_ARRAYS}
-  missing -= set(content)
+  ids = {'session_id', 'user_id', 'encoder_id', 't2i_id', 'generator_id'}
+  expected = ids | set(_ARRAYS)
+  pool_names = {f'pool_{k}' for k in _POOL_ARRAYS}
+  if pool_names & set(content):
+    expected |= pool_names
+  missing = expected - set(content)
   if missing:
     raise errors.PastaError(f'{path}: lacks {sorted(missing)}')
   features = SessionFeatures(
@@ -161,6 +225,10 @@ def load(path: str) -> SessionFeatures:
     user_id=tuple(content['user_id'].tolist()),
     encoder_id=str(content['encoder_id']),
     t2i_id=str(content['t2i_id']),
+    generator_id=str(content['generator_id']),
+    pool=Pool(**{k: content[f'pool_{k}'] for k in _POOL_ARRAYS})
+    if pool_names <= set(content)
+    else None,
     **{k: content[k] for k in _ARRAYS},
   )
   check(features, path)
@@ -168,7 +236,10 @@ def load(path: str) -> SessionFeatures:
 
 
 def concatenate(parts: Sequence[SessionFeatures]) -> SessionFeatures:
-  """Joins shards; all must come from the same encoder and have equal sizes."""
+  """Joins shards; all must come from the same encoder and have equal sizes.
+
+  Pools are joined where all have one, and left out otherwise.
+  """
   if not parts:
     raise errors.PastaError('no features to join: expected at least one shard')
   first = parts[0]
@@ -182,8 +253,20 @@ def concatenate(parts: Sequence[SessionFeatures]) -> SessionFeatures:
         f'features of different sizes [T, L, M, D]: '
         f'{first.slate_image.shape[1:]} and {part.slate_image.shape[1:]}'
       )
+  pools = [p.pool for p in parts]
+  pool = None
+  if all(p is not None for p in pools):
+    sizes = {p.text.shape[2] for p in pools}
+    if len(sizes) > 1:
+      raise errors.PastaError(
+        f'features with pools of different sizes C: {sorted(sizes)}'
+      )
+    pool = _map_pool(lambda *x: np.concatenate(x), *pools)
+  generators = {g for p in parts for g in p.generator_id.split(' + ') if g}
   return dataclasses.replace(
     first,
+    pool=pool,
+    generator_id=' + '.join(sorted(generators)),
     session_id=sum((p.session_id for p in parts), ()),
     user_id=sum((p.user_id for p in parts), ()),
     **{k: np.concatenate([getattr(p, k) for p in parts]) for k in _ARRAYS},

@@ -20,11 +20,11 @@ from pasta import preferences as preferences_lib
 from pasta import sessions as sessions_lib
 from pasta import workdir as workdir_lib
 from pasta.agent import episodes as episodes_lib
-from pasta.agent import policies
+from pasta.agent import policies, rivals
 from pasta.agent import train as value_train
 from pasta.evaluate import compare
 from pasta.report import build as report_lib
-from pasta.simulate import ceilings, extraction, interaction
+from pasta.simulate import ceilings, extraction, interaction, true_types
 from pasta.simulate import people as people_lib
 from pasta.simulate import population as population_lib
 from pasta.simulate import world as world_lib
@@ -34,6 +34,7 @@ from pasta.user_model import train as user_model_train
 
 # Fields that change speed or memory but never a result.
 _IGNORE = ('world.t2i.num_workers', 'world.cache_texts', 'world.cache_columns')
+_SURE_FLOOR = 1e-6  # a belief's least probability, so that logs stay finite
 _open = functools.partial(workdir_lib.open_stage, ignore=_IGNORE)
 
 
@@ -122,7 +123,12 @@ def extract_features(
       target = shards.features_path(directory, path)
       if not os.path.exists(target):
         features_lib.save(
-          target, extraction.extract(world, sessions_lib.read_shard(path))
+          target,
+          extraction.extract(
+            world,
+            sessions_lib.read_shard(path),
+            with_pool=config.with_pool,
+          ),
         )
     info |= {
       'num_shards': len(paths),
@@ -218,6 +224,7 @@ def simulate(
         'simulated',
         user_model=model,
         image_seed_pool=config.image_seed_pool,
+        with_pool=config.with_pool,
       )
       return shards.Shard(result.sessions, features=result.features)
 
@@ -253,18 +260,65 @@ def train_value(
   with _open('train_value', directory, config, upstream) as info:
     if info is None:
       return
-    features = features_lib.concatenate(
-      [features_lib.load_dir(os.path.join(workdir, s)) for s in sources]
-    )
+    parts = {
+      s: features_lib.load_dir(os.path.join(workdir, s)) for s in sources
+    }
+    features = features_lib.concatenate(list(parts.values()))
     model = saved.load(os.path.join(workdir, 'user_model'), features.encoder_id)
-    episodes = episodes_lib.from_features(features, model, reward=config.reward)
+    episodes = episodes_lib.from_features(
+      features,
+      model,
+      reward=config.reward,
+      log_belief=_training_belief(config.belief, workdir, model, parts),
+      with_pool=config.backup in rivals.NEED_POOL,
+    )
     value, metrics = value_train.fit(
       episodes, config, key=jax.random.key(config.seed), directory=directory
     )
     value_train.save(
-      directory, value, {'encoder_id': features.encoder_id, **metrics}
+      directory,
+      value,
+      {
+        'encoder_id': features.encoder_id,
+        'generator_id': features.generator_id,
+        **metrics,
+      },
     )
     info |= metrics
+
+
+def _training_belief(mode, workdir, model, parts) -> np.ndarray | None:
+  """The fixed log beliefs [N, K] of all training sessions, or None."""
+  num = sum(len(p) for p in parts.values())
+  if mode == 'prior':
+    return np.tile(np.asarray(model.log_prior), (num, 1))
+  if mode != 'oracle':
+    return None
+  result = []
+  for name, features in parts.items():
+    if name == 'features':
+      by_type, types = _hidden_types(workdir, model, features)
+      result.append(by_type[types])
+    else:
+      types = true_types.of_simulated_people(features.user_id, model)
+      sure = np.eye(model.num_types)[types]
+      result.append(np.log(np.maximum(sure, _SURE_FLOOR)))
+  return np.concatenate(result).astype(np.float32)
+
+
+def _hidden_types(workdir, model, features):
+  """Beliefs [K*, K] by true type, and the true types of sessions [N]."""
+  collected = ml_collections.ConfigDict(
+    workdir_lib.read_json(os.path.join(workdir, 'sessions', 'config.json'))
+  )
+  population = population_lib.build(collected.population)
+  types = true_types.of_hidden_people(
+    features.user_id, population, collected.num_people, collected.seed
+  )
+  by_type = true_types.type_beliefs(
+    model, features, types, collected.population.num_types
+  )
+  return by_type, types
 
 
 @_stage
@@ -281,7 +335,7 @@ def evaluate(
     if info is None:
       return
     world = worlds(config.world)
-    model, value = load_agent(workdir, world)
+    model, value = load_agent(workdir, world, config.allow_unseen_generator)
     population = population_lib.build(config.population)
     crowd = population_lib.draw_crowd(
       population, config.num_people, 1, seed=config.seed
@@ -290,8 +344,12 @@ def evaluate(
     for name, policy_config in config.policies.items():
       policy = _policy(policy_config, config, population, model, value)
       needs_model = model if policy.uses_features else None
+      told = None
+      if policy.belief == 'oracle':
+        features = features_lib.load_dir(os.path.join(workdir, 'features'))
+        told = _hidden_types(workdir, model, features)[0][crowd.types]
 
-      def run(batch, index, policy=policy, needs_model=needs_model):
+      def run(batch, index, policy=policy, needs_model=needs_model, told=told):
         people = people_lib.HiddenPeople(population, crowd.select(index))
         result = _interact(
           config,
@@ -301,8 +359,12 @@ def evaluate(
           batch,
           policy.policy_id,
           user_model=needs_model,
+          true_log_belief=None if told is None else told[index],
         )
-        arrays = {'utilities': result.utilities}
+        arrays = {
+          'utilities': result.utilities,
+          'predicted': result.predicted,
+        }
         if needs_model is not None:
           arrays['log_beliefs'] = result.log_beliefs
         return shards.Shard(result.sessions, arrays=arrays)
@@ -314,7 +376,12 @@ def evaluate(
       )
       records = list(sessions_lib.read_dir(where))
       arrays = shards.read_arrays(where)
-      outcomes[name] = compare.outcome(records, arrays['utilities'])
+      outcomes[name] = compare.outcome(
+        records,
+        arrays['utilities'],
+        arrays['predicted'],
+        renders_pool=policy.renders_pool,
+      )
       beliefs[name] = arrays.get('log_beliefs')
     results = compare.compare(outcomes, seed=config.seed)
     results |= {
@@ -354,13 +421,19 @@ def report(
 
 
 def load_agent(
-  workdir: str, world: world_lib.World
+  workdir: str,
+  world: world_lib.World,
+  allow_unseen_generator: bool = False,
 ) -> tuple[user_model_lib.UserModel, value_train.ValueModel]:
   """The trained user model and value function of a working directory."""
   encoder_id = world.encoder.encoder_id
   return (
     saved.load(os.path.join(workdir, 'user_model'), encoder_id),
-    value_train.load(os.path.join(workdir, 'value'), encoder_id),
+    value_train.load(
+      os.path.join(workdir, 'value'),
+      encoder_id,
+      None if allow_unseen_generator else world.generator.generator_id,
+    ),
   )
 
 

@@ -35,6 +35,12 @@ class Episodes:
     choice: int32 [N, T], -1 on turns that are not valid.
     reward: float32 [N, T].
     valid: bool [N, T].
+    choice_log_scale: [N], log τ of the user model, the same for all.
+    pool: the candidates [N, T, C] that slates were picked from; None where
+      they were not kept.
+    slate: int32 [N, T, L], the shown candidates; None without a pool.
+    log_propensity: [N, T], of the slate as a set, NaN where unknown; None
+      without a pool.
   """
 
   initial_text: jax.Array
@@ -47,6 +53,10 @@ class Episodes:
   choice: jax.Array
   reward: jax.Array
   valid: jax.Array
+  choice_log_scale: jax.Array
+  pool: CandidateSet | None = None
+  slate: jax.Array | None = None
+  log_propensity: jax.Array | None = None
 
   def __len__(self) -> int:
     return self.initial_text.shape[0]
@@ -138,11 +148,16 @@ def history_at(
 
 
 @jax.jit
-def _user_model_arrays(user_model, text, image, choice, satisfaction):
-  """What the user model says of a chunk of sessions."""
+def _user_model_arrays(user_model, text, image, choice, satisfaction, given):
+  """What the user model says of a chunk of sessions.
+
+  Where a belief [N, K] is given it stands at every turn.
+  """
   column_utility = model_lib.column_utility(user_model, text, image)
   text_utility = model_lib.text_utility(user_model, text)
   log_beliefs = belief_lib.trajectory(user_model, column_utility, choice)
+  if given is not None:
+    log_beliefs = jnp.broadcast_to(given[:, None], log_beliefs.shape)
   log_choice = jax.nn.logsumexp(
     log_beliefs[:, :-1, None]
     + model_lib.choice_log_probs(user_model, text_utility),
@@ -159,11 +174,16 @@ def _user_model_arrays(user_model, text, image, choice, satisfaction):
   return text_utility, log_choice, log_beliefs[:, :-1], satisfaction
 
 
+_pool_utility = jax.jit(model_lib.text_utility)
+
+
 def from_features(
   features: SessionFeatures,
   user_model: model_lib.UserModel,
   *,
   reward: str = 'dense',
+  log_belief: np.ndarray | None = None,
+  with_pool: bool = False,
 ) -> Episodes:
   """Episodes of logged sessions; beliefs start from the prior in each.
 
@@ -172,13 +192,16 @@ def from_features(
     user_model: gives beliefs and utilities. A satisfaction that was not
       recorded is replaced by the one it expects after that turn's choice.
     reward: 'dense', every turn's satisfaction; 'sparse', the last turn's only.
+    log_belief: [N, K], a belief that choices do not move; None for the
+      posterior.
+    with_pool: whether to keep the candidates that slates were picked from.
 
   Returns:
     Episodes of numpy arrays, features as float16.
 
   Raises:
-    PastaError: no session with a turn, an unknown reward, or user model and
-      features of different embedding widths.
+    PastaError: no session with a turn, an unknown reward, user model and
+      features of different embedding widths, or a pool that was not kept.
   """
   if reward not in _REWARDS:
     raise errors.PastaError(f"reward is '{reward}': expected one of {_REWARDS}")
@@ -194,8 +217,13 @@ def from_features(
       f'{len(features)} sessions without a single choice: nothing to learn '
       'a value from'
     )
+  if with_pool and features.pool is None:
+    raise errors.PastaError(
+      'these features were made without the candidates that slates were '
+      'picked from: make them again with with_pool = True'
+    )
   choice = np.where(valid, features.choice, -1).astype(np.int32)
-  parts = []
+  parts, pool_utility = [], []
   for start in range(0, len(features), _CHUNK_SESSIONS):
     rows = np.arange(start, start + _CHUNK_SESSIONS)
     # The last chunk is filled up, so that there is one shape to compile.
@@ -206,9 +234,13 @@ def from_features(
       features.slate_image[rows],
       choice[rows],
       features.satisfaction[rows],
+      None if log_belief is None else log_belief[rows],
     )
     kept = min(_CHUNK_SESSIONS, len(features) - start)
     parts.append([np.asarray(x)[:kept] for x in chunk])
+    if with_pool:
+      of_pool = _pool_utility(user_model, features.pool.text[rows])
+      pool_utility.append(np.asarray(of_pool)[:kept])
   utility, log_choice, log_belief, satisfaction = (
     np.concatenate(x) for x in zip(*parts, strict=True)
   )
@@ -221,7 +253,20 @@ def from_features(
   if reward == 'sparse':
     is_last = valid & ~np.pad(valid[:, 1:], ((0, 0), (0, 1)))
     gain = np.where(is_last, gain, 0.0).astype(np.float32)
+  logged = {}
+  if with_pool:
+    logged = {
+      'pool': CandidateSet(
+        category=features.pool.category.astype(np.int32),
+        valid=np.broadcast_to(valid[..., None], features.pool.category.shape),
+        text=features.pool.text,
+        utility=np.concatenate(pool_utility),
+      ),
+      'slate': features.pool.slate.astype(np.int32),
+      'log_propensity': features.pool.log_propensity,
+    }
   return Episodes(
+    **logged,
     initial_text=features.initial_text,
     slate_text=features.slate_text,
     slate_image=features.slate_image.astype(np.float32)
@@ -234,4 +279,7 @@ def from_features(
     choice=choice,
     reward=gain,
     valid=valid,
+    choice_log_scale=np.full(
+      len(features), float(user_model.choice_log_scale), np.float32
+    ),
   )

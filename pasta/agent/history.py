@@ -61,8 +61,11 @@ class Decision:
     scores: float32 [B, C], the policy's score of every candidate.
     log_propensity: float32 [B], log probability of the slate as a set; 0 for a
       deterministic policy.
+    predicted: float32 [B], what the policy thinks the slate is worth from here
+      on, in units of return; NaN where it has no such number.
   """
 
   slate: jax.Array
   scores: jax.Array
   log_propensity: jax.Array
+  predicted: jax.Array

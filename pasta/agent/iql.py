@@ -12,13 +12,12 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
-from pasta import errors, parallel
+from pasta import parallel
 from pasta.agent import credit as credit_lib
-from pasta.agent import networks, normalisation
+from pasta.agent import networks, normalisation, rivals, slate_critic
 from pasta.agent.episodes import Episodes
 
 PyTree = Any
-BACKUPS = ('iql', 'sarsa', 'monte_carlo')
 
 
 @flax.struct.dataclass
@@ -70,13 +69,61 @@ def network_inputs(
   )
   items = networks.make_items(
     constants,
-    settings.num_categories,
+    settings,
     episodes.log_belief,
     episodes.slate_text,
     episodes.slate_category,
     episodes.slate_utility,
   )
   return networks.States(tokens, jnp.exp(episodes.log_belief)), items
+
+
+def shown_values(
+  params: PyTree,
+  episodes: Episodes,
+  constants: networks.Constants,
+  settings: networks.NetworkSettings,
+) -> jax.Array:
+  """What the critic says of the slates that were shown.
+
+  Returns:
+    f of each column [J, B, T, L]; for credit 'slate' q of the slate's first
+    1, …, L columns.
+  """
+  states, items = network_inputs(episodes, constants, settings)
+  if settings.credit != 'slate':
+    critic = networks.Critic(settings)
+    return critic.apply({'params': params}, constants, states, items)
+  slates = slate_critic.prefixes(
+    items,
+    episodes.log_belief,
+    episodes.slate_utility,
+    episodes.choice_log_scale[:, None],
+  )
+  critic = slate_critic.SlateCritic(settings)
+  return critic.apply({'params': params}, constants, states, slates)
+
+
+def pool_values(
+  params: PyTree,
+  episodes: Episodes,
+  constants: networks.Constants,
+  settings: networks.NetworkSettings,
+) -> jax.Array:
+  """f of all logged candidates: [J, B, T, C]."""
+  states, _ = network_inputs(episodes, constants, settings)
+  pool = episodes.pool
+  items = networks.make_items(
+    constants,
+    settings,
+    episodes.log_belief,
+    pool.text,
+    pool.category,
+    pool.utility,
+  )
+  return networks.Critic(settings).apply(
+    {'params': params}, constants, states, items
+  )
 
 
 def _optimizer(
@@ -106,15 +153,7 @@ def settings_of(
   config: ml_collections.ConfigDict, example: Episodes
 ) -> networks.NetworkSettings:
   """Static network shape from the config and the data's sizes."""
-  if config.credit not in credit_lib.CREDITS:
-    raise errors.PastaError(
-      f"config field 'credit' is '{config.credit}': expected one of "
-      f'{credit_lib.CREDITS}'
-    )
-  if config.backup not in BACKUPS:
-    raise errors.PastaError(
-      f"config field 'backup' is '{config.backup}': expected one of {BACKUPS}"
-    )
+  rivals.check(config.backup, config.credit, example.pool is not None)
   _, num_turns, _, dim = example.slate_text.shape
   return networks.NetworkSettings(
     backbone=config.backbone,
@@ -128,7 +167,38 @@ def settings_of(
     num_categories=config.num_categories,
     embedding_dim=dim,
     num_types=example.log_belief.shape[-1],
+    credit=config.credit,
+    belief=config.belief,
   )
+
+
+def init_params(
+  key: jax.Array,
+  constants: networks.Constants,
+  settings: networks.NetworkSettings,
+) -> PyTree:
+  """Fresh parameters: {'q': of the critic, 'v': of Value}."""
+  s = settings
+  states = networks.States(
+    tokens=jnp.zeros((1, s.num_turns, 4 * s.embedding_dim + s.num_categories)),
+    belief=jnp.zeros((1, s.num_turns, s.num_types)),
+  )
+  shape = (1, s.num_turns, 1)
+  items = networks.Items(
+    features=jnp.zeros((*shape, s.embedding_dim + s.num_categories + 2)),
+    mean=jnp.zeros(shape),
+    spread=jnp.zeros(shape),
+  )
+  q_key, v_key = jax.random.split(key)
+  if s.credit == 'slate':
+    slates = slate_critic.prefixes(
+      items, states.belief, jnp.zeros((*shape, s.num_types)), 0.0
+    )
+    q = slate_critic.SlateCritic(s).init(q_key, constants, states, slates)
+  else:
+    q = networks.Critic(s).init(q_key, constants, states, items)
+  v = networks.Value(s).init(v_key, constants, states)
+  return {'q': q['params'], 'v': v['params']}
 
 
 def init(
@@ -137,15 +207,7 @@ def init(
   """A state whose constants are those of `example`, the training sessions."""
   settings = settings_of(config, example)
   constants = normalisation.make_constants(example, config)
-  one = jax.tree.map(lambda x: jnp.asarray(x[:1]), example)
-  states, items = network_inputs(one, constants, settings)
-  q_key, v_key = jax.random.split(key)
-  params = {
-    'q': networks.Critic(settings).init(q_key, constants, states, items)[
-      'params'
-    ],
-    'v': networks.Value(settings).init(v_key, constants, states)['params'],
-  }
+  params = init_params(key, constants, settings)
   optimizer = _optimizer(config)
   return IQLState(
     params=params,
@@ -173,10 +235,8 @@ def update(
        over the twins, with v_new the value *after* step 1, no gradient through
        it, and done on a session's last turn. For credit 'choice', q here is f
        of the chosen column.
-       The rivals regress on other targets (`config.backup`), and their v is
-       the behaviour's value (expectile 0.5): 'sarsa' on
-       r_t + γ (1 − done) q_target(h_{t+1}, P_{t+1}) of the slate that was
-       shown next, 'monte_carlo' on the return Σ γ^i r_{t+i}.
+       The rivals (`config.backup`, see `rivals`) regress on other targets, and
+       their v is the behaviour's value (expectile 0.5).
     3. The target parameters move by EMA towards the q of step 2.
 
   Errors are in units of `return_scale`, so losses compare across data.
@@ -192,8 +252,9 @@ def update(
   """
   chex.assert_rank([batch.slate_text, batch.reward], [4, 2])
   settings, constants = state.settings, state.constants
-  critic, value = networks.Critic(settings), networks.Value(settings)
-  states, items = network_inputs(batch, constants, settings)
+  value = networks.Value(settings)
+  states, _ = network_inputs(batch, constants, settings)
+  backup = config.backup
   valid = batch.valid.astype(jnp.float32)
   # Sums over sessions divided by the global count, so that devices with
   # different numbers of turns still weigh every turn the same.
@@ -221,13 +282,11 @@ def update(
     }
     return params, opt_state, out, norms
 
-  target_f = critic.apply(
-    {'params': state.target_params}, constants, states, items
-  )  # [J, B, T, L]
+  target_f = shown_values(state.target_params, batch, constants, settings)
   target_q = credit_lib.slate_value(
     target_f, batch.log_choice, config.credit
   ).min(0)
-  expectile = config.expectile if config.backup == 'iql' else 0.5
+  expectile = config.expectile if backup == 'iql' else 0.5
 
   def value_loss(params):
     v = value.apply({'params': params}, constants, states)
@@ -237,20 +296,38 @@ def update(
 
   v_params, v_opt_state, (v_loss, v), v_norms = descend('v', value_loss)
 
-  if config.backup == 'monte_carlo':
+  if backup == 'monte_carlo':
     reward = jnp.where(batch.valid, batch.reward, 0.0)
     target = credit_lib.returns(reward, config.discount)
   else:
-    later = target_q
-    if config.backup == 'iql':
+    if backup == 'iql':
       later = value.apply({'params': v_params}, constants, states)
+    elif backup in ('q_learning', 'conservative'):
+      later = rivals.best_slates(
+        pool_values(state.target_params, batch, constants, settings).min(0),
+        batch,
+        config.credit,
+      )[1]
+    else:
+      later = target_q
     later = jnp.concatenate([later[:, 1:], jnp.zeros_like(later[:, :1])], 1)
     target = batch.reward + config.discount * jnp.where(batch.done, 0.0, later)
 
   def critic_loss(params):
-    f = critic.apply({'params': params}, constants, states, items)
+    f = shown_values(params, batch, constants, settings)  # [J, B, T, L]
+    loss = credit_lib.squared_error(
+      f / constants.return_scale,
+      target / constants.return_scale,
+      batch.choice,
+      config.credit,
+    )
+    if backup in rivals.NEED_POOL[1:]:
+      of_pool = pool_values(params, batch, constants, settings)
+      gap = jax.vmap(rivals.conservative_gap, in_axes=(0, None))(
+        of_pool / constants.return_scale, batch
+      ).sum(0)
+      loss = gap if backup == 'cloning' else loss + config.conservatism * gap
     q = credit_lib.credited(f, batch.choice, config.credit)  # [J, B, T]
-    loss = (((target - q) / constants.return_scale) ** 2).sum(0)
     return (loss * valid).sum(), (loss, q)
 
   q_params, q_opt_state, (q_loss, q), q_norms = descend('q', critic_loss)

@@ -18,7 +18,9 @@ import jax
 import jax.numpy as jnp
 
 from pasta import errors
+from pasta.agent.credit import CREDITS
 
+BELIEFS = ('on', 'off', 'prior', 'oracle')
 _FEATURE_CLIP = 6.0  # in standard deviations
 
 
@@ -39,6 +41,10 @@ class NetworkSettings:
     num_categories: G.
     embedding_dim: D.
     num_types: K.
+    credit: see `credit.CREDITS`; 'slate' has a critic of its own.
+    belief: 'on': the posterior after the choices; 'prior': it never moves;
+      'oracle': that of an agent who knows the types. 'off': neither belief nor
+      utilities enter.
   """
 
   backbone: str
@@ -52,11 +58,15 @@ class NetworkSettings:
   num_categories: int
   embedding_dim: int
   num_types: int
+  credit: str
+  belief: str
 
   def __post_init__(self):
     for field, known in (
       ('backbone', ('transformer', 'mlp')),
       ('base', ('none', 'myopic')),
+      ('credit', CREDITS),
+      ('belief', BELIEFS),
     ):
       if getattr(self, field) not in known:
         raise errors.PastaError(
@@ -67,6 +77,11 @@ class NetworkSettings:
       raise errors.PastaError(
         f"config field 'width' is {self.width}: expected a multiple of "
         f"'num_heads', {self.num_heads}"
+      )
+    if self.belief == 'off' and self.base == 'myopic':
+      raise errors.PastaError(
+        "config field 'belief' is 'off', but base 'myopic' is the expected "
+        "utility under the belief: expected base 'none'"
       )
 
 
@@ -82,6 +97,9 @@ class Constants:
     return_mean: [T], mean return from turn t on.
     return_scale: [], standard deviation of the return around that mean.
     slope: [], where the slope of f on the normalised m starts.
+    support_precision: [D, D], inverse covariance of the shown prompts' text
+      features, a little shrunk.
+    support_limit: [], squared Mahalanobis distance that 95 % of them keep.
   """
 
   text_mean: jax.Array
@@ -95,6 +113,8 @@ class Constants:
   return_mean: jax.Array
   return_scale: jax.Array
   slope: jax.Array
+  support_precision: jax.Array
+  support_limit: jax.Array
 
 
 @flax.struct.dataclass
@@ -154,9 +174,22 @@ def moments(
   return mean, jnp.sqrt(variance)
 
 
+def support_excess(constants: Constants, text: jax.Array) -> jax.Array:
+  """How far text features [..., D] lie from all that was shown, [...].
+
+  0 within the distance that 95 % of the training slates' prompts keep, 1 at
+  twice its square.
+  """
+  offset = text.astype(jnp.float32) - constants.text_mean
+  distance = jnp.einsum(
+    '...d,de,...e->...', offset, constants.support_precision, offset
+  )
+  return jnp.maximum(distance / constants.support_limit - 1.0, 0.0)
+
+
 def make_items(
   constants: Constants,
-  num_categories: int,
+  settings: NetworkSettings,
   log_belief: jax.Array,
   text: jax.Array,
   category: jax.Array,
@@ -166,12 +199,14 @@ def make_items(
 
   The belief [..., K] has no item axis.
   """
+  if settings.belief == 'off':
+    utility = jnp.zeros_like(utility)
   mean, spread = moments(log_belief, utility)
   c = constants
   mean = normalise(mean, c.utility_mean, c.utility_scale)
   spread = normalise(spread, c.spread_mean, c.spread_scale)
   text = normalise(text, c.text_mean, c.text_scale)
-  category = jax.nn.one_hot(category, num_categories)
+  category = jax.nn.one_hot(category, settings.num_categories)
   features = jnp.concatenate(
     [text, category, mean[..., None], spread[..., None]], -1
   )
@@ -283,7 +318,10 @@ class StateEncoder(nn.Module):
       x = jnp.einsum('...tf,tfw->...tw', states.tokens, kernel)
       x = nn.relu(jnp.cumsum(x, -2) + turn)
       x = nn.Dense(s.width)(x)
-    x = jnp.concatenate([nn.LayerNorm()(x), states.belief], -1)
+    belief = states.belief
+    if s.belief == 'off':
+      belief = jnp.zeros_like(belief)
+    x = jnp.concatenate([nn.LayerNorm()(x), belief], -1)
     return nn.relu(nn.Dense(s.width)(x))
 
 
@@ -309,6 +347,44 @@ class _Head(nn.Module):
       else nn.initializers.lecun_normal()
     )
     return nn.Dense(1, kernel_init=initializer, name='out')(x)[..., 0]
+
+
+@flax.struct.dataclass
+class Levels:
+  """What a state says before any item is looked at.
+
+  Attributes:
+    state: [..., W].
+    offset: [...], in standard deviations of the return.
+    return_mean: [...], of the state's turn.
+  """
+
+  state: jax.Array
+  offset: jax.Array
+  return_mean: jax.Array
+
+
+class Level(nn.Module):
+  """The state's part of a critic: [B, T], or [B] where a turn is given."""
+
+  settings: NetworkSettings
+
+  @nn.compact
+  def __call__(
+    self, constants: Constants, states: States, turn: jax.Array | None
+  ) -> Levels:
+    s = self.settings
+    state = StateEncoder(s)(states)
+    offset = self.param('offset', nn.initializers.zeros, (s.num_turns,))
+    offset += nn.Dense(1, kernel_init=nn.initializers.zeros, name='level')(
+      state
+    )[..., 0]
+    return_mean = constants.return_mean
+    if turn is not None:
+      state = jnp.take_along_axis(state, turn[:, None, None], 1)[:, 0]
+      offset = jnp.take_along_axis(offset, turn[:, None], 1)[:, 0]
+      return_mean = return_mean[turn]
+    return Levels(state, offset, return_mean)
 
 
 class Critic(nn.Module):
@@ -337,16 +413,7 @@ class Critic(nn.Module):
     """
     s = self.settings
     is_myopic = s.base == 'myopic'
-    state = StateEncoder(s)(states)
-    offset = self.param('offset', nn.initializers.zeros, (s.num_turns,))
-    offset += nn.Dense(1, kernel_init=nn.initializers.zeros, name='level')(
-      state
-    )[..., 0]
-    return_mean = constants.return_mean
-    if turn is not None:
-      state = jnp.take_along_axis(state, turn[:, None, None], 1)[:, 0]
-      offset = jnp.take_along_axis(offset, turn[:, None], 1)[:, 0]
-      return_mean = return_mean[turn]
+    level = Level(s)(constants, states, turn)
     heads = nn.vmap(
       _Head,
       in_axes=None,
@@ -354,13 +421,15 @@ class Critic(nn.Module):
       variable_axes={'params': 0},
       split_rngs={'params': True},
     )
-    value = heads(s.head_dims, is_myopic, name='heads')(state, items.features)
-    value += offset[..., None]
+    value = heads(s.head_dims, is_myopic, name='heads')(
+      level.state, items.features
+    )
+    value += level.offset[..., None]
     if is_myopic:
       slope = self.param('slope', lambda _: constants.slope)
       bonus = self.param('bonus', nn.initializers.zeros, ())
       value += slope * items.mean + bonus * items.spread
-    return return_mean[..., None] + constants.return_scale * value
+    return level.return_mean[..., None] + constants.return_scale * value
 
 
 class Value(nn.Module):

@@ -3,6 +3,7 @@
 Letters: T turns.
 """
 
+import jax
 import jax.numpy as jnp
 import ml_collections
 
@@ -11,6 +12,7 @@ from pasta.agent import networks
 from pasta.agent.episodes import Episodes
 
 _SMALLEST_SCALE = 1e-3
+_SHRINKAGE = 0.01  # share of the mean variance added to the covariance
 
 
 def make_constants(
@@ -44,7 +46,8 @@ def make_constants(
   regressor = credit_lib.credited(
     (mean - utility_mean) / utility_scale,
     jnp.asarray(episodes.choice),
-    config.credit,
+    # A slate's own critic weighs its columns as choice does.
+    'mean' if config.credit == 'mean' else 'choice',
   )
   regressor_mean = jnp.where(valid, regressor, 0.0).sum(0) / per_turn
   regressor = jnp.where(valid, regressor - regressor_mean, 0.0)
@@ -63,4 +66,25 @@ def make_constants(
     return_mean=return_mean,
     return_scale=return_scale,
     slope=jnp.maximum(slope / return_scale, config.min_slope),
+    **_support(jnp.asarray(episodes.slate_text), valid, text_mean),
   )
+
+
+def _support(
+  text: jax.Array, valid: jax.Array, mean: jax.Array
+) -> dict[str, jax.Array]:
+  """Where the shown prompts' features [N, T, L, D] lie."""
+  weight = jnp.broadcast_to(valid[..., None], text.shape[:-1]).astype(
+    jnp.float32
+  )
+  offset = (text.astype(jnp.float32) - mean) * weight[..., None]
+  covariance = jnp.einsum('ntld,ntle->de', offset, offset) / weight.sum()
+  dim = text.shape[-1]
+  floor = _SHRINKAGE * jnp.trace(covariance) / dim + _SMALLEST_SCALE**2
+  precision = jnp.linalg.inv(covariance + floor * jnp.eye(dim))
+  distance = jnp.einsum('ntld,de,ntle->ntl', offset, precision, offset)
+  limit = jnp.nanquantile(jnp.where(weight > 0, distance, jnp.nan), 0.95)
+  return {
+    'support_precision': precision,
+    'support_limit': jnp.maximum(limit, _SMALLEST_SCALE),
+  }

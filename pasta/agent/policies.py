@@ -20,6 +20,7 @@ import ml_collections
 import numpy as np
 
 from pasta import errors
+from pasta.agent import credit as credit_lib
 from pasta.agent import networks, selector
 from pasta.agent import value_model as value_model_lib
 from pasta.agent.history import CandidateSet, Decision, History
@@ -34,10 +35,16 @@ class Policy(Protocol):
   Attributes:
     policy_id: name and parameters, for logs.
     uses_features: False if text, utility and belief may be missing (None).
+    renders_pool: whether candidates' utilities come from their images, all of
+      which are drawn.
+    belief: 'on', 'off', 'prior' or 'oracle' (see `networks`): what the
+      history's belief has to be.
   """
 
   policy_id: str
   uses_features: bool
+  renders_pool: bool
+  belief: str
 
   def choose(
     self, history: History, candidates: CandidateSet, key: jax.Array
@@ -72,35 +79,6 @@ def standardise(scores: jax.Array, valid: jax.Array) -> jax.Array:
   return (scores - mean) / jnp.maximum(jnp.sqrt(variance), floor)
 
 
-def choice_log_weights(
-  log_belief: jax.Array,
-  utility: jax.Array,
-  valid: jax.Array,
-  choice_log_scale: jax.Array,
-) -> jax.Array:
-  """Weights w with C(l | slate) roughly proportional to w_l.
-
-  w(p) = Σ_k b_k exp(τ U_k(p)) / Σ_p' exp(τ U_k(p')), the probability that
-  the person would pick p out of the whole pool. For one type this is exact
-  (a softmax keeps its odds when alternatives are left out). For a mixture no
-  fixed weights are: those of a slate depend on what else is in it. Normalising
-  each type over the pool keeps one with large utilities from deciding alone.
-
-  Args:
-    log_belief: [..., K].
-    utility: [..., C, K].
-    valid: bool [..., C].
-    choice_log_scale: log τ, [].
-
-  Returns:
-    log w, [..., C]; -inf where not valid.
-  """
-  logits = jnp.exp(choice_log_scale) * utility
-  logits = jnp.where(valid[..., None], logits, -jnp.inf)
-  log_probs = jax.nn.log_softmax(logits, axis=-2)
-  return jax.nn.logsumexp(log_belief[..., None, :] + log_probs, axis=-1)
-
-
 @functools.partial(jax.jit, static_argnames=('num_columns', 'selector_name'))
 def _select(
   scores,
@@ -114,11 +92,12 @@ def _select(
   selector_name,
 ) -> Decision:
   """Slates for scores [B, C]; temperature is None for the best slate."""
+  unknown = jnp.full(scores.shape[0], jnp.nan)
   if temperature is not None:
     slate, log_propensity = jax.vmap(
       functools.partial(selector.sample_slate, num_columns=num_columns)
     )(keys, standardise(scores, valid) / temperature, category, valid)
-    return Decision(slate, scores, log_propensity)
+    return Decision(slate, scores, log_propensity, unknown)
   if selector_name == 'mean':
     slate = jax.vmap(
       functools.partial(selector.select_mean, num_columns=num_columns)
@@ -127,11 +106,35 @@ def _select(
     slate = jax.vmap(
       functools.partial(selector.select_choice, num_columns=num_columns)
     )(scores, log_weights, category, valid)
-  return Decision(slate, scores, jnp.zeros(scores.shape[0]))
+  return Decision(slate, scores, jnp.zeros(scores.shape[0]), unknown)
 
 
-class _Scored:
-  """Scores the pool, then selects; what all policies here have in common."""
+def check_pool(candidates: CandidateSet, num_columns: int) -> None:
+  """Raises PastaError where a pool has fewer valid candidates than columns."""
+  batch, pool = candidates.category.shape
+  smallest = int(np.asarray(candidates.valid).sum(1).min()) if batch else pool
+  if min(smallest, pool) < num_columns:
+    raise errors.PastaError(
+      f'a pool of {smallest} candidates for a slate of {num_columns} columns'
+    )
+
+
+class Scored:
+  """Scores the pool, then selects; what most policies here have in common.
+
+  Args:
+    policy_id: see Policy.
+    score: (history, candidates) to scores [B, C].
+    num_columns: L.
+    uses_features: see Policy.
+    renders_pool: see Policy.
+    belief: see Policy.
+    temperature: 0 for the best slate.
+    selector_name: 'mean' or 'choice', for temperature 0.
+    choice_log_scale: log τ of the user model, needed by selector 'choice'.
+    credit: 'mean' or 'choice' where scores are values, so that the slate's
+      can be predicted from them.
+  """
 
   def __init__(
     self,
@@ -139,10 +142,13 @@ class _Scored:
     score: Callable[[History, CandidateSet], jax.Array],
     *,
     num_columns: int,
-    uses_features: bool,
+    uses_features: bool = True,
+    renders_pool: bool = False,
+    belief: str = 'on',
     temperature: float = 0.0,
     selector_name: str = 'mean',
     choice_log_scale: jax.Array | float | None = None,
+    credit: str | None = None,
   ):
     if not temperature >= 0:
       raise errors.PastaError(
@@ -162,47 +168,110 @@ class _Scored:
       policy_id += ':choice'
     if temperature > 0 and np.isfinite(temperature):
       policy_id += f':temperature={temperature:g}'
+    if belief in ('prior', 'oracle'):
+      policy_id += f':belief={belief}'
     self.policy_id = policy_id
     self.uses_features = uses_features
-    self._score = score
+    self.renders_pool = renders_pool
+    self.belief = belief
+    self.score = score
+    self.temperature = temperature
     self._num_columns = num_columns
-    self._temperature = temperature
     self._selector = selector_name
     self._choice_log_scale = choice_log_scale
+    self._credit = credit
 
   def choose(
     self, history: History, candidates: CandidateSet, key: jax.Array
   ) -> Decision:
     """See Policy."""
-    batch, pool = candidates.category.shape
-    smallest = int(np.asarray(candidates.valid).sum(1).min()) if batch else pool
-    if min(smallest, pool) < self._num_columns:
-      raise errors.PastaError(
-        f'a pool of {smallest} candidates for a slate of '
-        f'{self._num_columns} columns'
-      )
+    check_pool(candidates, self._num_columns)
+    batch = candidates.category.shape[0]
     keys = key if key.ndim else jax.random.split(key, batch)
     log_weights = None
-    if self._selector == 'choice' and self._temperature == 0:
-      log_weights = _choice_log_weights(
+    if self._selector == 'choice' and self.temperature == 0:
+      log_weights = _pool_log_weights(
         history.log_belief,
         candidates.utility,
         candidates.valid,
         self._choice_log_scale,
       )
-    return _select(
-      self._score(history, candidates),
+    decision = _select(
+      self.score(history, candidates),
       log_weights,
       candidates.category,
       candidates.valid,
       keys,
-      self._temperature if self._temperature > 0 else None,
+      self.temperature if self.temperature > 0 else None,
       num_columns=self._num_columns,
       selector_name=self._selector,
     )
+    if self._credit is None:
+      return decision
+    return decision.replace(
+      predicted=_predicted(
+        decision, history, candidates, self._choice_log_scale, self._credit
+      )
+    )
 
 
-_choice_log_weights = jax.jit(choice_log_weights)
+@functools.partial(jax.jit, static_argnames='credit')
+def _predicted(decision, history, candidates, choice_log_scale, credit):
+  """Value of the slates [B], by the credit that f was trained with."""
+  values = jnp.take_along_axis(decision.scores, decision.slate, 1)
+  log_choice = None
+  if credit == 'choice':
+    utility = jnp.take_along_axis(
+      candidates.utility, decision.slate[..., None], 1
+    )
+    log_choice = credit_lib.log_choice(
+      history.log_belief, utility, choice_log_scale
+    )
+  return credit_lib.slate_value(values, log_choice, credit)
+
+
+class _Inserting:
+  """Builds slates column by column, by a critic of whole slates."""
+
+  uses_features = True
+  renders_pool = False
+
+  def __init__(
+    self,
+    policy_id: str,
+    value_model: value_model_lib.ValueModel,
+    *,
+    num_columns: int,
+    choice_log_scale: jax.Array | float,
+    pessimism: float,
+  ):
+    self.policy_id = policy_id
+    self.belief = value_model.settings.belief
+    self._value_model = value_model
+    self._num_columns = num_columns
+    self._choice_log_scale = choice_log_scale
+    self._pessimism = pessimism
+
+  def choose(
+    self, history: History, candidates: CandidateSet, key: jax.Array
+  ) -> Decision:
+    """See Policy."""
+    del key  # Deterministic.
+    check_pool(candidates, self._num_columns)
+    slate, scores, value = value_model_lib.insert(
+      self._value_model,
+      history,
+      candidates,
+      self._choice_log_scale,
+      self._pessimism,
+      num_columns=self._num_columns,
+    )
+    if not self._value_model.predicts:
+      value = jnp.full_like(value, jnp.nan)
+    return Decision(slate, scores, jnp.zeros(len(scores)), value)
+
+
+_pool_log_weights = jax.jit(credit_lib.pool_log_weights)
 
 
 @jax.jit
@@ -222,7 +291,7 @@ def _utility_score(
 
 def lmm(num_columns: int, temperature: float = 0.0) -> Policy:
   """The generator's own order, one a category (the paper's baseline)."""
-  return _Scored(
+  return Scored(
     'lmm',
     lambda history, candidates: _rank_score(candidates),
     num_columns=num_columns,
@@ -233,7 +302,7 @@ def lmm(num_columns: int, temperature: float = 0.0) -> Policy:
 
 def random(num_columns: int) -> Policy:
   """Legal slates at random: a uniform candidate, then one of the rest, …"""
-  return _Scored(
+  return Scored(
     'random',
     lambda history, candidates: _rank_score(candidates),
     num_columns=num_columns,
@@ -245,54 +314,85 @@ def random(num_columns: int) -> Policy:
 def optimistic(
   num_columns: int,
   spread_weight: float,
-  temperature: float = 0.0,
   *,
-  selector_name: str = 'mean',
-  choice_log_scale: jax.Array | float | None = None,
+  renders_pool: bool = False,
+  **options,
 ) -> Policy:
   """Σ_k b_k U_k plus spread_weight times its standard deviation.
 
-  With spread_weight 0 this is `greedy`.
+  With spread_weight 0 this is `greedy`, and with renders_pool, which has all
+  candidates drawn and judges their images, `greedy_rendered`.
   """
   policy_id = (
     f'optimistic:spread_weight={spread_weight:g}' if spread_weight else 'greedy'
   )
-  return _Scored(
-    policy_id,
+  return Scored(
+    policy_id + '_rendered' * renders_pool,
     lambda history, candidates: _utility_score(
       history, candidates, spread_weight
     ),
     num_columns=num_columns,
-    uses_features=True,
-    temperature=temperature,
-    selector_name=selector_name,
-    choice_log_scale=choice_log_scale,
+    renders_pool=renders_pool,
+    **options,
   )
 
 
 def pasta(
   num_columns: int,
   value_model: value_model_lib.ValueModel,
-  temperature: float = 0.0,
   *,
-  selector_name: str = 'mean',
-  choice_log_scale: jax.Array | float | None = None,
+  pessimism: float = 0.0,
+  support_weight: float = 0.0,
+  **options,
 ) -> Policy:
-  """The learned value f(h, p)."""
-  return _Scored(
-    'pasta',
+  """The learned value f(h, p), or of whole slates for credit 'slate'.
+
+  Args:
+    num_columns: L.
+    value_model: all its members are averaged.
+    pessimism: deviations over the members that are taken off a score.
+    support_weight: what is taken off for candidates unlike all that was shown.
+    **options: of Scored.
+
+  Raises:
+    PastaError: an option that a critic of whole slates cannot have.
+  """
+  settings = value_model.settings
+  policy_id = 'pasta'
+  if pessimism:
+    policy_id += f':pessimism={pessimism:g}'
+  if support_weight:
+    policy_id += f':support_weight={support_weight:g}'
+  if settings.credit == 'slate':
+    if options.get('temperature') or support_weight:
+      raise errors.PastaError(
+        "policy 'pasta' with credit 'slate' is deterministic and has no "
+        'penalty a candidate: expected temperature and support_weight 0'
+      )
+    return _Inserting(
+      policy_id + ':slate',
+      value_model,
+      num_columns=num_columns,
+      choice_log_scale=options['choice_log_scale'],
+      pessimism=pessimism,
+    )
+  # A choice credit's slate value needs τ.
+  no_value = not value_model.predicts or (
+    settings.credit == 'choice' and options.get('choice_log_scale') is None
+  )
+  return Scored(
+    policy_id,
     lambda history, candidates: value_model_lib.scores(
-      value_model, history, candidates
+      value_model, history, candidates, pessimism, support_weight
     ),
     num_columns=num_columns,
-    uses_features=True,
-    temperature=temperature,
-    selector_name=selector_name,
-    choice_log_scale=choice_log_scale,
+    belief=settings.belief,
+    credit=None if no_value else settings.credit,
+    **options,
   )
 
 
-NAMES = ('lmm', 'random', 'greedy', 'optimistic', 'pasta')
+NAMES = ('lmm', 'random', 'greedy', 'greedy_rendered', 'optimistic', 'pasta')
 
 
 def build(
@@ -305,32 +405,51 @@ def build(
   """The policy that a config names.
 
   Args:
-    config: fields name, temperature, selector ('mean' or 'choice'),
-      spread_weight (of 'optimistic').
+    config: see configs/common.py:policy.
     num_columns: L.
     value_model: needed by 'pasta'.
-    choice_log_scale: log τ of the user model, needed by selector 'choice'.
+    choice_log_scale: log τ of the user model, needed by selector 'choice' and
+      by 'pasta'.
 
   Raises:
-    PastaError: an unknown name, selector or temperature; no value model.
+    PastaError: an unknown name, selector, belief or temperature; no value
+      model.
   """
   name, temperature = config.name, config.temperature
   options = {
+    'temperature': temperature,
     'selector_name': config.selector,
     'choice_log_scale': choice_log_scale,
   }
+  if config.belief not in ('on', 'prior', 'oracle'):
+    raise errors.PastaError(
+      f"belief of policy {name} is '{config.belief}': expected 'on', 'prior' "
+      "or 'oracle'; pasta's is the one it was trained with"
+    )
   if name == 'lmm':
     return lmm(num_columns, temperature)
   if name == 'random':
     return random(num_columns)
-  if name == 'greedy':
-    return optimistic(num_columns, 0.0, temperature, **options)
-  if name == 'optimistic':
-    return optimistic(num_columns, config.spread_weight, temperature, **options)
+  if name in ('greedy', 'greedy_rendered', 'optimistic'):
+    return optimistic(
+      num_columns,
+      config.spread_weight if name == 'optimistic' else 0.0,
+      renders_pool=name == 'greedy_rendered',
+      belief=config.belief,
+      **options,
+    )
   if name == 'pasta':
     if value_model is None:
       raise errors.PastaError(
         "policy 'pasta' needs a value model: run launch.train_value first"
       )
-    return pasta(num_columns, value_model, temperature, **options)
+    if config.member >= 0:
+      value_model = value_model_lib.member(value_model, config.member)
+    return pasta(
+      num_columns,
+      value_model,
+      pessimism=config.pessimism,
+      support_weight=config.support_weight,
+      **options,
+    )
   raise errors.PastaError(f"policy is '{name}': expected one of {NAMES}")

@@ -38,7 +38,7 @@ def _rank(
   return jnp.where(taken, -1, rank)
 
 
-def _allowed(
+def allowed(
   usable: jax.Array, valid: jax.Array, used: jax.Array, taken: jax.Array
 ) -> jax.Array:
   """Mask [..., C] of the candidates that may be picked next."""
@@ -59,8 +59,8 @@ def _pick(
   taken = jnp.zeros_like(valid)
   slate = []
   for _ in range(num_columns):
-    allowed = _allowed(usable, valid, used, taken)
-    best = jnp.argmax(jnp.where(allowed, score, -jnp.inf))
+    may = allowed(usable, valid, used, taken)
+    best = jnp.argmax(jnp.where(may, score, -jnp.inf))
     slate.append(best)
     used |= category == category[best]
     taken |= jnp.arange(score.shape[0]) == best
@@ -206,8 +206,8 @@ def sample_slate(
   taken = jnp.zeros_like(valid)
   slate = []
   for column in range(num_columns):
-    allowed = _allowed(usable, valid, used, taken)
-    drawn = jnp.argmax(jnp.where(allowed, logits + noise[column], -jnp.inf))
+    may = allowed(usable, valid, used, taken)
+    drawn = jnp.argmax(jnp.where(may, logits + noise[column], -jnp.inf))
     slate.append(drawn)
     used |= category == category[drawn]
     taken |= jnp.arange(logits.shape[0]) == drawn
@@ -247,8 +247,8 @@ def set_log_propensity(
   index = jnp.arange(logits.shape[0])
   taken = (is_member & (slate[:, None] == index)).any(1)  # [2^L, C]
   used = (is_member & (category[slate][:, None] == category)).any(1)
-  allowed = _allowed(usable, valid, used, taken)
-  log_prob = jax.nn.log_softmax(jnp.where(allowed, logits, -jnp.inf), axis=-1)[
+  may = allowed(usable, valid, used, taken)
+  log_prob = jax.nn.log_softmax(jnp.where(may, logits, -jnp.inf), axis=-1)[
     :, slate
   ]  # [2^L, L]
   log_reach = jnp.full(2**num_columns, -jnp.inf).at[0].set(0.0)

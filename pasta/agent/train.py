@@ -24,7 +24,7 @@ from pasta.agent.episodes import Episodes
 from pasta.agent.value_model import ValueModel
 
 _INFO_FILE = 'value_model.json'
-_VERSION = 1
+_VERSION = 2
 
 
 def split(
@@ -77,20 +77,45 @@ def fit(
   training, heldout = split(episodes, split_key, config.heldout_fraction)
   training, heldout = jax.tree.map(jnp.asarray, (training, heldout))
   config = _with_scaled_decay(config, len(training))
-  initialise = jax.jit(functools.partial(iql.init, config=config))
-  update = functools.partial(iql.update_many, config=config)
+  # One axis for members and seeds: what they share is not repeated.
+  axes = iql.IQLState(
+    params=0,
+    target_params=0,
+    opt_state=0,
+    step=None,
+    constants=None,
+    settings=iql.settings_of(config, training),
+  )
+  members = _member_keys(init_key, config.num_members)
+  initialise = jax.jit(
+    lambda keys, example: jax.vmap(
+      lambda k: iql.init(k, config, example), out_axes=axes
+    )(keys)
+  )
+
+  def update(state, index, episodes, axis_name=None):
+    return jax.vmap(
+      functools.partial(iql.update_many, config=config, axis_name=axis_name),
+      in_axes=(axes, 1, None),
+      out_axes=(axes, 0),
+    )(state, index, episodes)
+
   if num_devices > 1:
     run = parallel.pmap_update(update)
   else:
     run = jax.jit(update, donate_argnums=0)
-  draw = jax.jit(iql.batch_index, static_argnums=(2, 3, 4))
-  evaluate = jax.jit(functools.partial(evaluation, config=config))
+  draw = jax.jit(
+    jax.vmap(iql.batch_index, in_axes=(0, *4 * [None]), out_axes=1),
+    static_argnums=(2, 3, 4),
+  )
+  batch_keys = _member_keys(batch_key, config.num_members)
+  evaluate = jax.jit(
+    jax.vmap(functools.partial(evaluation, config=config), in_axes=(axes, None))
+  )
 
   with checkpoint.Checkpointer(os.path.join(directory, 'checkpoints')) as saver:
-    restored = saver.restore(
-      jax.eval_shape(initialise, init_key, example=training)
-    )
-    step, state = restored or (0, initialise(init_key, example=training))
+    restored = saver.restore(jax.eval_shape(initialise, members, training))
+    step, state = restored or (0, initialise(members, training))
     val = {}
     with (
       metrics_lib.MetricWriter(directory, resume_step=step + 1) as writer,
@@ -101,7 +126,7 @@ def fit(
       bar.update(step)
       while step < config.num_steps:
         num = min(config.steps_per_call, config.num_steps - step)
-        index = draw(batch_key, step, num, batch, len(training))
+        index = draw(batch_keys, step, num, batch, len(training))  # [B, E, S]
         if num_devices > 1:
           index = parallel.shard(index, num_devices)
         state, train = run(state, index, training)
@@ -109,22 +134,36 @@ def fit(
         bar.update(num)
         is_last = step == config.num_steps
         if is_last or _passed(before, step, config.log_steps):
-          train = {name: float(x) for name, x in train.items()}
+          train = _mean(train)
           metrics_lib.check_finite(train, step, f'{before} to {step - 1}')
-          val = {k: float(x) for k, x in evaluate(state, heldout).items()}
+          val = _mean(evaluate(state, heldout))
           writer.write(step, train | val)
         if is_last or _passed(before, step, config.checkpoint_steps):
           saver.save(step, state)
   if not val:
-    val = {k: float(x) for k, x in evaluate(state, heldout).items()}
+    val = _mean(evaluate(state, heldout))
   logging.info('value function after %d updates: %s', step, val)
   model = ValueModel(
     params=state.params,
+    target_params=state.target_params,
     constants=state.constants,
     settings=state.settings,
     score=config.score,
+    predicts=config.backup != 'cloning'
+    and config.reward == 'dense'
+    and config.discount == 1,
   )
   return model, val
+
+
+def _member_keys(key: jax.Array, num_members: int) -> jax.Array:
+  """A key a member, [E]; a member's does not depend on how many there are."""
+  return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(num_members))
+
+
+def _mean(metrics: dict[str, jax.Array]) -> dict[str, float]:
+  """Means over the members [E]; not finite where one of them is not."""
+  return {name: float(jnp.mean(x)) for name, x in metrics.items()}
 
 
 def _with_scaled_decay(
@@ -154,11 +193,7 @@ def evaluation(
   """
   settings, constants = state.settings, state.constants
   states, items = iql.network_inputs(heldout, constants, settings)
-  f = (
-    networks.Critic(settings)
-    .apply({'params': state.params['q']}, constants, states, items)
-    .mean(0)
-  )
+  f = iql.shown_values(state.params['q'], heldout, constants, settings).mean(0)
   v = networks.Value(settings).apply(
     {'params': state.params['v']}, constants, states
   )
@@ -192,7 +227,12 @@ def evaluation(
     'val/loss_q': mean(((target - q) / constants.return_scale) ** 2),
     'val/q_return_correlation': correlation(q, gain),
     'val/m_return_correlation': correlation(
-      credit_lib.credited(items.mean, heldout.choice, config.credit), gain
+      credit_lib.credited(
+        items.mean,
+        heldout.choice,
+        'mean' if config.credit == 'mean' else 'choice',
+      ),
+      gain,
     ),
     'val/q_bias': mean(q - gain),
     'val/v_mean': mean(v),
@@ -206,31 +246,41 @@ def save(directory: str, model: ValueModel, info: dict[str, Any]) -> None:
   Args:
     directory: made where it does not exist.
     model: the value model.
-    info: plain JSON; 'encoder_id' is required.
+    info: plain JSON; 'encoder_id' and 'generator_id' are required.
   """
-  if 'encoder_id' not in info:
-    raise ValueError('info lacks encoder_id, the encoder of the features')
+  for name in ('encoder_id', 'generator_id'):
+    if name not in info:
+      raise ValueError(f'info lacks {name}, where the features come from')
   checkpoint.save_params(os.path.join(directory, 'params'), model)
   workdir.write_json(
     os.path.join(directory, _INFO_FILE),
     {
       'version': _VERSION,
       'score': model.score,
+      'predicts': model.predicts,
+      'num_members': model.num_members,
       'settings': dataclasses.asdict(model.settings),
       'info': info,
     },
   )
 
 
-def load(directory: str, encoder_id: str | None = None) -> ValueModel:
+def load(
+  directory: str,
+  encoder_id: str | None = None,
+  generator_id: str | None = None,
+) -> ValueModel:
   """Reads what `save` wrote.
 
   Args:
     directory: given to `save`.
     encoder_id: of the features that the model will see; None to skip the check.
+    generator_id: who will write the candidates; None to skip the check. Values
+      of candidates unlike all training candidates are guesses.
 
   Raises:
-    PastaError: nothing complete is there, or it belongs to another encoder.
+    PastaError: nothing complete is there, or it belongs to another encoder or
+      generator.
   """
   path = os.path.join(directory, _INFO_FILE)
   if not os.path.exists(path):
@@ -249,12 +299,25 @@ def load(directory: str, encoder_id: str | None = None) -> ValueModel:
       f'{directory}: this value model was trained on features of '
       f'{trained_on}, but the features here are of {encoder_id}'
     )
+  generators = stored['info']['generator_id']
+  if generator_id is not None and generator_id not in generators.split(' + '):
+    raise errors.PastaError(
+      f'{directory}: this value function was trained on candidates of '
+      f'{generators}, but those here are of {generator_id}; set '
+      'allow_unseen_generator = True to see what it does with them'
+    )
   fields = dict(stored['settings'])
   fields['head_dims'] = tuple(fields['head_dims'])
   settings = networks.NetworkSettings(**fields)
   return checkpoint.load_params(
     os.path.join(directory, 'params'),
     jax.eval_shape(
-      functools.partial(value_model.blank, settings, stored['score'])
+      functools.partial(
+        value_model.blank,
+        settings,
+        stored['num_members'],
+        score=stored['score'],
+        predicts=stored['predicts'],
+      )
     ),
   )

@@ -1,8 +1,10 @@
 """The trained value function: scores of candidates, values of states.
 
-Letters: B sessions, C candidates.
+Letters: B sessions, C candidates, L slate columns, S slates, E members of an
+ensemble.
 """
 
+import functools
 from typing import Any
 
 import chex
@@ -11,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from pasta import errors
-from pasta.agent import networks
+from pasta.agent import iql, networks, slate_critic
 from pasta.agent.history import CandidateSet, History
 
 PyTree = Any
@@ -22,16 +24,44 @@ class ValueModel:
   """What a policy needs of value learning.
 
   Attributes:
-    params: {'q': of Critic, 'v': of Value}, the online networks.
+    params: {'q': of the critic, 'v': of Value}, the online networks, with a
+      leading axis of E ensemble members.
+    target_params: of the critics' targets, with the same leading axis.
     constants: normalisation of the training sessions.
     settings: static shape of the networks.
     score: 'mean' or 'min' over the twin heads, static.
+    predicts: whether values are estimates of a session's return: not where
+      critics are logits of behaviour, rewards sparse or discounted; static.
   """
 
   params: PyTree
+  target_params: PyTree
   constants: networks.Constants
   settings: networks.NetworkSettings = flax.struct.field(pytree_node=False)
   score: str = flax.struct.field(pytree_node=False, default='mean')
+  predicts: bool = flax.struct.field(pytree_node=False, default=True)
+
+  @property
+  def num_members(self) -> int:
+    """E, independently trained members of the ensemble."""
+    return jax.tree.leaves(self.params)[0].shape[0]
+
+
+def member(model: ValueModel, index: int) -> ValueModel:
+  """The model of one member alone.
+
+  Raises:
+    PastaError: there is no such member.
+  """
+  if not 0 <= index < model.num_members:
+    raise errors.PastaError(
+      f'value function has {model.num_members} members, there is no member '
+      f'{index}: expected 0 to {model.num_members - 1}, or -1 for all'
+    )
+  params, target_params = jax.tree.map(
+    lambda x: x[index : index + 1], (model.params, model.target_params)
+  )
+  return model.replace(params=params, target_params=target_params)
 
 
 def _states(model: ValueModel, history: History) -> networks.States:
@@ -52,44 +82,128 @@ def _states(model: ValueModel, history: History) -> networks.States:
   return networks.States(tokens, belief)
 
 
-@jax.jit
-def scores(
+def _items(
   model: ValueModel, history: History, candidates: CandidateSet
-) -> jax.Array:
-  """f(h, p) of every candidate: float32 [B, C], in units of return.
-
-  Args:
-    model: the value model.
-    history: with leading [B]; turns below num_turns.
-    candidates: with leading [B].
-  """
+) -> networks.Items:
   _check(model, history)
   chex.assert_equal_shape_prefix([history.turn, candidates.text], 1)
-  items = networks.make_items(
+  return networks.make_items(
     model.constants,
-    model.settings.num_categories,
+    model.settings,
     history.log_belief,
     candidates.text,
     candidates.category,
     candidates.utility,
   )
-  values = networks.Critic(model.settings).apply(
-    {'params': model.params['q']},
-    model.constants,
-    _states(model, history),
-    items,
-    history.turn,
-  )  # [J, B, C]
+
+
+def _pessimistic(values: jax.Array, pessimism: jax.Array | float) -> jax.Array:
+  """Mean over members less their spread: [E, ...] to [...]."""
+  return values.mean(0) - pessimism * values.std(0)
+
+
+def _twins(model: ValueModel, values: jax.Array) -> jax.Array:
   return values.min(0) if model.score == 'min' else values.mean(0)
 
 
 @jax.jit
-def state_value(model: ValueModel, history: History) -> jax.Array:
-  """v(h), [B], in units of return."""
-  _check(model, history)
-  values = networks.Value(model.settings).apply(
-    {'params': model.params['v']}, model.constants, _states(model, history)
+def scores(
+  model: ValueModel,
+  history: History,
+  candidates: CandidateSet,
+  pessimism: jax.Array | float = 0.0,
+  support_weight: jax.Array | float = 0.0,
+) -> jax.Array:
+  """f(h, p) of every candidate: float32 [B, C], in units of return.
+
+  Args:
+    model: the value model; credit 'slate' has no f, see `insert`.
+    history: with leading [B]; turns below num_turns.
+    candidates: with leading [B].
+    pessimism: standard deviations over the members to take off.
+    support_weight: standard deviations of the return to take off per unit of
+      `networks.support_excess`: for candidates unlike all that was shown.
+  """
+  items = _items(model, history, candidates)
+  states = _states(model, history)
+  critic = networks.Critic(model.settings)
+
+  def of_member(params):
+    return _twins(
+      model,
+      critic.apply(
+        {'params': params}, model.constants, states, items, history.turn
+      ),
+    )  # [B, C]
+
+  penalty = networks.support_excess(model.constants, candidates.text)
+  return (
+    _pessimistic(jax.vmap(of_member)(model.params['q']), pessimism)
+    - support_weight * model.constants.return_scale * penalty
   )
+
+
+@functools.partial(jax.jit, static_argnames='num_columns')
+def insert(
+  model: ValueModel,
+  history: History,
+  candidates: CandidateSet,
+  choice_log_scale: jax.Array | float,
+  pessimism: jax.Array | float = 0.0,
+  *,
+  num_columns: int,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Slates by greedy insertion, of a model with credit 'slate'.
+
+  Args:
+    model: the value model.
+    history: with leading [B].
+    candidates: with leading [B].
+    choice_log_scale: log τ of the user model.
+    pessimism: standard deviations over the members to take off.
+    num_columns: L.
+
+  Returns:
+    Slates int32 [B, L], the value of each candidate alone [B, C], and those
+    of the slates [B].
+  """
+  items = _items(model, history, candidates)
+  states = _states(model, history)
+  critic = slate_critic.SlateCritic(model.settings)
+
+  def value_of(slates):
+    def of_member(params):
+      return _twins(
+        model,
+        critic.apply(
+          {'params': params}, model.constants, states, slates, history.turn
+        ),
+      )  # [B, S]
+
+    return _pessimistic(jax.vmap(of_member)(model.params['q']), pessimism)
+
+  return slate_critic.insert(
+    value_of,
+    items,
+    candidates.utility,
+    candidates.category,
+    candidates.valid,
+    history.log_belief,
+    choice_log_scale,
+    num_columns,
+  )
+
+
+@jax.jit
+def state_value(model: ValueModel, history: History) -> jax.Array:
+  """v(h), [B], in units of return: the mean over the members."""
+  _check(model, history)
+  states = _states(model, history)
+  values = jax.vmap(
+    lambda p: networks.Value(model.settings).apply(
+      {'params': p}, model.constants, states
+    )
+  )(model.params['v']).mean(0)
   return jnp.take_along_axis(values, history.turn[:, None], 1)[:, 0]
 
 
@@ -109,10 +223,17 @@ def _check(model: ValueModel, history: History) -> None:
     )
 
 
-def blank(settings: networks.NetworkSettings, score: str) -> ValueModel:
-  """A model of the right shapes, whose arrays mean nothing; for loading."""
-  s = settings
-  dim, turns = s.embedding_dim, s.num_turns
+def blank(
+  settings: networks.NetworkSettings, num_members: int, **static: str | bool
+) -> ValueModel:
+  """A model of the right shapes, whose arrays mean nothing; for loading.
+
+  Args:
+    settings: static shape of the networks.
+    num_members: E.
+    **static: the model's `score` and `predicts`.
+  """
+  dim, turns = settings.embedding_dim, settings.num_turns
   constants = networks.Constants(
     text_mean=jnp.zeros(dim),
     text_scale=jnp.ones(dim),
@@ -125,19 +246,10 @@ def blank(settings: networks.NetworkSettings, score: str) -> ValueModel:
     return_mean=jnp.zeros(turns),
     return_scale=jnp.ones(()),
     slope=jnp.ones(()),
+    support_precision=jnp.eye(dim),
+    support_limit=jnp.ones(()),
   )
-  states = networks.States(
-    tokens=jnp.zeros((1, turns, 4 * dim + s.num_categories)),
-    belief=jnp.zeros((1, turns, s.num_types)),
+  params = jax.vmap(lambda k: iql.init_params(k, constants, settings))(
+    jax.random.split(jax.random.key(0), num_members)
   )
-  items = networks.Items(
-    features=jnp.zeros((1, turns, 1, dim + s.num_categories + 2)),
-    mean=jnp.zeros((1, turns, 1)),
-    spread=jnp.zeros((1, turns, 1)),
-  )
-  key = jax.random.key(0)
-  params = {
-    'q': networks.Critic(s).init(key, constants, states, items)['params'],
-    'v': networks.Value(s).init(key, constants, states)['params'],
-  }
-  return ValueModel(params, constants, settings, score)
+  return ValueModel(params, params['q'], constants, settings, **static)

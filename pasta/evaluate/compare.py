@@ -29,6 +29,8 @@ class Outcome:
     final_utility: true utility of the last chosen column [N].
     num_categories: distinct categories in each slate, mean [N].
     renders_per_turn: images that the policy has drawn in a turn.
+    predicted: what the policy thought its slates were worth from each turn on
+      [N, T], in units of return; NaN where it predicts nothing.
   """
 
   policy_id: str
@@ -37,6 +39,7 @@ class Outcome:
   final_utility: np.ndarray
   num_categories: np.ndarray
   renders_per_turn: int
+  predicted: np.ndarray
 
   @property
   def returns(self) -> np.ndarray:
@@ -45,9 +48,20 @@ class Outcome:
 
 
 def outcome(
-  records: list[sessions_lib.Session], utilities: np.ndarray
+  records: list[sessions_lib.Session],
+  utilities: np.ndarray,
+  predicted: np.ndarray,
+  *,
+  renders_pool: bool = False,
 ) -> Outcome:
-  """From the sessions of one policy and the people's true utilities [N, T]."""
+  """What the sessions of one policy amount to.
+
+  Args:
+    records: N sessions.
+    utilities: true utility of the chosen columns [N, T].
+    predicted: see Outcome.
+    renders_pool: whether the policy has all candidates drawn.
+  """
   first = records[0].turns[0]
   return Outcome(
     policy_id=records[0].policy_id,
@@ -62,7 +76,9 @@ def outcome(
         for r in records
       ]
     ),
-    renders_per_turn=len(first.slate) * records[0].images_per_prompt,
+    renders_per_turn=records[0].images_per_prompt
+    * len(first.candidates if renders_pool else first.slate),
+    predicted=predicted,
   )
 
 
@@ -156,6 +172,11 @@ def compare(
       'distinct_categories': float(o.num_categories.mean()),
       'renders_per_turn': o.renders_per_turn,
     }
+    if np.isfinite(o.predicted[:, 0]).all():
+      # From the first turn on: what the whole session was thought to bring.
+      result['policies'][name]['overestimate'] = mean(
+        o.predicted[:, 0] - o.returns
+      )
   pairs = [(agent, name) for name in outcomes if name != agent]
   if {'greedy', baseline} <= set(outcomes):
     pairs.append(('greedy', baseline))

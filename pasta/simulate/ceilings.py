@@ -40,6 +40,8 @@ class Ceiling:
   """
 
   uses_features = False
+  renders_pool = False
+  belief = 'on'
 
   def __init__(
     self,
@@ -141,7 +143,10 @@ class Ceiling:
       lambda s, c, v: selector.select_mean(s, c, v, self._num_columns)
     )(scores, candidates.category, candidates.valid)
     return history_lib.Decision(
-      slate=slate, scores=scores, log_propensity=jnp.zeros(len(scores))
+      slate=slate,
+      scores=scores,
+      log_propensity=jnp.zeros(len(scores)),
+      predicted=jnp.full(len(scores), jnp.nan),
     )
 
 

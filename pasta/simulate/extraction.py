@@ -15,6 +15,7 @@ def assemble(
   slate_image: np.ndarray,
   *,
   encoder_id: str,
+  candidate_text: np.ndarray | None = None,
 ) -> features_lib.SessionFeatures:
   """Joins feature arrays with the sessions' own fields.
 
@@ -24,6 +25,7 @@ def assemble(
     slate_text: [N, T, L, D].
     slate_image: [N, T, L, M, D].
     encoder_id: who made the features.
+    candidate_text: [N, T, C, D], where the pools are to be kept.
   """
   num, num_turns, columns = slate_text.shape[:3]
   category = np.zeros((num, num_turns, columns), np.int8)
@@ -43,6 +45,9 @@ def assemble(
         satisfaction[i, t] = turn.satisfaction
       if turn.comparison is not None:
         comparison[i, t] = turn.comparison
+  pool = None
+  if candidate_text is not None:
+    pool = _pool(records, candidate_text, columns)
   return features_lib.SessionFeatures(
     session_id=tuple(r.session_id for r in records),
     user_id=tuple(r.user_id for r in records),
@@ -55,13 +60,45 @@ def assemble(
     comparison=comparison,
     encoder_id=encoder_id,
     t2i_id=records[0].t2i_id,
+    generator_id=' + '.join(sorted({r.generator_id for r in records})),
+    pool=pool,
   )
 
 
+def _pool(
+  records: list[sessions.Session], candidate_text: np.ndarray, columns: int
+) -> features_lib.Pool:
+  """The pools of N sessions, from candidate_text [N, T, C, D]."""
+  num, num_turns, size = candidate_text.shape[:3]
+  pool = features_lib.Pool(
+    text=candidate_text.astype(np.float16),
+    category=np.zeros((num, num_turns, size), np.int8),
+    slate=np.zeros((num, num_turns, columns), np.int16),
+    log_propensity=np.full((num, num_turns), np.nan, np.float32),
+  )
+  for i, record in enumerate(records):
+    for t, turn in enumerate(record.turns):
+      pool.category[i, t] = [
+        candidates_lib.CATEGORIES.index(c.category) for c in turn.candidates
+      ]
+      pool.slate[i, t] = turn.slate
+      if turn.log_propensity is not None:
+        pool.log_propensity[i, t] = turn.log_propensity
+  return pool
+
+
 def extract(
-  world: world_lib.World, records: list[sessions.Session]
+  world: world_lib.World,
+  records: list[sessions.Session],
+  *,
+  with_pool: bool = False,
 ) -> features_lib.SessionFeatures:
   """Renders and encodes logged sessions again, from their prompts and seeds.
+
+  Args:
+    world: made of the same T2I model.
+    records: N sessions.
+    with_pool: whether to encode all candidates, too.
 
   Raises:
     PastaError: sessions of another T2I model, or of mixed sizes.
@@ -96,6 +133,25 @@ def extract(
     prompts, image_seeds, num_images
   ).reshape(*shape, num_images, dim)
   initial = world.text_features([r.initial_prompt for r in records])
+  candidate_text = None
+  if with_pool:
+    pools = [records[i].turns[t].candidates for i, t in where]
+    pool_sizes = {len(p) for p in pools}
+    if len(pool_sizes) != 1:
+      raise errors.PastaError(
+        f'sessions with pools of mixed sizes C: {sorted(pool_sizes)}; extract '
+        'them apart, or set with_pool = False'
+      )
+    (size,) = pool_sizes
+    candidate_text = np.zeros((num, num_turns, size, dim), np.float16)
+    candidate_text[rows, cols] = world.text_features(
+      [c.text for p in pools for c in p]
+    ).reshape(len(where), size, -1)
   return assemble(
-    records, initial, text, image, encoder_id=world.encoder.encoder_id
+    records,
+    initial,
+    text,
+    image,
+    encoder_id=world.encoder.encoder_id,
+    candidate_text=candidate_text,
   )

@@ -38,12 +38,15 @@ class Result:
       without a user model.
     utilities: true utility of the chosen columns [N, T]; None where there is
       no truth.
+    predicted: what the policy thought its slates were worth [N, T], in units
+      of return; NaN for policies that predict none.
   """
 
   sessions: list[sessions.Session]
   features: features_lib.SessionFeatures | None
   log_beliefs: np.ndarray | None
   utilities: np.ndarray | None
+  predicted: np.ndarray
 
 
 def run(
@@ -56,6 +59,8 @@ def run(
   user_model: user_model_lib.UserModel | None = None,
   image_seed_pool: int = 0,
   session_prefix: str = 'session',
+  true_log_belief: np.ndarray | None = None,
+  with_pool: bool = False,
 ) -> Result:
   """Runs one session for each of N people.
 
@@ -69,18 +74,23 @@ def run(
     image_seed_pool: draw each turn's image seed from this many values, so that
       the cache can answer for a repeated prompt; 0 means all 2^32.
     session_prefix: session ids are `<prefix>-<sitting seed>`.
+    true_log_belief: what an agent that knows the types would believe [N, K],
+      for policies whose belief is 'oracle'.
+    with_pool: whether the result's features keep all candidates.
 
   Returns:
     The batch's result; sessions are shorter than T where people stopped.
 
   Raises:
-    PastaError: a policy needs a user model and there is none.
+    PastaError: a policy needs a user model or the true types and there are
+      none.
   """
   if policy.uses_features and user_model is None:
     raise errors.PastaError(
       f'policy {policy.policy_id} needs a trained user model, none was given'
     )
-  if isinstance(policy, ceilings.Ceiling):
+  is_ceiling = isinstance(policy, ceilings.Ceiling)
+  if is_ceiling:
     policy.begin(people.crowd)
   num = len(people.initial_prompts)
   board = _Board(
@@ -89,26 +99,28 @@ def run(
     sizes,
     user_model,
     with_features=policy.uses_features or people.needs_features,
+    with_pool=with_pool,
+    fixed_belief=_fixed_belief(policy, user_model, num, true_log_belief),
   )
   started = time.time()
   turns: list[list[sessions.Turn]] = [[] for _ in range(num)]
   histories = [candidates_lib.PromptHistory(p) for p in people.initial_prompts]
-  beliefs, utilities = [board.log_belief], []
+  beliefs, utilities, predicted = [board.log_belief], [], []
   for t in range(sizes.num_turns):
     pools = world.generator.propose(
       histories, seeds.derive(people.sitting_seeds, 'candidates', t)
     )
     texts = [[c.text for c in pool] for pool in pools]
-    candidates = board.candidate_set(pools, texts, policy.uses_features)
+    image_seeds = _image_seeds(people.sitting_seeds, t, sizes, image_seed_pool)
+    candidates = board.candidate_set(t, pools, texts, policy, image_seeds)
     turn_key = jax.random.fold_in(key, t)
     history = board.history(people.initial_prompts, t)
-    if isinstance(policy, ceilings.Ceiling):
+    if is_ceiling:
       decision = policy.choose(history, candidates, turn_key, texts)
     else:
       decision = policy.choose(history, candidates, turn_key)
     decision = jax.device_get(decision)
     slate = np.asarray(decision.slate)  # [N, L]
-    image_seeds = _image_seeds(people.sitting_seeds, t, sizes, image_seed_pool)
     shown = board.show(t, pools, slate, image_seeds, people)
     try:
       answer = people.answer(shown)
@@ -120,10 +132,11 @@ def run(
       answer.choice,
       np.take_along_axis(np.asarray(candidates.category), slate, 1),
     )
-    if isinstance(policy, ceilings.Ceiling):
+    if is_ceiling:
       policy.observe(shown.scenes, answer.choice)
     beliefs.append(board.log_belief)
     utilities.append(answer.utility)
+    predicted.append(decision.predicted)
     for i in range(num):
       turns[i].append(_turn(i, pools[i], decision, shown, answer))
       histories[i] = _extend(histories[i], turns[i][-1])
@@ -151,7 +164,27 @@ def run(
     utilities=(
       None if not utilities or utilities[0] is None else np.stack(utilities, 1)
     ),
+    predicted=np.stack(predicted, 1) if predicted else np.zeros((num, 0)),
   )
+
+
+def _fixed_belief(
+  policy: policies.Policy,
+  user_model: user_model_lib.UserModel | None,
+  num: int,
+  true_log_belief: np.ndarray | None,
+) -> jax.Array | None:
+  """The belief [N, K] that a policy never moves, or None for the posterior."""
+  if user_model is None or policy.belief in ('on', 'off'):
+    return None
+  if policy.belief == 'prior':
+    return belief_lib.initial(user_model, num)
+  if true_log_belief is None:
+    raise errors.PastaError(
+      f"policy {policy.policy_id} has belief 'oracle': it needs people whose "
+      'true type is known'
+    )
+  return jnp.asarray(true_log_belief, jnp.float32)
 
 
 def _image_seeds(
@@ -214,6 +247,8 @@ class _Board:
     sizes: world_lib.Sizes,
     user_model: user_model_lib.UserModel | None,
     with_features: bool,
+    with_pool: bool,
+    fixed_belief: jax.Array | None,
   ):
     self._world = world
     self._sizes = sizes
@@ -228,14 +263,23 @@ class _Board:
     )
     self._category = np.zeros((num, turns, columns), np.int32)
     self._choice = np.full((num, turns), -1, np.int32)
-    if user_model is None:
+    self._pool_text = None
+    if with_pool:
+      self._pool_text = np.zeros(
+        (num, turns, world.generator.num_candidates, dim), np.float16
+      )
+    self._is_fixed = fixed_belief is not None
+    if self._is_fixed:
+      self.log_belief = fixed_belief
+    elif user_model is None:
       self.log_belief = jnp.zeros((num, 1))
     else:
       self.log_belief = belief_lib.initial(user_model, num)
 
   def candidate_set(
-    self, pools, texts, uses_features
+    self, turn, pools, texts, policy, image_seeds
   ) -> history_lib.CandidateSet:
+    """The turn's pool, with what the policy reads of it."""
     category = np.array(
       [
         [candidates_lib.CATEGORIES.index(c.category) for c in pool]
@@ -245,13 +289,26 @@ class _Board:
     )
     shape = category.shape
     text = utility = None
-    if uses_features:
-      text = jnp.asarray(
-        self._world.text_features([t for row in texts for t in row]).reshape(
-          *shape, -1
+    flat = [t for row in texts for t in row]
+    if policy.uses_features or self._pool_text is not None:
+      text = self._world.text_features(flat).reshape(*shape, -1)
+      if self._pool_text is not None:
+        self._pool_text[:, turn] = text
+    if policy.uses_features:
+      text = jnp.asarray(text)
+      if policy.renders_pool:
+        image = self._world.image_features(
+          flat,
+          np.repeat(image_seeds[:, :1], shape[1], 1).reshape(-1),
+          self._sizes.images_per_prompt,
         )
-      )
-      utility = _text_utility(self._model, text)
+        utility = _column_utility(
+          self._model,
+          text,
+          jnp.asarray(image.reshape(*shape, *image.shape[1:])),
+        )
+      else:
+        utility = _text_utility(self._model, text)
     return history_lib.CandidateSet(
       category=jnp.asarray(category),
       valid=jnp.ones(shape, bool),
@@ -320,7 +377,7 @@ class _Board:
     if self._with_features:
       self._text[:, turn] = shown.text
       self._image[:, turn] = shown.image
-      if self._model is not None:
+      if self._model is not None and not self._is_fixed:
         self.log_belief = _update_belief(
           self._model,
           self.log_belief,
@@ -338,10 +395,12 @@ class _Board:
       self._text,
       self._image,
       encoder_id=self._world.encoder.encoder_id,
+      candidate_text=self._pool_text,
     )
 
 
 _text_utility = jax.jit(user_model_lib.text_utility)
+_column_utility = jax.jit(user_model_lib.column_utility)
 
 
 @jax.jit

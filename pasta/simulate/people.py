@@ -120,6 +120,17 @@ class HiddenPeople:
     )
 
 
+def draw_types(
+  model: user_model_lib.UserModel, sitting_seeds: np.ndarray
+) -> np.ndarray:
+  """Types from the model's prior, one a sitting: int [N]."""
+  prior = np.exp(np.asarray(model.log_prior, np.float64))
+  draw = seeds.uniform(sitting_seeds, 'type')
+  return np.minimum(
+    (draw[:, None] >= np.cumsum(prior / prior.sum())).sum(1), len(prior) - 1
+  )
+
+
 class SimulatedPeople:
   """People drawn from a learned user model (paper section 4.2).
 
@@ -141,11 +152,7 @@ class SimulatedPeople:
     self.initial_prompts = initial_prompts
     self.sitting_seeds = sitting_seeds
     self.user_ids = tuple(f's{int(s):016x}' for s in sitting_seeds)
-    prior = np.exp(np.asarray(model.log_prior, np.float64))
-    draw = seeds.uniform(sitting_seeds, 'type')
-    self.types = np.minimum(
-      (draw[:, None] >= np.cumsum(prior / prior.sum())).sum(1), len(prior) - 1
-    )
+    self.types = draw_types(model, sitting_seeds)
     spread = float(np.exp(model.satisfaction['log_spread']))
     self.generosity = spread * seeds.normal(sitting_seeds, 'generosity')
     self._previous = None

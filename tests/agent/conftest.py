@@ -1,18 +1,22 @@
 """Random sessions and candidates for the agent's tests."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from configs import train_value
+from pasta.agent import iql
 from pasta.agent.episodes import Episodes
 from pasta.agent.history import CandidateSet
+from pasta.agent.value_model import ValueModel
 
 TURNS, COLUMNS, POOL, DIM, TYPES, CATEGORIES = 4, 3, 7, 6, 3, 5
 
 
-def _episodes(num, seed=0, turns=TURNS, full=True):
+def _episodes(num, seed=0, turns=TURNS, full=True, pool=False):
   rng = np.random.default_rng(seed)
   shape = (num, turns, COLUMNS)
   length = np.full(num, turns) if full else rng.integers(1, turns + 1, num)
@@ -41,12 +45,49 @@ def _episodes(num, seed=0, turns=TURNS, full=True):
     ),
     reward=masked(rng.random((num, turns)).astype(np.float32)),
     valid=valid,
+    choice_log_scale=np.zeros(num, np.float32),
+    **_pool(rng, shape, valid) if pool else {},
   )
+
+
+def _pool(rng, shape, valid):
+  """Random candidates that slates were picked from."""
+  num, turns, columns = shape
+  return {
+    'pool': CandidateSet(
+      category=rng.integers(0, CATEGORIES, (num, turns, POOL)).astype(np.int32),
+      valid=np.broadcast_to(valid[..., None], (num, turns, POOL)),
+      text=rng.normal(size=(num, turns, POOL, DIM)).astype(np.float16),
+      utility=rng.normal(size=(num, turns, POOL, TYPES)).astype(np.float32),
+    ),
+    'slate': np.argsort(rng.random((num, turns, POOL)))[..., :columns].astype(
+      np.int32
+    ),
+    'log_propensity': np.zeros((num, turns), np.float32),
+  }
 
 
 @pytest.fixture
 def make_episodes():
   return _episodes
+
+
+@pytest.fixture
+def random_model():
+  """Untrained value models of one or several members."""
+
+  def make(config, episodes, score='mean', num_members=1):
+    keys = jax.random.split(jax.random.key(0), num_members)
+    states = [
+      jax.jit(functools.partial(iql.init, config=config))(k, example=episodes)
+      for k in keys
+    ]
+    params = jax.tree.map(lambda *x: jnp.stack(x), *[s.params for s in states])
+    return ValueModel(
+      params, params['q'], states[0].constants, states[0].settings, score
+    )
+
+  return make
 
 
 @pytest.fixture

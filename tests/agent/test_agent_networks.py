@@ -1,5 +1,3 @@
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,13 +6,6 @@ import pytest
 from pasta import errors
 from pasta.agent import episodes as episodes_lib
 from pasta.agent import iql, networks, train, value_model
-from pasta.agent.value_model import ValueModel
-
-
-def _model(config, episodes, score='mean'):
-  init = jax.jit(functools.partial(iql.init, config=config))
-  state = init(jax.random.key(0), example=episodes)
-  return ValueModel(state.params, state.constants, state.settings, score)
 
 
 def test_moments_by_hand():
@@ -28,20 +19,25 @@ def test_moments_by_hand():
 
 @pytest.mark.parametrize('backbone', ['transformer', 'mlp'])
 def test_one_pass_over_a_session_equals_single_histories(
-  backbone, make_episodes, value_config
+  backbone, make_episodes, random_model, value_config
 ):
   """What the trainer sees of (session, turn) is what a policy sees of it."""
   value_config.backbone = backbone
   episodes = make_episodes(5)
-  model = _model(value_config, episodes)
+  model = random_model(value_config, episodes)
   states, items = iql.network_inputs(
     jax.tree.map(jnp.asarray, episodes), model.constants, model.settings
   )
   whole_f = jax.jit(networks.Critic(model.settings).apply)(
-    {'params': model.params['q']}, model.constants, states, items
+    {'params': jax.tree.map(lambda x: x[0], model.params['q'])},
+    model.constants,
+    states,
+    items,
   )
   whole_v = jax.jit(networks.Value(model.settings).apply)(
-    {'params': model.params['v']}, model.constants, states
+    {'params': jax.tree.map(lambda x: x[0], model.params['v'])},
+    model.constants,
+    states,
   )
   assert float(whole_f.std()) > 0
   session, turn = jnp.array([0, 3, 4, 2]), jnp.array([0, 1, 3, 2])
@@ -60,11 +56,11 @@ def test_one_pass_over_a_session_equals_single_histories(
 
 @pytest.mark.parametrize('backbone', ['transformer', 'mlp'])
 def test_entries_from_the_current_turn_on_do_not_matter(
-  backbone, make_episodes, make_candidates, value_config
+  backbone, make_episodes, random_model, make_candidates, value_config
 ):
   value_config.backbone = backbone
   episodes = jax.tree.map(jnp.asarray, make_episodes(4))
-  model = _model(value_config, episodes)
+  model = random_model(value_config, episodes)
   turn = jnp.array([0, 1, 2, 3])
   history = episodes_lib.history_at(episodes, jnp.arange(4), turn)
   unmasked = history.replace(
@@ -84,10 +80,10 @@ def test_entries_from_the_current_turn_on_do_not_matter(
 
 
 def test_candidates_are_scored_independently_and_batches_too(
-  make_episodes, make_candidates, value_config
+  make_episodes, random_model, make_candidates, value_config
 ):
   episodes = jax.tree.map(jnp.asarray, make_episodes(4))
-  model = _model(value_config, episodes)
+  model = random_model(value_config, episodes)
   history = episodes_lib.history_at(
     episodes, jnp.arange(4), jnp.array([0, 1, 2, 3])
   )
@@ -105,10 +101,10 @@ def test_candidates_are_scored_independently_and_batches_too(
 
 
 def test_twins_by_minimum_are_never_above_their_mean(
-  make_episodes, make_candidates, value_config
+  make_episodes, random_model, make_candidates, value_config
 ):
   episodes = jax.tree.map(jnp.asarray, make_episodes(4))
-  model = _model(value_config, episodes)
+  model = random_model(value_config, episodes)
   history = episodes_lib.history_at(
     episodes, jnp.arange(4), jnp.zeros(4, jnp.int32)
   )
@@ -119,11 +115,11 @@ def test_twins_by_minimum_are_never_above_their_mean(
 
 
 def test_myopic_base_starts_as_the_expected_utility(
-  make_episodes, make_candidates, value_config
+  make_episodes, random_model, make_candidates, value_config
 ):
   value_config.base = 'myopic'
   episodes = jax.tree.map(jnp.asarray, make_episodes(6))
-  model = _model(value_config, episodes)
+  model = random_model(value_config, episodes)
   history = episodes_lib.history_at(
     episodes, jnp.arange(3), jnp.array([0, 1, 3])
   )
@@ -136,6 +132,7 @@ def test_myopic_base_starts_as_the_expected_utility(
 def test_tokens_hold_what_they_say():
   one = jnp.ones(())
   constants = networks.Constants(
+    support_precision=jnp.eye(1), support_limit=one,
     text_mean=jnp.zeros(1), text_scale=jnp.ones(1),
     image_mean=jnp.zeros(1), image_scale=jnp.ones(1),
     utility_mean=one, utility_scale=one, spread_mean=one, spread_scale=one,
@@ -161,7 +158,12 @@ def test_tokens_hold_what_they_say():
 
 @pytest.mark.parametrize(
   'field, value',
-  [('backbone', 'lstm'), ('base', 'oracle'), ('credit', 'slate')],
+  [
+    ('backbone', 'lstm'),
+    ('base', 'oracle'),
+    ('credit', 'sum'),
+    ('belief', 'maybe'),
+  ],
 )
 def test_unknown_options_are_named(field, value, make_episodes, value_config):
   value_config[field] = value
@@ -170,16 +172,20 @@ def test_unknown_options_are_named(field, value, make_episodes, value_config):
 
 
 def test_a_model_survives_saving(
-  make_episodes, make_candidates, value_config, tmp_path
+  make_episodes, random_model, make_candidates, value_config, tmp_path
 ):
   episodes = jax.tree.map(jnp.asarray, make_episodes(4))
-  model = _model(value_config, episodes, 'min')
-  train.save(str(tmp_path), model, {'encoder_id': 'clip-a'})
+  model = random_model(value_config, episodes, 'min')
+  info = {'encoder_id': 'clip-a', 'generator_id': 'g1 + g2'}
+  train.save(str(tmp_path), model, info)
   loaded = train.load(str(tmp_path), 'clip-a')
   assert loaded.settings == model.settings and loaded.score == 'min'
   jax.tree.map(np.testing.assert_array_equal, loaded, model)
   with pytest.raises(errors.PastaError, match='clip-a.*clip-b'):
     train.load(str(tmp_path), 'clip-b')
+  train.load(str(tmp_path), 'clip-a', 'g2')
+  with pytest.raises(errors.PastaError, match='g1 . g2.*g3'):
+    train.load(str(tmp_path), 'clip-a', 'g3')
   with pytest.raises(errors.PastaError, match='nowhere'):
     train.load(str(tmp_path / 'nowhere'))
   history = episodes_lib.history_at(
@@ -188,3 +194,70 @@ def test_a_model_survives_saving(
   wide = history.replace(log_belief=jnp.zeros((4, 5)))
   with pytest.raises(errors.PastaError, match=r'\(4, 6, 5\).*\(4, 6, 3\)'):
     value_model.scores(model, wide, make_candidates(4))
+
+
+def test_members_are_averaged_and_pessimism_takes_their_spread_off(
+  make_episodes, make_candidates, random_model, value_config
+):
+  episodes = jax.tree.map(jnp.asarray, make_episodes(4))
+  model = random_model(value_config, episodes, num_members=3)
+  assert model.num_members == 3
+  at = (
+    episodes_lib.history_at(episodes, jnp.arange(4), jnp.zeros(4, jnp.int32)),
+    make_candidates(4),
+  )
+  each = jnp.stack(
+    [value_model.scores(value_model.member(model, i), *at) for i in range(3)]
+  )
+  assert each.std(0).min() > 1e-4
+  np.testing.assert_allclose(
+    value_model.scores(model, *at), each.mean(0), atol=1e-5
+  )
+  np.testing.assert_allclose(
+    value_model.scores(model, *at, 2.0),
+    each.mean(0) - 2 * each.std(0),
+    atol=1e-5,
+  )
+  with pytest.raises(errors.PastaError, match='no member 3'):
+    value_model.member(model, 3)
+
+
+def test_candidates_unlike_the_training_slates_are_penalised(
+  make_episodes, make_candidates, random_model, value_config
+):
+  episodes = jax.tree.map(jnp.asarray, make_episodes(60))
+  model = random_model(value_config, episodes)
+  excess = networks.support_excess(model.constants, episodes.slate_text)
+  assert float((excess > 0).mean()) == pytest.approx(0.05, abs=0.01)
+  history = episodes_lib.history_at(
+    episodes, jnp.arange(4), jnp.zeros(4, jnp.int32)
+  )
+  near = make_candidates(4)
+  near = near.replace(text=jnp.zeros_like(near.text))
+  far = near.replace(text=near.text.at[:, 2].set(40.0))
+  plain = value_model.scores(model, history, far)
+  careful = value_model.scores(model, history, far, 0.0, 1.0)
+  np.testing.assert_allclose(careful[:, :2], plain[:, :2], atol=1e-5)
+  assert (careful[:, 2] < plain[:, 2] - 1.0).all()
+
+
+def test_without_belief_neither_it_nor_utilities_matter(
+  make_episodes, make_candidates, random_model, value_config
+):
+  value_config.belief = 'off'
+  episodes = jax.tree.map(jnp.asarray, make_episodes(4))
+  model = random_model(value_config, episodes)
+  history = episodes_lib.history_at(
+    episodes, jnp.arange(4), jnp.full(4, 2, jnp.int32)
+  )
+  candidates = make_candidates(4)
+  scores = value_model.scores(model, history, candidates)
+  other = value_model.scores(
+    model,
+    history.replace(log_belief=jnp.log(jnp.array([[0.8, 0.1, 0.1]] * 4))),
+    candidates.replace(utility=-candidates.utility),
+  )
+  np.testing.assert_array_equal(scores, other)
+  value_config.base = 'myopic'
+  with pytest.raises(errors.PastaError, match="'belief' is 'off'.*'none'"):
+    iql.settings_of(value_config, episodes)

@@ -1,4 +1,3 @@
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -7,10 +6,9 @@ import numpy as np
 import pytest
 
 from pasta import errors
+from pasta.agent import credit, policies
 from pasta.agent import episodes as episodes_lib
-from pasta.agent import iql, policies
 from pasta.agent.history import CandidateSet, History
-from pasta.agent.value_model import ValueModel
 
 L = 3
 
@@ -22,6 +20,10 @@ def _config(name, temperature=0.0, selector='mean', spread_weight=0.0):
       temperature=temperature,
       selector=selector,
       spread_weight=spread_weight,
+      belief='on',
+      member=-1,
+      pessimism=0.0,
+      support_weight=0.0,
     )
   )
 
@@ -130,11 +132,9 @@ def test_keys_per_session_make_decisions_independent_of_the_batch(
 
 
 def test_pasta_picks_its_best_values(
-  history, make_episodes, make_candidates, value_config
+  history, make_episodes, make_candidates, random_model, value_config
 ):
-  init = jax.jit(functools.partial(iql.init, config=value_config))
-  state = init(jax.random.key(0), example=make_episodes(6))
-  model = ValueModel(state.params, state.constants, state.settings, 'mean')
+  model = random_model(value_config, make_episodes(6))
   candidates = make_candidates(6)
   policy = policies.build(_config('pasta'), num_columns=1, value_model=model)
   decision = policy.choose(history, candidates, jax.random.key(0))
@@ -142,7 +142,7 @@ def test_pasta_picks_its_best_values(
 
 
 def test_choice_weights_are_exact_for_one_type_and_used():
-  log_weights = policies.choice_log_weights(
+  log_weights = credit.pool_log_weights(
     jnp.zeros((1, 1)), jnp.array([[[1.0], [2.0], [0.0]]]),
     jnp.array([[True, True, False]]), jnp.log(2.0),
   )  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 from pasta.evaluate import compare
 
 
-def make(satisfaction, final=None):
+def make(satisfaction, final=None, predicted=None):
   satisfaction = np.asarray(satisfaction, float)
   num, turns = satisfaction.shape
   return compare.Outcome(
@@ -16,6 +16,7 @@ def make(satisfaction, final=None):
     final_utility=np.zeros(num) if final is None else np.asarray(final),
     num_categories=np.full(num, 4.0),
     renders_per_turn=16,
+    predicted=np.full((num, turns), np.nan) if predicted is None else predicted,
   )
 
 
@@ -62,3 +63,15 @@ def test_compare_pairs_the_same_people():
   assert result['split']['common_taste']['mean'] == pytest.approx(0.25)
   assert result['split']['adaptation']['mean'] == pytest.approx(0.75)
   assert result['policies']['lmm']['comparison'][0]['better'] == 1.0
+
+
+def test_overestimates_are_of_the_whole_session():
+  # Predicted 3 and 1 from the first turn on, realised 1.5 and 0.5.
+  satisfaction = [[0.5, 1.0], [0.25, 0.25]]
+  outcomes = {
+    'pasta': make(satisfaction, predicted=np.array([[3.0, 9.0], [1.0, 9.0]])),
+    'lmm': make(satisfaction),
+  }
+  found = compare.compare(outcomes, seed=0)['policies']
+  assert found['pasta']['overestimate']['mean'] == pytest.approx(1.0)
+  assert 'overestimate' not in found['lmm']

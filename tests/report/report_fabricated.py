@@ -181,6 +181,7 @@ def results(num_people=60, num_turns=5, levels=None, seed=0):
       final_utility=utility[:, -1],
       num_categories=np.full(num_people, 4.0),
       renders_per_turn=16,
+      predicted=np.full((num_people, num_turns), np.nan),
     )
   content = {
     'num_people': num_people,

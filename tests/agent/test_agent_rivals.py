@@ -1,0 +1,144 @@
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pasta import errors
+from pasta.agent import credit, iql, rivals
+
+
+def _init(config, episodes):
+  init = jax.jit(functools.partial(iql.init, config=config))
+  return init(jax.random.key(0), example=episodes)
+
+
+def _best_by_brute_force(f, pool, log_belief, credit_name, size):
+  """Value of the best slate, of all that cover as many categories as can be."""
+  index = np.arange(len(f))
+  most = min(size, len(set(pool.category.tolist())))
+  best = -np.inf
+  for slate in itertools.combinations(index, size):
+    slate = list(slate)
+    if len(set(pool.category[slate].tolist())) < most:
+      continue
+    log_choice = credit.log_choice(
+      jnp.asarray(log_belief), jnp.asarray(pool.utility[slate]), 0.0
+    )
+    value = credit.slate_value(f[slate], log_choice, credit_name)
+    best = max(best, float(value))
+  return best
+
+
+@pytest.mark.parametrize('credit_name', ['mean', 'choice'])
+def test_best_slates_of_the_pool(credit_name, make_episodes):
+  episodes = make_episodes(3, pool=True)
+  # One type: the choice weights are exact.
+  pure = np.full(episodes.log_belief.shape, -100.0, np.float32)
+  pure[..., 0] = 0.0
+  episodes = episodes.replace(log_belief=pure)
+  f = np.random.default_rng(0).normal(size=(3, 4, 7)).astype(np.float32)
+  slates, values = rivals.best_slates(
+    jnp.asarray(f), jax.tree.map(jnp.asarray, episodes), credit_name
+  )
+  assert slates.shape == (3, 4, 3)
+  for b, t in itertools.product(range(3), range(4)):
+    pool = jax.tree.map(lambda x, b=b, t=t: x[b, t], episodes.pool)
+    expected = _best_by_brute_force(f[b, t], pool, pure[b, t], credit_name, 3)
+    assert float(values[b, t]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_q_learning_looks_at_the_best_slate_of_the_next_pool(
+  make_episodes, value_config
+):
+  c = value_config
+  c.backup, c.discount = 'q_learning', 0.9
+  batch = jax.tree.map(jnp.asarray, make_episodes(8, full=False, pool=True))
+  state = _init(c, batch)
+  f = iql.pool_values(
+    state.target_params, batch, state.constants, state.settings
+  ).min(0)
+  best = np.asarray(rivals.best_slates(f, batch, 'mean')[1])
+  shown = credit.slate_value(
+    iql.shown_values(
+      state.target_params, batch, state.constants, state.settings
+    ).min(0),
+    batch.log_choice,
+    'mean',
+  )
+  target = np.array(batch.reward)
+  length = np.asarray(batch.valid).sum(1)
+  for b in range(8):
+    for t in range(length[b] - 1):
+      target[b, t] += 0.9 * best[b, t + 1]
+  assert best.mean() > float(shown.mean())  # A maximum, not what was shown.
+  _, metrics = jax.jit(functools.partial(iql.update, config=c))(state, batch)
+  assert float(metrics['train/target_mean']) == pytest.approx(
+    target[np.asarray(batch.valid)].mean(), rel=1e-4
+  )
+
+
+def test_the_conservative_gap_by_hand(make_episodes):
+  batch = make_episodes(1, turns=1, pool=True)
+  f = jnp.zeros((1, 1, 7))
+  # log Σ_7 e^0 − 0.
+  gap = rivals.conservative_gap(f, batch)
+  assert float(gap[0, 0]) == pytest.approx(np.log(7), rel=1e-6)
+  raised = f.at[0, 0, batch.slate[0, 0]].set(2.0)
+  expected = np.log(3 * np.exp(2.0) + 4) - 2.0
+  gap = rivals.conservative_gap(raised, batch)
+  assert float(gap[0, 0]) == pytest.approx(expected, rel=1e-5)
+
+
+def _fit(config, episodes, num_steps=300):
+  config.learning_rate, config.weight_decay = 1e-2, 0.0
+  config.num_steps = num_steps
+  state = _init(config, episodes)
+  index = jnp.tile(jnp.arange(len(episodes))[:, None], (1, num_steps))
+  return jax.jit(functools.partial(iql.update_many, config=config))(
+    state, index, episodes
+  )[0]
+
+
+def test_cloning_learns_what_is_shown_and_conservatism_leans_there(
+  make_episodes, value_config
+):
+  """Behaviour shows the candidates whose first text feature is highest."""
+  episodes = make_episodes(32, pool=True)
+  first = np.asarray(episodes.pool.text)[..., 0].astype(np.float32)
+  slate = np.argsort(-first, axis=-1)[..., :3].astype(np.int32)
+  take = np.take_along_axis
+  episodes = episodes.replace(
+    slate=slate,
+    slate_text=take(np.asarray(episodes.pool.text), slate[..., None], 2),
+    slate_utility=take(np.asarray(episodes.pool.utility), slate[..., None], 2),
+    slate_category=take(episodes.pool.category, slate, 2),
+  )
+  episodes = jax.tree.map(jnp.asarray, episodes)
+
+  def shown_share(backup, conservatism=0.0):
+    value_config.backup = backup
+    value_config.conservatism = conservatism
+    state = _fit(value_config, episodes)
+    f = iql.pool_values(
+      state.params['q'], episodes, state.constants, state.settings
+    ).mean(0)
+    top = jnp.argsort(-f, axis=-1)[..., :3]
+    return float((top[..., None] == slate[..., None, :]).any(-1).mean())
+
+  assert shown_share('cloning') > 0.9
+  assert shown_share('conservative', 5.0) > shown_share('conservative') + 0.1
+
+
+def test_what_a_rival_needs_is_named(make_episodes, value_config):
+  value_config.backup = 'td3'
+  with pytest.raises(errors.PastaError, match="'backup' is 'td3'"):
+    iql.settings_of(value_config, make_episodes(4))
+  value_config.backup = 'q_learning'
+  with pytest.raises(errors.PastaError, match='with_pool'):
+    iql.settings_of(value_config, make_episodes(4))
+  value_config.credit = 'slate'
+  with pytest.raises(errors.PastaError, match="'mean' or 'choice'"):
+    iql.settings_of(value_config, make_episodes(4, pool=True))
