@@ -7,7 +7,7 @@ frozen copy of the rest serves f, v and their targets alike.
 
 Only the first Gemma has a Flax version in Transformers (no Gemma 2 or 3).
 
-Letters: S tokens, W hidden size, J twin heads.
+Letters: S tokens, W hidden size, J twin heads, F numbers beside a text.
 """
 
 import copy
@@ -25,9 +25,10 @@ from flax import traverse_util
 from transformers.models.gemma import modeling_flax_gemma
 
 from pasta import errors, pretrained
+from pasta.agent import lora as lora_lib
 
 PyTree = Any
-_FILES = ('*.json', 'model*.safetensors', 'tokenizer.model')
+FILES = ('*.json', 'model*.safetensors', 'tokenizer.model')  # on the hub
 _ROPE_THETA = 10000.0  # What the Flax classes use, whatever the config says.
 _MAX_NAMED = 5  # Tensors that an error names.
 
@@ -53,7 +54,7 @@ def load(
     PastaError: a file is missing or broken, the model is no Gemma 1, or
       tensors are missing, unknown or of the wrong shape.
   """
-  directory = pretrained.resolve(path_or_hub_id, _FILES)
+  directory = pretrained.resolve(path_or_hub_id, FILES)
   config = _read_config(os.path.join(directory, 'config.json'))
   tokenizer = _read_tokenizer(directory, config.vocab_size)
   tensors = pretrained.read_weights(directory)
@@ -123,6 +124,8 @@ def encode(
   dtype: jax.typing.DTypeLike = jnp.bfloat16,
   *,
   remat: bool = False,
+  lora: PyTree | None = None,
+  lora_scale: float = 1.0,
 ) -> jax.Array:
   """The last valid token's hidden state, after the final norm.
 
@@ -131,13 +134,15 @@ def encode(
 
   Args:
     config: of `load`.
-    params: of `load` or `lora.merge`; norms are always applied in float32.
+    params: of `load`; norms are always applied in float32.
     ids: int [..., S], padded on the right.
     mask: bool or int [..., S], 1 = valid. A row without a valid token gives
       finite numbers that mean nothing.
     dtype: of the computation.
     remat: whether gradients recompute each layer instead of storing what is
       inside it: less memory, about a third more time.
+    lora: of `lora.init(key, params, ...)`, None for none.
+    lora_scale: what its products are multiplied with.
 
   Returns:
     float32 [..., W].
@@ -160,16 +165,18 @@ def encode(
   layer = modeling_flax_gemma.FlaxGemmaDecoderLayer(config, dtype=dtype)
   norm = modeling_flax_gemma.FlaxGemmaRMSNorm(config, dtype=jnp.float32)
 
-  def apply_layer(layer_params, x):
-    layer_params = _with_float32_norms(layer_params)
-    return layer.apply({'params': layer_params}, x, flat_mask, positions)[0]
+  def apply_layer(layer_params, layer_lora, x):
+    variables = {'params': _with_float32_norms(layer_params)}
+    with lora_lib.applied(layer_lora, lora_scale):
+      return layer.apply(variables, x, flat_mask, positions)[0]
 
   if remat:
     apply_layer = jax.checkpoint(apply_layer)
   x = params['embed_tokens']['embedding'][flat_ids].astype(dtype)
   x *= config.hidden_size**0.5
-  for i in range(config.num_hidden_layers):
-    x = apply_layer(params['layers'][str(i)], x)
+  loras = {} if lora is None else lora['layers']
+  for i in map(str, range(config.num_hidden_layers)):
+    x = apply_layer(params['layers'][i], loras.get(i, {}), x)
   last = jnp.maximum(flat_mask.sum(-1) - 1, 0)
   x = jnp.take_along_axis(x, last[:, None, None], 1)[:, 0]
   x = norm.apply({'params': _with_float32_norms(params['norm'])}, x)
@@ -177,15 +184,16 @@ def encode(
 
 
 class _Head(nn.Module):
-  """Encodings [..., W] to values [...]."""
+  """Encodings [..., W] and what stands beside them to values [...]."""
 
   dims: tuple[int, ...]
   is_zero_at_start: bool
 
   @nn.compact
-  def __call__(self, encoding: jax.Array) -> jax.Array:
+  def __call__(self, encoding: jax.Array, beside: jax.Array) -> jax.Array:
     # Gemma's final norm leaves entries far from unit scale.
     x = nn.LayerNorm()(encoding.astype(jnp.float32))
+    x = jnp.concatenate([x, beside], -1)
     for dim in self.dims:
       x = nn.relu(nn.Dense(dim)(x))
     initializer = (
@@ -197,7 +205,10 @@ class _Head(nn.Module):
 
 
 class ValueHead(nn.Module):
-  """Encodings [..., W] to the values of J twins, float32 [J, ...].
+  """Encodings to the values of J twins, float32 [J, ...].
+
+  It reads encodings [..., W] and, beside them, numbers that no text tells
+  [..., F].
 
   Attributes:
     dims: sizes of the hidden layers.
@@ -210,7 +221,7 @@ class ValueHead(nn.Module):
   is_zero_at_start: bool = True
 
   @nn.compact
-  def __call__(self, encoding: jax.Array) -> jax.Array:
+  def __call__(self, encoding: jax.Array, beside: jax.Array) -> jax.Array:
     heads = nn.vmap(
       _Head,
       in_axes=None,
@@ -218,7 +229,9 @@ class ValueHead(nn.Module):
       variable_axes={'params': 0},
       split_rngs={'params': True},
     )
-    return heads(self.dims, self.is_zero_at_start, name='heads')(encoding)
+    return heads(self.dims, self.is_zero_at_start, name='heads')(
+      encoding, beside
+    )
 
 
 def _read_config(path: str) -> transformers.GemmaConfig:

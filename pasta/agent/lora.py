@@ -1,15 +1,18 @@
 """Low-rank adaptation of a pretrained network (LoRA; Hu et al. 2021).
 
-Instead of a kernel W, two thin factors are trained: W + scale · A B. Merging is
-a pure function of the frozen base and the small tree, so the network itself
-knows nothing of it.
+Instead of a kernel W, two thin factors are trained: W + scale · A B. A layer's
+output is made of both parts, x W + scale · (x A) B, and the kernels are never
+summed: in bfloat16 a sum would round small factors away, and it would cost a
+copy of every kernel for each set of factors.
 
 Letters: R rank.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
@@ -66,23 +69,24 @@ def init(
   return traverse_util.unflatten_dict(lora)
 
 
-def merge(base_params: PyTree, lora: PyTree, scale: float) -> PyTree:
-  """The base with W + scale · A B for every kernel W that has a LoRA.
-
-  Sums are made in float32 and rounded to the base's dtype, which gradients
-  with respect to `lora` ignore.
+@contextlib.contextmanager
+def applied(lora: PyTree, scale: float) -> Iterator[None]:
+  """Within it, Flax's Dense layers that have a LoRA add scale · (x A) B.
 
   Args:
-    base_params: given to `init`; not modified, and shared where it has no LoRA.
-    lora: of `init`.
+    lora: of `init`, or the part of it that belongs to the module applied.
     scale: often α / R.
   """
-  params = traverse_util.flatten_dict(base_params)
-  factors = traverse_util.flatten_dict(lora)
-  for *path, name in factors:
-    if name == 'a':
-      kernel = params[*path, 'kernel']
-      a, b = factors[*path, 'a'], factors[*path, 'b']
-      merged = kernel.astype(jnp.float32) + scale * (a @ b)
-      params[*path, 'kernel'] = merged.astype(kernel.dtype)
-  return traverse_util.unflatten_dict(params)
+
+  def add(next_fun, args, kwargs, context):
+    y = next_fun(*args, **kwargs)
+    factors = lora
+    for name in context.module.path:
+      factors = factors.get(name, {})
+    if not isinstance(context.module, nn.Dense) or 'a' not in factors:
+      return y
+    a, b = factors['a'].astype(y.dtype), factors['b'].astype(y.dtype)
+    return y + scale * (args[0].astype(y.dtype) @ a @ b)
+
+  with nn.intercept_methods(add):
+    yield
