@@ -1,18 +1,25 @@
-"""The value function: implicit Q-learning on logged or simulated sessions.
+r"""The value function: implicit Q-learning on logged or simulated sessions.
 
   python -m launch.train_value --config=configs/train_value.py --workdir=DIR
 
-About 30 CPU seconds, a third of it compiling. Variants: '' and 'smoke'.
+About 30 CPU seconds, a third of it compiling. Variants: '', 'smoke', 'gemma':
+
+  python -m launch.train_value --config=configs/train_value.py:gemma \
+    --config.gemma.path=DIR_OR_HUB_ID --workdir=DIR
+
+reads sessions as text through Gemma 2B, the paper's choice, with a LoRA. Time,
+memory and results of this variant: not measured.
 """
 
 import ml_collections
+from ml_collections import config_dict
 
 from configs import common
 
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
-  common.check_variant(arg, ('smoke',))
-  is_smoke = arg == 'smoke'
+  common.check_variant(arg, ('smoke', 'gemma'))
+  is_smoke, is_gemma = arg == 'smoke', arg == 'gemma'
   c = ml_collections.ConfigDict()
   c.seed = 0  # of initialisation, batches and the held-out split
   # Data.
@@ -36,7 +43,8 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   c.target_rate = 0.01  # EMA step of the target parameters an update
   # Network.
   c.base = 'myopic'  # f = expected utility + residual; 'none': from scratch
-  c.backbone = 'transformer'  # over turn tokens; or 'mlp'
+  # 'transformer' over turn tokens; 'mlp'; 'gemma', sessions as text.
+  c.backbone = 'gemma' if is_gemma else 'transformer'
   c.width = 16 if is_smoke else 32  # of the state embedding
   c.num_layers = 1  # of the transformer
   c.num_heads = 2 if is_smoke else 4  # of attention
@@ -45,9 +53,29 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   c.num_members = 1  # of an ensemble, trained at once, each with its own seed
   c.score = 'mean'  # of the twins when the policy scores: 'mean' or 'min'
   c.min_slope = 0.05  # least first slope of f on the standardised utility
+  # Backbone 'gemma'.
+  c.gemma = ml_collections.ConfigDict()
+  # Directory or hub id of a Gemma 1, which no other backbone needs.
+  c.gemma.path = config_dict.placeholder(str)
+  if is_gemma:
+    c.gemma.path = 'google/gemma-2b'
+  # 'lora': factors of some kernels; 'full': all parameters, in float32, for f,
+  # v and targets each; 'head': the value heads alone.
+  c.gemma.tuning = 'lora'
+  c.gemma.rank = 16  # of a LoRA
+  c.gemma.targets = ('q_proj', 'k_proj', 'v_proj', 'o_proj')  # layers with one
+  c.gemma.lora_scale = 2.0  # what its products are multiplied with
+  c.gemma.learning_rate = 2e-4  # peak, of a LoRA or of all parameters
+  # Of a state and a candidate together; a text that is longer forgets its
+  # oldest turns. The log tells how long the longest is.
+  c.gemma.max_tokens = 512
+  c.gemma.chunk_texts = 32  # encoded at once: memory against speed
+  c.gemma.dtype = 'bfloat16'  # of the computation; or 'float32'
+  c.gemma.remat = True  # gradients recompute layers: memory against a third
   # Optimisation.
   c.num_steps = 40 if is_smoke else 2000  # updates
-  c.batch_sessions = 16 if is_smoke else 48  # whole sessions a batch
+  # Whole sessions a batch.
+  c.batch_sessions = 16 if is_smoke else 8 if is_gemma else 48
   c.learning_rate = 1e-3  # peak, of AdamW on a cosine
   c.warmup_steps = 10 if is_smoke else 100  # updates
   # Decoupled, on matrices, at 1,000 training sessions; it falls as one over
@@ -55,7 +83,8 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   c.weight_decay = 300.0
   c.max_gradient_norm = 1.0  # gradients are clipped to this global norm
   # Running.
-  c.steps_per_call = 20 if is_smoke else 100  # updates a compiled call
-  c.log_steps = 20 if is_smoke else 500  # updates between metrics
-  c.checkpoint_steps = 40 if is_smoke else 1000  # updates between checkpoints
+  # Updates a compiled call, between metrics and between checkpoints.
+  c.steps_per_call = 20 if is_smoke else 10 if is_gemma else 100
+  c.log_steps = 20 if is_smoke else 100 if is_gemma else 500
+  c.checkpoint_steps = 40 if is_smoke else 200 if is_gemma else 1000
   return c

@@ -102,6 +102,16 @@ def place(parts: Any, num_devices: int) -> Any:
   return jax.device_put(parts, jax.sharding.NamedSharding(mesh, spec))
 
 
+def replicate(tree: Any) -> Any:
+  """Puts a copy on every local device, for what `pmap_update` hands to all.
+
+  Without it every call would copy the tree from the first device again.
+  """
+  mesh = jax.sharding.Mesh(jax.local_devices(), (AXIS,))
+  spec = jax.sharding.PartitionSpec()
+  return jax.device_put(tree, jax.sharding.NamedSharding(mesh, spec))
+
+
 def local_devices(num_devices: int) -> list[jax.Device]:
   """The first so many of this host's devices.
 

@@ -247,3 +247,16 @@ def read_dir(directory: str) -> Iterator[Session]:
   """All sessions of a directory, shard by shard."""
   for path in shards(directory):
     yield from read_shard(path)
+
+
+def read_by_id(directory: str, session_ids: Sequence[str]) -> list[Session]:
+  """The named sessions of a directory, in the order of their names.
+
+  Raises:
+    PastaError: one is not there.
+  """
+  found = {s.session_id: s for s in read_dir(directory)}
+  for session_id in session_ids:
+    if session_id not in found:
+      raise errors.PastaError(f'{directory}: holds no session {session_id}')
+  return [found[i] for i in session_ids]

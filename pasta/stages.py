@@ -20,7 +20,7 @@ from pasta import preferences as preferences_lib
 from pasta import sessions as sessions_lib
 from pasta import workdir as workdir_lib
 from pasta.agent import episodes as episodes_lib
-from pasta.agent import policies, rivals
+from pasta.agent import gemma_base, gemma_text, policies, rivals
 from pasta.agent import train as value_train
 from pasta.evaluate import compare
 from pasta.report import build as report_lib
@@ -257,6 +257,9 @@ def train_value(
   if config.data != 'human':
     upstream.append(_upstream(workdir, 'simulated', 'simulate'))
     sources.append('simulated')
+  if config.backbone == 'gemma':
+    gemma_base.check(config)
+    upstream.append(gemma_base.fingerprint(config.gemma.path))
   with _open('train_value', directory, config, upstream) as info:
     if info is None:
       return
@@ -265,15 +268,24 @@ def train_value(
     }
     features = features_lib.concatenate(list(parts.values()))
     model = saved.load(os.path.join(workdir, 'user_model'), features.encoder_id)
+    base = texts = None
+    if config.backbone == 'gemma':
+      base = gemma_base.load(config)
+      texts = _session_texts(base.settings.tokeniser, workdir, parts)
     episodes = episodes_lib.from_features(
       features,
       model,
       reward=config.reward,
       log_belief=_training_belief(config.belief, workdir, model, parts),
       with_pool=config.backup in rivals.NEED_POOL,
+      texts=texts,
     )
     value, metrics = value_train.fit(
-      episodes, config, key=jax.random.key(config.seed), directory=directory
+      episodes,
+      config,
+      key=jax.random.key(config.seed),
+      directory=directory,
+      base=base,
     )
     value_train.save(
       directory,
@@ -285,6 +297,18 @@ def train_value(
       },
     )
     info |= metrics
+
+
+def _session_texts(tokeniser, workdir, parts) -> episodes_lib.EpisodeTexts:
+  """The sessions behind features, as text, in the features' order."""
+  records = []
+  for name, features in parts.items():
+    directory = 'sessions' if name == 'features' else name
+    records += sessions_lib.read_by_id(
+      os.path.join(workdir, directory), features.session_id
+    )
+    num_turns = features.slate_text.shape[1]
+  return gemma_text.of_sessions(tokeniser, records, num_turns)
 
 
 def _training_belief(mode, workdir, model, parts) -> np.ndarray | None:

@@ -1,6 +1,7 @@
 """Logged sessions as the arrays that value learning reads.
 
-Letters: N sessions, T turns, L slate columns, D embedding width, K user types.
+Letters: N sessions, T turns, L slate columns, D embedding width, K user types,
+S tokens of a text.
 """
 
 import chex
@@ -10,13 +11,26 @@ import jax.numpy as jnp
 import numpy as np
 
 from pasta import errors
-from pasta.agent.history import CandidateSet, History
+from pasta.agent.history import CandidateSet, History, Texts
 from pasta.features import SessionFeatures
 from pasta.user_model import belief as belief_lib
 from pasta.user_model import model as model_lib
 
 _CHUNK_SESSIONS = 256
 _REWARDS = ('dense', 'sparse')
+
+
+@flax.struct.dataclass
+class EpisodeTexts:
+  """What the backbone 'gemma' reads of N sessions.
+
+  Attributes:
+    state: [N, T] texts, what was known before each turn's slate.
+    shown: [N, T, L] texts, each shown prompt behind the state.
+  """
+
+  state: Texts
+  shown: Texts
 
 
 @flax.struct.dataclass
@@ -41,6 +55,7 @@ class Episodes:
     slate: int32 [N, T, L], the shown candidates; None without a pool.
     log_propensity: [N, T], of the slate as a set, NaN where unknown; None
       without a pool.
+    texts: the same sessions as text; None except for the backbone 'gemma'.
   """
 
   initial_text: jax.Array
@@ -57,6 +72,7 @@ class Episodes:
   pool: CandidateSet | None = None
   slate: jax.Array | None = None
   log_propensity: jax.Array | None = None
+  texts: EpisodeTexts | None = None
 
   def __len__(self) -> int:
     return self.initial_text.shape[0]
@@ -113,6 +129,7 @@ def gather(
       ),
       text=episodes.slate_text[at],
       utility=episodes.slate_utility[at],
+      texts=_texts_at(episodes, 'shown', *at),
     ),
     choice=episodes.choice[at],
     reward=episodes.reward[at],
@@ -144,7 +161,16 @@ def history_at(
     log_belief=jnp.take_along_axis(episode.log_belief, turn[:, None, None], 1)[
       :, 0
     ],
+    texts=_texts_at(episodes, 'state', session_index, turn),
   )
+
+
+def _texts_at(episodes, field, session_index, turn) -> Texts | None:
+  """A field of the texts, if there are any, at (session_index, turn)."""
+  if episodes.texts is None:
+    return None
+  texts = getattr(episodes.texts, field)
+  return jax.tree.map(lambda x: x[session_index, turn], texts)
 
 
 @jax.jit
@@ -184,6 +210,7 @@ def from_features(
   reward: str = 'dense',
   log_belief: np.ndarray | None = None,
   with_pool: bool = False,
+  texts: EpisodeTexts | None = None,
 ) -> Episodes:
   """Episodes of logged sessions; beliefs start from the prior in each.
 
@@ -195,13 +222,15 @@ def from_features(
     log_belief: [N, K], a belief that choices do not move; None for the
       posterior.
     with_pool: whether to keep the candidates that slates were picked from.
+    texts: of the same N sessions, for the backbone 'gemma'.
 
   Returns:
     Episodes of numpy arrays, features as float16.
 
   Raises:
     PastaError: no session with a turn, an unknown reward, user model and
-      features of different embedding widths, or a pool that was not kept.
+      features of different embedding widths, a pool that was not kept, or
+      texts that lack a turn.
   """
   if reward not in _REWARDS:
     raise errors.PastaError(f"reward is '{reward}': expected one of {_REWARDS}")
@@ -221,6 +250,10 @@ def from_features(
     raise errors.PastaError(
       'these features were made without the candidates that slates were '
       'picked from: make them again with with_pool = True'
+    )
+  if texts is not None and (valid & (texts.state.length == 0)).any():
+    raise errors.PastaError(
+      'features hold turns that their sessions do not: extract them again'
     )
   choice = np.where(valid, features.choice, -1).astype(np.int32)
   parts, pool_utility = [], []
@@ -267,6 +300,7 @@ def from_features(
     }
   return Episodes(
     **logged,
+    texts=texts,
     initial_text=features.initial_text,
     slate_text=features.slate_text,
     slate_image=features.slate_image.astype(np.float32)

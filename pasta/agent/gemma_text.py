@@ -5,7 +5,10 @@ state runs from the oldest turn to the newest, with the initial prompt after
 them: where room is short, tokens go from the front, so that the oldest turns
 are forgotten first and the initial prompt last.
 
-Letters: B states, C candidates, S tokens.
+What training sees of a turn (`of_sessions`) is what a policy sees of it
+(`of_turn`), token by token.
+
+Letters: B states, C candidates, S tokens, N sessions, T turns, L slate columns.
 """
 
 import dataclasses
@@ -14,6 +17,11 @@ from collections.abc import Sequence
 import numpy as np
 import transformers
 from absl import logging
+
+from pasta import sessions
+from pasta.agent.episodes import EpisodeTexts
+from pasta.agent.history import Texts
+from pasta.candidates import base as candidates_lib
 
 _NUM_FRAMING = 2  # <bos> and <eos>
 
@@ -33,6 +41,19 @@ class PastTurn:
   categories: tuple[str, ...]
   choice: int
   critique: str = ''
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokeniser:
+  """Makes tokens of texts, always in the same way.
+
+  Attributes:
+    tokenizer: of `gemma.load`.
+    max_tokens: S, of a state and a candidate together.
+  """
+
+  tokenizer: transformers.PreTrainedTokenizerBase
+  max_tokens: int
 
 
 def describe_state(
@@ -160,6 +181,91 @@ def tokenise(
       max_length,
     )
   return ids, mask
+
+
+def of_turn(
+  tokeniser: Tokeniser,
+  initial_prompts: Sequence[str],
+  past_turns: Sequence[Sequence[sessions.Turn]],
+  pools: Sequence[Sequence[candidates_lib.Candidate]],
+  num_turns: int,
+) -> tuple[Texts, Texts]:
+  """What is known before a turn's slates, alone and with each candidate.
+
+  Args:
+    tokeniser: of the value function that will read them.
+    initial_prompts: B texts, what the persons typed.
+    past_turns: of each session, oldest first.
+    pools: [B, C].
+    num_turns: T, of a whole session.
+
+  Returns:
+    Texts [B] and [B, C], numpy arrays.
+  """
+  states = [
+    describe_state(prompt, [_past_turn(t) for t in turns], num_turns)
+    for prompt, turns in zip(initial_prompts, past_turns, strict=True)
+  ]
+  candidates = [
+    [describe_candidate(c.text, c.category) for c in pool] for pool in pools
+  ]
+  # The last one stands for none.
+  ids, mask = tokenise(
+    tokeniser.tokenizer,
+    states,
+    [[*row, ''] for row in candidates],
+    tokeniser.max_tokens,
+  )
+  length = mask.sum(-1, dtype=np.int32)
+  return (
+    Texts(ids[:, -1], length[:, -1]),
+    Texts(ids[:, :-1], length[:, :-1]),
+  )
+
+
+def of_sessions(
+  tokeniser: Tokeniser, records: Sequence[sessions.Session], num_turns: int
+) -> EpisodeTexts:
+  """All turns of N sessions as text; zeros beyond a session's end.
+
+  Args:
+    tokeniser: of the value function that will read them.
+    records: N sessions of at most T turns, with slates of one size.
+    num_turns: T.
+  """
+  where = [(n, t) for n, r in enumerate(records) for t in range(len(r.turns))]
+  turns = [records[n].turns[t] for n, t in where]
+  found = of_turn(
+    tokeniser,
+    [records[n].initial_prompt for n, _ in where],
+    [records[n].turns[:t] for n, t in where],
+    [[turn.candidates[c] for c in turn.slate] for turn in turns],
+    num_turns,
+  )
+  longest = max((int(x.length.max(initial=0)) for x in found), default=0)
+  logging.info(
+    'the longest of these texts has %d tokens, max_tokens is %d',
+    longest,
+    tokeniser.max_tokens,
+  )
+
+  def scatter(x):
+    out = np.zeros((len(records), num_turns, *x.shape[1:]), np.int32)
+    if where:
+      out[tuple(np.transpose(where))] = x
+    return out
+
+  state, shown = (Texts(scatter(x.ids), scatter(x.length)) for x in found)
+  return EpisodeTexts(state=state, shown=shown)
+
+
+def _past_turn(turn: sessions.Turn) -> PastTurn:
+  return PastTurn(
+    prompts=turn.prompts,
+    categories=tuple(turn.candidates[c].category for c in turn.slate),
+    choice=turn.choice,
+    critique=turn.critique,
+  )
 
 
 def _token_ids(

@@ -1,11 +1,24 @@
 """What the agent knows, what it may show, and what it decided to show.
 
 Letters: B sessions, C candidates, L slate columns, T turns, D embedding width,
-K user types.
+K user types, S tokens of a text.
 """
 
 import flax.struct
 import jax
+
+
+@flax.struct.dataclass
+class Texts:
+  """Texts as a language model's tokens, for the backbone 'gemma'.
+
+  Attributes:
+    ids: int32 [..., S], padded on the right.
+    length: int32 [...], how many are valid; 0 where there is no text.
+  """
+
+  ids: jax.Array
+  length: jax.Array
 
 
 @flax.struct.dataclass
@@ -23,6 +36,7 @@ class History:
     slate_category: int32 [B, T, L], index into candidates.base.CATEGORIES.
     choice: int32 [B, T], the chosen column, -1 where there was none.
     log_belief: [B, K], log posterior over user types.
+    texts: [B], all this as text; None except for the backbone 'gemma'.
   """
 
   turn: jax.Array
@@ -32,6 +46,7 @@ class History:
   slate_category: jax.Array
   choice: jax.Array
   log_belief: jax.Array
+  texts: Texts | None = None
 
 
 @flax.struct.dataclass
@@ -44,12 +59,15 @@ class CandidateSet:
     text: [B, C, D], text features; None for policies without features.
     utility: [B, C, K], expected utility of each candidate's images under each
       user type, predicted from its text; None for policies without features.
+    texts: [B, C], each candidate behind the history; None except for the
+      backbone 'gemma'.
   """
 
   category: jax.Array
   valid: jax.Array
   text: jax.Array | None
   utility: jax.Array | None
+  texts: Texts | None = None
 
 
 @flax.struct.dataclass

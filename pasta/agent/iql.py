@@ -3,6 +3,7 @@
 Letters: B sessions of a batch, T turns, L slate columns, J twin heads.
 """
 
+import functools
 from typing import Any
 
 import chex
@@ -14,8 +15,15 @@ import optax
 
 from pasta import parallel
 from pasta.agent import credit as credit_lib
-from pasta.agent import networks, normalisation, rivals, slate_critic
+from pasta.agent import (
+  gemma_networks,
+  networks,
+  normalisation,
+  rivals,
+  slate_critic,
+)
 from pasta.agent.episodes import Episodes
+from pasta.agent.gemma_base import Base
 
 PyTree = Any
 
@@ -83,14 +91,33 @@ def shown_values(
   episodes: Episodes,
   constants: networks.Constants,
   settings: networks.NetworkSettings,
+  frozen: PyTree = None,
 ) -> jax.Array:
   """What the critic says of the slates that were shown.
+
+  Args:
+    params: of the critic.
+    episodes: B sessions.
+    constants: normalisation.
+    settings: static shape of the networks.
+    frozen: of the backbone 'gemma' (`gemma_base.Base`).
 
   Returns:
     f of each column [J, B, T, L]; for credit 'slate' q of the slate's first
     1, …, L columns.
   """
   states, items = network_inputs(episodes, constants, settings)
+  if settings.backbone == 'gemma':
+    return gemma_networks.critic(
+      params,
+      frozen,
+      constants,
+      settings,
+      episodes.texts.shown,
+      states.belief,
+      items,
+      _turns(episodes),
+    )
   if settings.credit != 'slate':
     critic = networks.Critic(settings)
     return critic.apply({'params': params}, constants, states, items)
@@ -102,6 +129,34 @@ def shown_values(
   )
   critic = slate_critic.SlateCritic(settings)
   return critic.apply({'params': params}, constants, states, slates)
+
+
+def state_values(
+  params: PyTree,
+  episodes: Episodes,
+  constants: networks.Constants,
+  settings: networks.NetworkSettings,
+  frozen: PyTree = None,
+) -> jax.Array:
+  """v of the states before each turn: [B, T]. Arguments as `shown_values`."""
+  states, _ = network_inputs(episodes, constants, settings)
+  if settings.backbone == 'gemma':
+    return gemma_networks.value(
+      params,
+      frozen,
+      constants,
+      settings,
+      episodes.texts.state,
+      states.belief,
+      _turns(episodes),
+    )
+  return networks.Value(settings).apply({'params': params}, constants, states)
+
+
+def _turns(episodes: Episodes) -> jax.Array:
+  """The number of every turn: int [B, T]."""
+  shape = episodes.valid.shape
+  return jnp.broadcast_to(jnp.arange(shape[1]), shape)
 
 
 def pool_values(
@@ -129,7 +184,11 @@ def pool_values(
 def _optimizer(
   config: ml_collections.ConfigDict,
 ) -> optax.GradientTransformation:
-  """AdamW on a cosine; matrices and the bonus decay, towards plain greedy."""
+  """AdamW on a cosine; matrices and the bonus decay, towards plain greedy.
+
+  What is trained of a pretrained backbone does not decay, and has a learning
+  rate of its own.
+  """
   schedule = optax.warmup_cosine_decay_schedule(
     0.0,
     config.learning_rate,
@@ -137,22 +196,39 @@ def _optimizer(
     config.num_steps,
     end_value=0.05 * config.learning_rate,
   )
-  return optax.chain(
+
+  def in_backbone(path):
+    return path[0].key == 'backbone'
+
+  def mask(is_in):
+    return functools.partial(
+      jax.tree_util.tree_map_with_path, lambda path, _: is_in(path)
+    )
+
+  steps = [
     optax.clip_by_global_norm(config.max_gradient_norm),
     optax.adamw(
       schedule,
       weight_decay=config.weight_decay,
-      mask=lambda p: jax.tree_util.tree_map_with_path(
-        lambda path, _: path[-1].key in ('kernel', 'bonus'), p
+      mask=mask(
+        lambda path: (
+          path[-1].key in ('kernel', 'bonus') and not in_backbone(path)
+        )
       ),
     ),
-  )
+  ]
+  if config.backbone == 'gemma':
+    ratio = config.gemma.learning_rate / config.learning_rate
+    steps.append(optax.masked(optax.scale(ratio), mask(in_backbone)))
+  return optax.chain(*steps)
 
 
 def settings_of(
-  config: ml_collections.ConfigDict, example: Episodes
+  config: ml_collections.ConfigDict,
+  example: Episodes,
+  base: Base | None = None,
 ) -> networks.NetworkSettings:
-  """Static network shape from the config and the data's sizes."""
+  """Static network shape from the config, the data's sizes and the Gemma."""
   rivals.check(config.backup, config.credit, example.pool is not None)
   _, num_turns, _, dim = example.slate_text.shape
   return networks.NetworkSettings(
@@ -169,6 +245,7 @@ def settings_of(
     num_types=example.log_belief.shape[-1],
     credit=config.credit,
     belief=config.belief,
+    gemma=None if base is None else base.settings,
   )
 
 
@@ -176,9 +253,15 @@ def init_params(
   key: jax.Array,
   constants: networks.Constants,
   settings: networks.NetworkSettings,
+  pretrained: PyTree = None,
 ) -> PyTree:
-  """Fresh parameters: {'q': of the critic, 'v': of Value}."""
+  """Fresh parameters: {'q': of the critic, 'v': of Value}.
+
+  Those of the backbone 'gemma' start from the pretrained ones.
+  """
   s = settings
+  if s.backbone == 'gemma':
+    return gemma_networks.init_params(key, constants, s, pretrained)
   states = networks.States(
     tokens=jnp.zeros((1, s.num_turns, 4 * s.embedding_dim + s.num_categories)),
     belief=jnp.zeros((1, s.num_turns, s.num_types)),
@@ -202,12 +285,24 @@ def init_params(
 
 
 def init(
-  key: jax.Array, config: ml_collections.ConfigDict, example: Episodes
+  key: jax.Array,
+  config: ml_collections.ConfigDict,
+  example: Episodes,
+  settings: networks.NetworkSettings | None = None,
+  pretrained: PyTree = None,
 ) -> IQLState:
-  """A state whose constants are those of `example`, the training sessions."""
-  settings = settings_of(config, example)
+  """A state whose constants are those of `example`, the training sessions.
+
+  Args:
+    key: typed key.
+    config: of train_value.
+    example: the training sessions.
+    settings: of `settings_of`, which may be left out where there is no Gemma.
+    pretrained: parameters of the backbone 'gemma'.
+  """
+  settings = settings or settings_of(config, example)
   constants = normalisation.make_constants(example, config)
-  params = init_params(key, constants, settings)
+  params = init_params(key, constants, settings, pretrained)
   optimizer = _optimizer(config)
   return IQLState(
     params=params,
@@ -225,6 +320,7 @@ def update(
   *,
   config: ml_collections.ConfigDict,
   axis_name: str | None = None,
+  frozen: PyTree = None,
 ) -> tuple[IQLState, dict[str, jax.Array]]:
   """One IQL update on all turns of B whole sessions, in this order.
 
@@ -246,14 +342,13 @@ def update(
     batch: B sessions; turns that are not valid carry no weight.
     config: of train_value.
     axis_name: of the devices that share the batch.
+    frozen: parameters of the backbone 'gemma' that no update moves.
 
   Returns:
     The new state and metrics, scalars.
   """
   chex.assert_rank([batch.slate_text, batch.reward], [4, 2])
   settings, constants = state.settings, state.constants
-  value = networks.Value(settings)
-  states, _ = network_inputs(batch, constants, settings)
   backup = config.backup
   valid = batch.valid.astype(jnp.float32)
   # Sums over sessions divided by the global count, so that devices with
@@ -282,14 +377,19 @@ def update(
     }
     return params, opt_state, out, norms
 
-  target_f = shown_values(state.target_params, batch, constants, settings)
+  def value(params):
+    return state_values(params, batch, constants, settings, frozen)
+
+  target_f = shown_values(
+    state.target_params, batch, constants, settings, frozen
+  )
   target_q = credit_lib.slate_value(
     target_f, batch.log_choice, config.credit
   ).min(0)
   expectile = config.expectile if backup == 'iql' else 0.5
 
   def value_loss(params):
-    v = value.apply({'params': params}, constants, states)
+    v = value(params)
     error = (target_q - v) / constants.return_scale
     loss = expectile_loss(error, expectile)
     return (loss * valid).sum(), (loss, v)
@@ -301,7 +401,7 @@ def update(
     target = credit_lib.returns(reward, config.discount)
   else:
     if backup == 'iql':
-      later = value.apply({'params': v_params}, constants, states)
+      later = value(v_params)
     elif backup in ('q_learning', 'conservative'):
       later = rivals.best_slates(
         pool_values(state.target_params, batch, constants, settings).min(0),
@@ -314,7 +414,8 @@ def update(
     target = batch.reward + config.discount * jnp.where(batch.done, 0.0, later)
 
   def critic_loss(params):
-    f = shown_values(params, batch, constants, settings)  # [J, B, T, L]
+    # [J, B, T, L]
+    f = shown_values(params, batch, constants, settings, frozen)
     loss = credit_lib.squared_error(
       f / constants.return_scale,
       target / constants.return_scale,
@@ -373,6 +474,7 @@ def update_many(
   *,
   config: ml_collections.ConfigDict,
   axis_name: str | None = None,
+  frozen: PyTree = None,
 ) -> tuple[IQLState, dict[str, jax.Array]]:
   """`update` on the batches index [B, S] of episodes; metrics are the last's.
 
@@ -382,7 +484,9 @@ def update_many(
 
   def step(state, rows):
     batch = jax.tree.map(lambda x: x[rows], episodes)
-    return update(state, batch, config=config, axis_name=axis_name)
+    return update(
+      state, batch, config=config, axis_name=axis_name, frozen=frozen
+    )
 
   state, metrics = jax.lax.scan(step, state, index.T)
   last = {

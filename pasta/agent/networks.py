@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from pasta import errors
 from pasta.agent.credit import CREDITS
+from pasta.agent.gemma_base import GemmaSettings
 
 BELIEFS = ('on', 'off', 'prior', 'oracle')
 _FEATURE_CLIP = 6.0  # in standard deviations
@@ -29,7 +30,7 @@ class NetworkSettings:
   """Static shape of the networks.
 
   Attributes:
-    backbone: 'transformer' or 'mlp'.
+    backbone: 'transformer', 'mlp', or 'gemma' (see `gemma_networks`).
     base: 'myopic': f is a line in the expected utility plus a residual that
       starts at zero; 'none': f is learned from scratch (the paper).
     width: W, size of the state embedding.
@@ -45,6 +46,7 @@ class NetworkSettings:
     belief: 'on': the posterior after the choices; 'prior': it never moves;
       'oracle': that of an agent who knows the types. 'off': neither belief nor
       utilities enter.
+    gemma: of the backbone 'gemma'; None for others.
   """
 
   backbone: str
@@ -60,10 +62,11 @@ class NetworkSettings:
   num_types: int
   credit: str
   belief: str
+  gemma: GemmaSettings | None = None
 
   def __post_init__(self):
     for field, known in (
-      ('backbone', ('transformer', 'mlp')),
+      ('backbone', ('transformer', 'mlp', 'gemma')),
       ('base', ('none', 'myopic')),
       ('credit', CREDITS),
       ('belief', BELIEFS),
@@ -73,6 +76,8 @@ class NetworkSettings:
           f"config field '{field}' is '{getattr(self, field)}': expected one "
           f'of {known}'
         )
+    if (self.backbone == 'gemma') != (self.gemma is not None):
+      raise ValueError(f'backbone {self.backbone} with gemma {self.gemma}')
     if self.width % self.num_heads:
       raise errors.PastaError(
         f"config field 'width' is {self.width}: expected a multiple of "

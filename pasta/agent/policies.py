@@ -21,7 +21,7 @@ import numpy as np
 
 from pasta import errors
 from pasta.agent import credit as credit_lib
-from pasta.agent import networks, selector
+from pasta.agent import gemma_text, networks, selector
 from pasta.agent import value_model as value_model_lib
 from pasta.agent.history import CandidateSet, Decision, History
 
@@ -39,12 +39,15 @@ class Policy(Protocol):
       which are drawn.
     belief: 'on', 'off', 'prior' or 'oracle' (see `networks`): what the
       history's belief has to be.
+    tokeniser: what makes the texts that history and candidates have to hold;
+      None for policies that read none.
   """
 
   policy_id: str
   uses_features: bool
   renders_pool: bool
   belief: str
+  tokeniser: gemma_text.Tokeniser | None
 
   def choose(
     self, history: History, candidates: CandidateSet, key: jax.Array
@@ -129,6 +132,7 @@ class Scored:
     uses_features: see Policy.
     renders_pool: see Policy.
     belief: see Policy.
+    tokeniser: see Policy.
     temperature: 0 for the best slate.
     selector_name: 'mean' or 'choice', for temperature 0.
     choice_log_scale: log τ of the user model, needed by selector 'choice'.
@@ -145,6 +149,7 @@ class Scored:
     uses_features: bool = True,
     renders_pool: bool = False,
     belief: str = 'on',
+    tokeniser: gemma_text.Tokeniser | None = None,
     temperature: float = 0.0,
     selector_name: str = 'mean',
     choice_log_scale: jax.Array | float | None = None,
@@ -174,6 +179,7 @@ class Scored:
     self.uses_features = uses_features
     self.renders_pool = renders_pool
     self.belief = belief
+    self.tokeniser = tokeniser
     self.score = score
     self.temperature = temperature
     self._num_columns = num_columns
@@ -234,6 +240,7 @@ class _Inserting:
   """Builds slates column by column, by a critic of whole slates."""
 
   uses_features = True
+  tokeniser = None
   renders_pool = False
 
   def __init__(
@@ -387,6 +394,7 @@ def pasta(
     ),
     num_columns=num_columns,
     belief=settings.belief,
+    tokeniser=settings.gemma and settings.gemma.tokeniser,
     credit=None if no_value else settings.credit,
     **options,
   )

@@ -3,7 +3,6 @@
 Letters: N sessions, B sessions of a batch, S updates of a call.
 """
 
-import dataclasses
 import functools
 import os
 from typing import Any
@@ -19,12 +18,12 @@ from pasta import metrics as metrics_lib
 from pasta import progress as progress_lib
 from pasta.agent import credit as credit_lib
 from pasta.agent import episodes as episodes_lib
-from pasta.agent import iql, networks, value_model
+from pasta.agent import gemma_base, iql, networks, value_model
 from pasta.agent.episodes import Episodes
 from pasta.agent.value_model import ValueModel
 
 _INFO_FILE = 'value_model.json'
-_VERSION = 2
+_VERSION = 3
 
 
 def split(
@@ -47,6 +46,7 @@ def fit(
   *,
   key: jax.Array,
   directory: str,
+  base: gemma_base.Base | None = None,
 ) -> tuple[ValueModel, dict[str, float]]:
   """Trains f and v; going on from the directory's checkpoint if there is one.
 
@@ -56,6 +56,7 @@ def fit(
     key: typed key; the same key and data give the same result, restarted or
       not.
     directory: gets checkpoints/ and metrics.jsonl.
+    base: for the backbone 'gemma', which also needs the episodes' texts.
 
   Returns:
     The model and its last held-out metrics.
@@ -76,6 +77,8 @@ def fit(
   split_key, init_key, batch_key = jax.random.split(key, 3)
   training, heldout = split(episodes, split_key, config.heldout_fraction)
   training, heldout = jax.tree.map(jnp.asarray, (training, heldout))
+  frozen = None if base is None else base.frozen
+  pretrained = None if base is None else base.params
   config = _with_scaled_decay(config, len(training))
   # One axis for members and seeds: what they share is not repeated.
   axes = iql.IQLState(
@@ -84,24 +87,33 @@ def fit(
     opt_state=0,
     step=None,
     constants=None,
-    settings=iql.settings_of(config, training),
+    settings=iql.settings_of(config, training, base),
   )
   members = _member_keys(init_key, config.num_members)
   initialise = jax.jit(
-    lambda keys, example: jax.vmap(
-      lambda k: iql.init(k, config, example), out_axes=axes
+    lambda keys, example, pretrained: jax.vmap(
+      lambda k: iql.init(k, config, example, axes.settings, pretrained),
+      out_axes=axes,
     )(keys)
   )
+  start = members, training, pretrained
 
-  def update(state, index, episodes, axis_name=None):
+  def update(state, index, data, axis_name=None):
+    episodes, frozen = data
     return jax.vmap(
-      functools.partial(iql.update_many, config=config, axis_name=axis_name),
+      functools.partial(
+        iql.update_many, config=config, axis_name=axis_name, frozen=frozen
+      ),
       in_axes=(axes, 1, None),
       out_axes=(axes, 0),
     )(state, index, episodes)
 
+  # The frozen part is an argument of its own: members share it, and it is
+  # neither donated nor in a checkpoint.
+  data = training, frozen
   if num_devices > 1:
     run = parallel.pmap_update(update)
+    data = parallel.replicate(data)
   else:
     run = jax.jit(update, donate_argnums=0)
   draw = jax.jit(
@@ -110,12 +122,14 @@ def fit(
   )
   batch_keys = _member_keys(batch_key, config.num_members)
   evaluate = jax.jit(
-    jax.vmap(functools.partial(evaluation, config=config), in_axes=(axes, None))
+    jax.vmap(
+      functools.partial(evaluation, config=config), in_axes=(axes, None, None)
+    )
   )
 
   with checkpoint.Checkpointer(os.path.join(directory, 'checkpoints')) as saver:
-    restored = saver.restore(jax.eval_shape(initialise, members, training))
-    step, state = restored or (0, initialise(members, training))
+    restored = saver.restore(jax.eval_shape(initialise, *start))
+    step, state = restored or (0, initialise(*start))
     val = {}
     with (
       metrics_lib.MetricWriter(directory, resume_step=step + 1) as writer,
@@ -129,19 +143,19 @@ def fit(
         index = draw(batch_keys, step, num, batch, len(training))  # [B, E, S]
         if num_devices > 1:
           index = parallel.shard(index, num_devices)
-        state, train = run(state, index, training)
+        state, train = run(state, index, data)
         before, step = step, step + num
         bar.update(num)
         is_last = step == config.num_steps
         if is_last or _passed(before, step, config.log_steps):
           train = _mean(train)
           metrics_lib.check_finite(train, step, f'{before} to {step - 1}')
-          val = _mean(evaluate(state, heldout))
+          val = _mean(evaluate(state, heldout, data[1]))
           writer.write(step, train | val)
         if is_last or _passed(before, step, config.checkpoint_steps):
           saver.save(step, state)
   if not val:
-    val = _mean(evaluate(state, heldout))
+    val = _mean(evaluate(state, heldout, data[1]))
   logging.info('value function after %d updates: %s', step, val)
   model = ValueModel(
     params=state.params,
@@ -152,6 +166,7 @@ def fit(
     predicts=config.backup != 'cloning'
     and config.reward == 'dense'
     and config.discount == 1,
+    frozen=frozen,
   )
   return model, val
 
@@ -183,7 +198,11 @@ def _passed(before: int, now: int, every: int) -> bool:
 
 
 def evaluation(
-  state: iql.IQLState, heldout: Episodes, *, config: ml_collections.ConfigDict
+  state: iql.IQLState,
+  heldout: Episodes,
+  frozen: Any = None,
+  *,
+  config: ml_collections.ConfigDict,
 ) -> dict[str, Any]:
   """Losses on held-out sessions, and how well q predicts their returns.
 
@@ -192,11 +211,11 @@ def evaluation(
   0.5, q is meant to lie above the behaviour's return (`val/q_bias`).
   """
   settings, constants = state.settings, state.constants
-  states, items = iql.network_inputs(heldout, constants, settings)
-  f = iql.shown_values(state.params['q'], heldout, constants, settings).mean(0)
-  v = networks.Value(settings).apply(
-    {'params': state.params['v']}, constants, states
-  )
+  _, items = iql.network_inputs(heldout, constants, settings)
+  f = iql.shown_values(
+    state.params['q'], heldout, constants, settings, frozen
+  ).mean(0)
+  v = iql.state_values(state.params['v'], heldout, constants, settings, frozen)
   q = credit_lib.credited(f, heldout.choice, config.credit)
   next_v = jnp.concatenate([v[:, 1:], jnp.zeros_like(v[:, :1])], 1)
   target = heldout.reward + config.discount * jnp.where(
@@ -251,7 +270,10 @@ def save(directory: str, model: ValueModel, info: dict[str, Any]) -> None:
   for name in ('encoder_id', 'generator_id'):
     if name not in info:
       raise ValueError(f'info lacks {name}, where the features come from')
-  checkpoint.save_params(os.path.join(directory, 'params'), model)
+  params = model.replace(frozen=None)
+  checkpoint.save_params(os.path.join(directory, 'params'), params)
+  of_gemma = model.settings.gemma
+  settings = vars(model.settings) | {'gemma': of_gemma and of_gemma.to_json()}
   workdir.write_json(
     os.path.join(directory, _INFO_FILE),
     {
@@ -259,7 +281,7 @@ def save(directory: str, model: ValueModel, info: dict[str, Any]) -> None:
       'score': model.score,
       'predicts': model.predicts,
       'num_members': model.num_members,
-      'settings': dataclasses.asdict(model.settings),
+      'settings': settings,
       'info': info,
     },
   )
@@ -279,8 +301,8 @@ def load(
       of candidates unlike all training candidates are guesses.
 
   Raises:
-    PastaError: nothing complete is there, or it belongs to another encoder or
-      generator.
+    PastaError: nothing complete is there, or it belongs to another encoder,
+      generator or Gemma.
   """
   path = os.path.join(directory, _INFO_FILE)
   if not os.path.exists(path):
@@ -308,8 +330,13 @@ def load(
     )
   fields = dict(stored['settings'])
   fields['head_dims'] = tuple(fields['head_dims'])
+  frozen = pretrained = None
+  if fields['gemma'] is not None:
+    base = gemma_base.reload(fields['gemma'], path)
+    fields['gemma'] = base.settings
+    frozen, pretrained = base.frozen, base.params
   settings = networks.NetworkSettings(**fields)
-  return checkpoint.load_params(
+  model = checkpoint.load_params(
     os.path.join(directory, 'params'),
     jax.eval_shape(
       functools.partial(
@@ -318,6 +345,8 @@ def load(
         stored['num_members'],
         score=stored['score'],
         predicts=stored['predicts'],
-      )
+      ),
+      pretrained=pretrained,
     ),
   )
+  return model.replace(frozen=frozen)

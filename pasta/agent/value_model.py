@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from pasta import errors
-from pasta.agent import iql, networks, slate_critic
-from pasta.agent.history import CandidateSet, History
+from pasta.agent import gemma_networks, iql, networks, slate_critic
+from pasta.agent.history import CandidateSet, History, Texts
 
 PyTree = Any
 
@@ -32,6 +32,8 @@ class ValueModel:
     score: 'mean' or 'min' over the twin heads, static.
     predicts: whether values are estimates of a session's return: not where
       critics are logits of behaviour, rewards sparse or discounted; static.
+    frozen: what the backbone 'gemma' has besides, the same for all members;
+      never written to a file. None for others.
   """
 
   params: PyTree
@@ -40,6 +42,7 @@ class ValueModel:
   settings: networks.NetworkSettings = flax.struct.field(pytree_node=False)
   score: str = flax.struct.field(pytree_node=False, default='mean')
   predicts: bool = flax.struct.field(pytree_node=False, default=True)
+  frozen: PyTree = None
 
   @property
   def num_members(self) -> int:
@@ -125,22 +128,52 @@ def scores(
       `networks.support_excess`: for candidates unlike all that was shown.
   """
   items = _items(model, history, candidates)
-  states = _states(model, history)
-  critic = networks.Critic(model.settings)
 
   def of_member(params):
-    return _twins(
-      model,
-      critic.apply(
-        {'params': params}, model.constants, states, items, history.turn
-      ),
-    )  # [B, C]
+    return _twins(model, _critic(model, params, history, candidates, items))
 
   penalty = networks.support_excess(model.constants, candidates.text)
   return (
     _pessimistic(jax.vmap(of_member)(model.params['q']), pessimism)
     - support_weight * model.constants.return_scale * penalty
   )
+
+
+def _critic(
+  model: ValueModel,
+  params: PyTree,
+  history: History,
+  candidates: CandidateSet,
+  items: networks.Items,
+) -> jax.Array:
+  """f of candidates by the twins of one member: [J, B, C]."""
+  if model.settings.backbone == 'gemma':
+    return gemma_networks.critic(
+      params,
+      model.frozen,
+      model.constants,
+      model.settings,
+      _texts(candidates),
+      jnp.exp(history.log_belief),
+      items,
+      history.turn,
+    )
+  return networks.Critic(model.settings).apply(
+    {'params': params},
+    model.constants,
+    _states(model, history),
+    items,
+    history.turn,
+  )
+
+
+def _texts(given: History | CandidateSet) -> Texts:
+  if given.texts is None:
+    raise errors.PastaError(
+      "a value function with backbone 'gemma' reads texts, and was given "
+      'features alone'
+    )
+  return given.texts
 
 
 @functools.partial(jax.jit, static_argnames='num_columns')
@@ -198,6 +231,18 @@ def insert(
 def state_value(model: ValueModel, history: History) -> jax.Array:
   """v(h), [B], in units of return: the mean over the members."""
   _check(model, history)
+  if model.settings.backbone == 'gemma':
+    return jax.vmap(
+      lambda p: gemma_networks.value(
+        p,
+        model.frozen,
+        model.constants,
+        model.settings,
+        _texts(history),
+        jnp.exp(history.log_belief),
+        history.turn,
+      )
+    )(model.params['v']).mean(0)
   states = _states(model, history)
   values = jax.vmap(
     lambda p: networks.Value(model.settings).apply(
@@ -224,13 +269,17 @@ def _check(model: ValueModel, history: History) -> None:
 
 
 def blank(
-  settings: networks.NetworkSettings, num_members: int, **static: str | bool
+  settings: networks.NetworkSettings,
+  num_members: int,
+  pretrained: PyTree = None,
+  **static: str | bool,
 ) -> ValueModel:
   """A model of the right shapes, whose arrays mean nothing; for loading.
 
   Args:
     settings: static shape of the networks.
     num_members: E.
+    pretrained: parameters of the backbone 'gemma'.
     **static: the model's `score` and `predicts`.
   """
   dim, turns = settings.embedding_dim, settings.num_turns
@@ -249,7 +298,7 @@ def blank(
     support_precision=jnp.eye(dim),
     support_limit=jnp.ones(()),
   )
-  params = jax.vmap(lambda k: iql.init_params(k, constants, settings))(
-    jax.random.split(jax.random.key(0), num_members)
-  )
+  params = jax.vmap(
+    lambda k: iql.init_params(k, constants, settings, pretrained)
+  )(jax.random.split(jax.random.key(0), num_members))
   return ValueModel(params, params['q'], constants, settings, **static)

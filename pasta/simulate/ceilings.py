@@ -42,6 +42,7 @@ class Ceiling:
   uses_features = False
   renders_pool = False
   belief = 'on'
+  tokeniser = None
 
   def __init__(
     self,

@@ -17,8 +17,8 @@ import numpy as np
 
 from pasta import errors, seeds, sessions
 from pasta import features as features_lib
+from pasta.agent import gemma_text, policies
 from pasta.agent import history as history_lib
-from pasta.agent import policies
 from pasta.candidates import base as candidates_lib
 from pasta.simulate import ceilings, extraction
 from pasta.simulate import people as people_lib
@@ -115,6 +115,12 @@ def run(
     candidates = board.candidate_set(t, pools, texts, policy, image_seeds)
     turn_key = jax.random.fold_in(key, t)
     history = board.history(people.initial_prompts, t)
+    if policy.tokeniser is not None:
+      of_history, of_candidates = gemma_text.of_turn(
+        policy.tokeniser, people.initial_prompts, turns, pools, sizes.num_turns
+      )
+      history = history.replace(texts=of_history)
+      candidates = candidates.replace(texts=of_candidates)
     if is_ceiling:
       decision = policy.choose(history, candidates, turn_key, texts)
     else:

@@ -39,7 +39,11 @@ _CORPUS = (
 )
 
 
-def tensors(seed: int = 0, dtype: str = 'float32') -> dict[str, np.ndarray]:
+def tensors(
+  seed: int = 0,
+  dtype: str = 'float32',
+  num_layers: int = CONFIG['num_hidden_layers'],
+) -> dict[str, np.ndarray]:
   """Random weights by PyTorch's names."""
   rng = np.random.default_rng(seed)
   c = CONFIG
@@ -47,7 +51,7 @@ def tensors(seed: int = 0, dtype: str = 'float32') -> dict[str, np.ndarray]:
   heads = c['num_attention_heads'] * c['head_dim']
   keys = c['num_key_value_heads'] * c['head_dim']
   out = {'model.embed_tokens.weight': (c['vocab_size'], width)}
-  for i in range(c['num_hidden_layers']):
+  for i in range(num_layers):
     layer = f'model.layers.{i}'
     out |= {
       f'{layer}.input_layernorm.weight': (width,),
@@ -120,10 +124,12 @@ def write(
   num_shards: int = 2,
   seed: int = 0,
   dtype: str = 'float32',
+  num_layers: int = CONFIG['num_hidden_layers'],
 ) -> pathlib.Path:
   """Writes a whole model; returns its directory."""
   directory.mkdir(parents=True, exist_ok=True)
-  (directory / 'config.json').write_text(json.dumps(CONFIG, indent=2))
-  write_weights(directory, tensors(seed, dtype), num_shards)
+  config = CONFIG | {'num_hidden_layers': num_layers}
+  (directory / 'config.json').write_text(json.dumps(config, indent=2))
+  write_weights(directory, tensors(seed, dtype, num_layers), num_shards)
   write_tokenizer(directory)
   return directory
