@@ -18,7 +18,7 @@ def world() -> ml_collections.ConfigDict:
   config.t2i.num_workers = -1  # render processes; -1: one a core, 0: none
   config.encoder = 'sketch-clip'  # shipped; or a directory or hub id (CLIP)
   config.candidates = ml_collections.ConfigDict()
-  config.candidates.name = 'grammar'
+  config.candidates.name = 'grammar'  # or 'grammar:terse', worded otherwise
   config.candidates.num_candidates = 25  # L_C
   config.candidates.max_words = 36  # keeps prompts under CLIP's 77 tokens
   config.cache_texts = 400_000  # cached prompts' features
@@ -44,6 +44,8 @@ def policy(
   config.temperature = temperature  # 0: deterministic; 0.5 noisy, 3 random
   config.selector = 'mean'  # how a slate is valued: 'mean' or 'choice'
   config.spread_weight = spread_weight  # of 'optimistic': of the spread
+  config.use_categories = True  # show at most one candidate of a category
+  config.num_rollouts = 64  # of 'lookahead', from each slate it considers
   # 'on': the posterior; 'prior': never moved; 'oracle': the true type's.
   # pasta's is the one that it was trained with.
   config.belief = 'on'
@@ -83,6 +85,7 @@ def population() -> ml_collections.ConfigDict:
   config.satisfaction_center = 1.5  # above a first slate's typical best image
   config.satisfaction_noise = 0.08  # sd of the reported satisfaction
   config.generosity_spread = 0.3  # sd over people of a shift, in logits
+  config.drift_scale = 0.0  # sd of a turn's step in every taste: people change
   config.comparison_threshold = 0.4  # 'same' below this difference
   config.comparison_noise = 0.4  # sd
   return config

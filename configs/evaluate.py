@@ -29,6 +29,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     'lmm',
     'random',
     'greedy',
+    'greedy_slate',
     'optimistic',
     'pasta',
     'prior',

@@ -26,7 +26,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   # Image seeds a turn: few, so that the cache answers for repeated prompts;
   # 0: all 2^32.
   config.image_seed_pool = 4
-  # Policies that make the data; batches take turns.
+  # Policies that make the data; batches take turns. 'pasta' is the agent of
+  # `value_from`, an earlier value function: data that follow the policy.
+  config.value_from = ''  # its directory, relative to the workdir; '': none
   config.behaviour = ml_collections.ConfigDict()
   config.behaviour.greedy = common.policy('greedy', temperature=0.5)
   if arg == 'smoke':

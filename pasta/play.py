@@ -11,7 +11,7 @@ import numpy as np
 from pasta import errors, seeds, stages
 from pasta import sessions as sessions_lib
 from pasta import workdir as workdir_lib
-from pasta.agent import policies
+from pasta.agent import policies, selection
 from pasta.report import taste
 from pasta.simulate import interaction
 from pasta.simulate import people as people_lib
@@ -189,7 +189,7 @@ def _play(
     config.policies.pasta,
     num_columns=sizes.num_columns,
     value_model=value,
-    choice_log_scale=float(model.choice_log_scale),
+    response=selection.learned(model),
   )
   root = seeds.derive(time.time_ns() if seed < 0 else seed, prompt)
   directory = os.path.join(workdir, 'play')

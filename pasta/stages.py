@@ -20,7 +20,7 @@ from pasta import preferences as preferences_lib
 from pasta import sessions as sessions_lib
 from pasta import workdir as workdir_lib
 from pasta.agent import episodes as episodes_lib
-from pasta.agent import gemma_base, gemma_text, policies, rivals
+from pasta.agent import gemma_base, gemma_text, policies, rivals, selection
 from pasta.agent import train as value_train
 from pasta.evaluate import compare
 from pasta.report import build as report_lib
@@ -33,9 +33,9 @@ from pasta.user_model import model as user_model_lib
 from pasta.user_model import train as user_model_train
 
 # Fields that change speed or memory but never a result.
-_IGNORE = ('world.t2i.num_workers', 'world.cache_texts', 'world.cache_columns')
+IGNORED = ('world.t2i.num_workers', 'world.cache_texts', 'world.cache_columns')
 _SURE_FLOOR = 1e-6  # a belief's least probability, so that logs stay finite
-_open = functools.partial(workdir_lib.open_stage, ignore=_IGNORE)
+_open = functools.partial(workdir_lib.open_stage, ignore=IGNORED)
 
 
 class Worlds:
@@ -183,14 +183,22 @@ def simulate(
 ) -> None:
   """user_model/ -> simulated/: people drawn from the learned user model."""
   directory = os.path.join(workdir, 'simulated')
-  upstream = _upstream(workdir, 'user_model', 'train_user_model')
-  with _open('simulate', directory, config, (upstream,)) as info:
+  upstream = [_upstream(workdir, 'user_model', 'train_user_model')]
+  if config.value_from:
+    upstream.append(_upstream(workdir, config.value_from, 'train_value'))
+  with _open('simulate', directory, config, upstream) as info:
     if info is None:
       return
     world = worlds(config.world)
-    model = saved.load(
-      os.path.join(workdir, 'user_model'), world.encoder.encoder_id
-    )
+    encoder_id = world.encoder.encoder_id
+    model = saved.load(os.path.join(workdir, 'user_model'), encoder_id)
+    value = None
+    if config.value_from:
+      value = value_train.load(
+        os.path.join(workdir, config.value_from),
+        encoder_id,
+        world.generator.generator_id,
+      )
     # What people have typed so far is what simulated people type.
     known = sorted(
       {
@@ -206,7 +214,8 @@ def simulate(
       policies.build(
         p,
         num_columns=config.sizes.num_columns,
-        choice_log_scale=float(model.choice_log_scale),
+        value_model=value,
+        response=selection.learned(model),
       )
       for p in config.behaviour.values()
     ]
@@ -360,56 +369,15 @@ def evaluate(
       return
     world = worlds(config.world)
     model, value = load_agent(workdir, world, config.allow_unseen_generator)
-    population = population_lib.build(config.population)
-    crowd = population_lib.draw_crowd(
-      population, config.num_people, 1, seed=config.seed
-    )
     outcomes, beliefs = {}, {}
     for name, policy_config in config.policies.items():
-      policy = _policy(policy_config, config, population, model, value)
-      needs_model = model if policy.uses_features else None
-      told = None
-      if policy.belief == 'oracle':
-        features = features_lib.load_dir(os.path.join(workdir, 'features'))
-        told = _hidden_types(workdir, model, features)[0][crowd.types]
-
-      def run(batch, index, policy=policy, needs_model=needs_model, told=told):
-        people = people_lib.HiddenPeople(population, crowd.select(index))
-        result = _interact(
-          config,
-          world,
-          people,
-          policy,
-          batch,
-          policy.policy_id,
-          user_model=needs_model,
-          true_log_belief=None if told is None else told[index],
-        )
-        arrays = {
-          'utilities': result.utilities,
-          'predicted': result.predicted,
-        }
-        if needs_model is not None:
-          arrays['log_beliefs'] = result.log_beliefs
-        return shards.Shard(result.sessions, arrays=arrays)
-
       where = os.path.join(directory, 'sessions', name)
-      os.makedirs(where, exist_ok=True)
-      shards.run_batches(
-        run, len(crowd), config.batch_size, where, f'evaluate {name}'
+      outcomes[name], beliefs[name] = play_policy(
+        policy_config, config, workdir, where, world, model, value
       )
-      records = list(sessions_lib.read_dir(where))
-      arrays = shards.read_arrays(where)
-      outcomes[name] = compare.outcome(
-        records,
-        arrays['utilities'],
-        arrays['predicted'],
-        renders_pool=policy.renders_pool,
-      )
-      beliefs[name] = arrays.get('log_beliefs')
     results = compare.compare(outcomes, seed=config.seed)
     results |= {
-      'num_people': len(crowd),
+      'num_people': config.num_people,
       'num_turns': config.sizes.num_turns,
       'seed': config.seed,
       'population': config.population.to_dict(),
@@ -428,6 +396,74 @@ def evaluate(
     workdir_lib.write_json(os.path.join(directory, 'results.json'), results)
     for line in compare.headline(results):
       print(line)
+
+
+def play_policy(
+  policy_config: ml_collections.ConfigDict,
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  directory: str,
+  world: world_lib.World,
+  model: user_model_lib.UserModel | None,
+  value: value_train.ValueModel | None,
+) -> tuple[compare.Outcome, np.ndarray | None]:
+  """Fresh people of the hidden population use one policy.
+
+  Args:
+    policy_config: which policy.
+    config: of configs/evaluate.py.
+    workdir: where the agent was trained; read for belief 'oracle' only.
+    directory: gets the sessions; finished shards are kept.
+    world: images, encoder, candidates.
+    model: the user model, where the policy needs one.
+    value: the value function, where the policy needs one.
+
+  Returns:
+    The outcome, and log beliefs [N, T + 1, K] where the policy has any.
+  """
+  population = population_lib.build(config.population)
+  crowd = population_lib.draw_crowd(
+    population, config.num_people, 1, seed=config.seed
+  )
+  policy = _policy(policy_config, config, population, model, value)
+  needed = model if policy.uses_features else None
+  told = None
+  if policy.belief == 'oracle':
+    features = features_lib.load_dir(os.path.join(workdir, 'features'))
+    told = _hidden_types(workdir, model, features)[0][crowd.types]
+
+  def run(batch, index):
+    result = _interact(
+      config,
+      world,
+      people_lib.HiddenPeople(population, crowd.select(index)),
+      policy,
+      batch,
+      policy.policy_id,
+      user_model=needed,
+      true_log_belief=None if told is None else told[index],
+    )
+    arrays = {'utilities': result.utilities, 'predicted': result.predicted}
+    if needed is not None:
+      arrays['log_beliefs'] = result.log_beliefs
+    return shards.Shard(result.sessions, arrays=arrays)
+
+  os.makedirs(directory, exist_ok=True)
+  shards.run_batches(
+    run,
+    len(crowd),
+    config.batch_size,
+    directory,
+    f'evaluate {os.path.basename(directory)}',
+  )
+  arrays = shards.read_arrays(directory)
+  outcome = compare.outcome(
+    list(sessions_lib.read_dir(directory)),
+    arrays['utilities'],
+    arrays['predicted'],
+    renders_pool=policy.renders_pool,
+  )
+  return outcome, arrays.get('log_beliefs')
 
 
 @_stage
@@ -475,7 +511,7 @@ def _policy(policy_config, config, population, model, value):
     policy_config,
     num_columns=config.sizes.num_columns,
     value_model=value,
-    choice_log_scale=float(model.choice_log_scale),
+    response=None if model is None else selection.learned(model),
   )
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pasta import errors
+from pasta.agent import selection
 from pasta.agent.history import CandidateSet, History, Texts
 from pasta.features import SessionFeatures
 from pasta.user_model import belief as belief_lib
@@ -46,6 +47,8 @@ class Episodes:
     log_choice: [N, T, L], log probability under the belief that a person
       chooses each column, from text utilities.
     log_belief: [N, T, K], before each turn's choice.
+    expected: [N, T, L], expected utility of selection of the slate's first
+      1, …, L columns (see `selection`).
     choice: int32 [N, T], -1 on turns that are not valid.
     reward: float32 [N, T].
     valid: bool [N, T].
@@ -65,6 +68,7 @@ class Episodes:
   slate_utility: jax.Array
   log_choice: jax.Array
   log_belief: jax.Array
+  expected: jax.Array
   choice: jax.Array
   reward: jax.Array
   valid: jax.Array
@@ -197,7 +201,10 @@ def _user_model_arrays(user_model, text, image, choice, satisfaction, given):
   )
   expected = (jnp.exp(log_beliefs[:, 1:]) * expected).sum(-1)
   satisfaction = jnp.where(jnp.isnan(satisfaction), expected, satisfaction)
-  return text_utility, log_choice, log_beliefs[:, :-1], satisfaction
+  selected = selection.of_prefixes(
+    log_beliefs[:, :-1], text_utility, selection.learned(user_model)
+  )
+  return text_utility, log_choice, log_beliefs[:, :-1], selected, satisfaction
 
 
 _pool_utility = jax.jit(model_lib.text_utility)
@@ -274,7 +281,7 @@ def from_features(
     if with_pool:
       of_pool = _pool_utility(user_model, features.pool.text[rows])
       pool_utility.append(np.asarray(of_pool)[:kept])
-  utility, log_choice, log_belief, satisfaction = (
+  utility, log_choice, log_belief, selected, satisfaction = (
     np.concatenate(x) for x in zip(*parts, strict=True)
   )
   gain = np.where(valid, satisfaction, 0.0).astype(np.float32)
@@ -310,6 +317,7 @@ def from_features(
     slate_utility=utility.astype(np.float32),
     log_choice=log_choice.astype(np.float32),
     log_belief=log_belief.astype(np.float32),
+    expected=selected.astype(np.float32),
     choice=choice,
     reward=gain,
     valid=valid,

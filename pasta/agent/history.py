@@ -61,6 +61,8 @@ class CandidateSet:
       user type, predicted from its text; None for policies without features.
     texts: [B, C], each candidate behind the history; None except for the
       backbone 'gemma'.
+    group: int32 [B, C], of which a slate holds at most one each; None: the
+      category.
   """
 
   category: jax.Array
@@ -68,6 +70,12 @@ class CandidateSet:
   text: jax.Array | None
   utility: jax.Array | None
   texts: Texts | None = None
+  group: jax.Array | None = None
+
+  @property
+  def groups(self) -> jax.Array:
+    """What a slate is spread over: [B, C]."""
+    return self.category if self.group is None else self.group
 
 
 @flax.struct.dataclass

@@ -121,12 +121,7 @@ def shown_values(
   if settings.credit != 'slate':
     critic = networks.Critic(settings)
     return critic.apply({'params': params}, constants, states, items)
-  slates = slate_critic.prefixes(
-    items,
-    episodes.log_belief,
-    episodes.slate_utility,
-    episodes.choice_log_scale[:, None],
-  )
+  slates = slate_critic.prefixes(items, episodes.expected, constants)
   critic = slate_critic.SlateCritic(settings)
   return critic.apply({'params': params}, constants, states, slates)
 
@@ -181,7 +176,7 @@ def pool_values(
   )
 
 
-def _optimizer(
+def make_optimizer(
   config: ml_collections.ConfigDict,
 ) -> optax.GradientTransformation:
   """AdamW on a cosine; matrices and the bonus decay, towards plain greedy.
@@ -274,9 +269,7 @@ def init_params(
   )
   q_key, v_key = jax.random.split(key)
   if s.credit == 'slate':
-    slates = slate_critic.prefixes(
-      items, states.belief, jnp.zeros((*shape, s.num_types)), 0.0
-    )
+    slates = slate_critic.prefixes(items, jnp.zeros(shape), constants)
     q = slate_critic.SlateCritic(s).init(q_key, constants, states, slates)
   else:
     q = networks.Critic(s).init(q_key, constants, states, items)
@@ -303,7 +296,7 @@ def init(
   settings = settings or settings_of(config, example)
   constants = normalisation.make_constants(example, config)
   params = init_params(key, constants, settings, pretrained)
-  optimizer = _optimizer(config)
+  optimizer = make_optimizer(config)
   return IQLState(
     params=params,
     target_params=jax.tree.map(jnp.copy, params['q']),
@@ -354,7 +347,7 @@ def update(
   # Sums over sessions divided by the global count, so that devices with
   # different numbers of turns still weigh every turn the same.
   count = jnp.maximum(parallel.total(valid.sum(), axis_name), 1.0)
-  optimizer = _optimizer(config)
+  optimizer = make_optimizer(config)
 
   def mean(x):
     return parallel.total((x * valid).sum(), axis_name) / count

@@ -83,10 +83,13 @@ class NetworkSettings:
         f"config field 'width' is {self.width}: expected a multiple of "
         f"'num_heads', {self.num_heads}"
       )
-    if self.belief == 'off' and self.base == 'myopic':
+    if self.belief == 'off' and (
+      self.base == 'myopic' or self.credit == 'slate'
+    ):
       raise errors.PastaError(
-        "config field 'belief' is 'off', but base 'myopic' is the expected "
-        "utility under the belief: expected base 'none'"
+        "config field 'belief' is 'off', but base 'myopic' and credit 'slate' "
+        "read utilities under the belief: expected base 'none' and credit "
+        "'mean' or 'choice'"
       )
 
 
@@ -99,9 +102,12 @@ class Constants:
     image_mean, image_scale: [D].
     utility_mean, utility_scale: [], of the expected utility m.
     spread_mean, spread_scale: [], of the spread s.
+    expected_mean, expected_scale: [], of a slate's expected utility of
+      selection.
     return_mean: [T], mean return from turn t on.
     return_scale: [], standard deviation of the return around that mean.
-    slope: [], where the slope of f on the normalised m starts.
+    slope: [], where the slope of f on the normalised m starts; for credit
+      'slate' that of q on the normalised expected utility of selection.
     support_precision: [D, D], inverse covariance of the shown prompts' text
       features, a little shrunk.
     support_limit: [], squared Mahalanobis distance that 95 % of them keep.
@@ -115,6 +121,8 @@ class Constants:
   utility_scale: jax.Array
   spread_mean: jax.Array
   spread_scale: jax.Array
+  expected_mean: jax.Array
+  expected_scale: jax.Array
   return_mean: jax.Array
   return_scale: jax.Array
   slope: jax.Array

@@ -42,13 +42,18 @@ def make_constants(
   return_mean = jnp.where(valid, gain, 0.0).sum(0) / per_turn
   rest = jnp.where(valid, gain - return_mean, 0.0)
   return_scale = jnp.maximum(jnp.sqrt((rest**2).sum() / count), _SMALLEST_SCALE)
-  # The slope of the return on the credited m, within turns: f starts there.
-  regressor = credit_lib.credited(
-    (mean - utility_mean) / utility_scale,
-    jnp.asarray(episodes.choice),
-    # A slate's own critic weighs its columns as choice does.
-    'mean' if config.credit == 'mean' else 'choice',
-  )
+  expected = jnp.asarray(episodes.expected)[..., -1:]
+  expected_mean, expected_scale = mean_scale(expected)
+  # The slope of the return on what the base knows, within turns: it starts
+  # there.
+  if config.credit == 'slate':
+    regressor = (expected[..., 0] - expected_mean) / expected_scale
+  else:
+    regressor = credit_lib.credited(
+      (mean - utility_mean) / utility_scale,
+      jnp.asarray(episodes.choice),
+      config.credit,
+    )
   regressor_mean = jnp.where(valid, regressor, 0.0).sum(0) / per_turn
   regressor = jnp.where(valid, regressor - regressor_mean, 0.0)
   slope = (regressor * rest).sum() / jnp.maximum(
@@ -63,6 +68,8 @@ def make_constants(
     utility_scale=utility_scale,
     spread_mean=spread_mean,
     spread_scale=spread_scale,
+    expected_mean=expected_mean,
+    expected_scale=expected_scale,
     return_mean=return_mean,
     return_scale=return_scale,
     slope=jnp.maximum(slope / return_scale, config.min_slope),

@@ -21,7 +21,7 @@ import numpy as np
 
 from pasta import errors
 from pasta.agent import credit as credit_lib
-from pasta.agent import gemma_text, networks, selector
+from pasta.agent import gemma_text, lookahead, networks, selection, selector
 from pasta.agent import value_model as value_model_lib
 from pasta.agent.history import CandidateSet, Decision, History
 
@@ -135,7 +135,7 @@ class Scored:
     tokeniser: see Policy.
     temperature: 0 for the best slate.
     selector_name: 'mean' or 'choice', for temperature 0.
-    choice_log_scale: log τ of the user model, needed by selector 'choice'.
+    response: how people respond, needed by selector 'choice'.
     credit: 'mean' or 'choice' where scores are values, so that the slate's
       can be predicted from them.
   """
@@ -152,7 +152,7 @@ class Scored:
     tokeniser: gemma_text.Tokeniser | None = None,
     temperature: float = 0.0,
     selector_name: str = 'mean',
-    choice_log_scale: jax.Array | float | None = None,
+    response: selection.Response | None = None,
     credit: str | None = None,
   ):
     if not temperature >= 0:
@@ -164,10 +164,10 @@ class Scored:
       raise errors.PastaError(
         f"selector is '{selector_name}': expected one of {SELECTORS}"
       )
-    if selector_name == 'choice' and choice_log_scale is None:
+    if selector_name == 'choice' and response is None:
       raise errors.PastaError(
-        f"policy {policy_id} with selector 'choice' needs choice_log_scale of "
-        'the user model'
+        f"policy {policy_id} with selector 'choice' needs to know how people "
+        'respond (a user model)'
       )
     if selector_name == 'choice' and temperature == 0:
       policy_id += ':choice'
@@ -184,7 +184,7 @@ class Scored:
     self.temperature = temperature
     self._num_columns = num_columns
     self._selector = selector_name
-    self._choice_log_scale = choice_log_scale
+    self._response = response
     self._credit = credit
 
   def choose(
@@ -200,12 +200,12 @@ class Scored:
         history.log_belief,
         candidates.utility,
         candidates.valid,
-        self._choice_log_scale,
+        self._response.choice_log_scale,
       )
     decision = _select(
       self.score(history, candidates),
       log_weights,
-      candidates.category,
+      candidates.groups,
       candidates.valid,
       keys,
       self.temperature if self.temperature > 0 else None,
@@ -216,13 +216,13 @@ class Scored:
       return decision
     return decision.replace(
       predicted=_predicted(
-        decision, history, candidates, self._choice_log_scale, self._credit
+        decision, history, candidates, self._response, self._credit
       )
     )
 
 
 @functools.partial(jax.jit, static_argnames='credit')
-def _predicted(decision, history, candidates, choice_log_scale, credit):
+def _predicted(decision, history, candidates, response, credit):
   """Value of the slates [B], by the credit that f was trained with."""
   values = jnp.take_along_axis(decision.scores, decision.slate, 1)
   log_choice = None
@@ -231,33 +231,45 @@ def _predicted(decision, history, candidates, choice_log_scale, credit):
       candidates.utility, decision.slate[..., None], 1
     )
     log_choice = credit_lib.log_choice(
-      history.log_belief, utility, choice_log_scale
+      history.log_belief, utility, response.choice_log_scale
     )
   return credit_lib.slate_value(values, log_choice, credit)
 
 
 class _Inserting:
-  """Builds slates column by column, by a critic of whole slates."""
+  """Builds slates column by column, by values of whole slates.
+
+  Args:
+    policy_id: see Policy.
+    insert: (history, candidates) to slates, first values and slate values, as
+      `selection.insert` returns them.
+    num_columns: L.
+    predicts: whether slate values are in units of return.
+    belief: see Policy.
+    renders_pool: see Policy.
+  """
 
   uses_features = True
   tokeniser = None
-  renders_pool = False
 
   def __init__(
     self,
     policy_id: str,
-    value_model: value_model_lib.ValueModel,
+    insert: Callable[..., tuple[jax.Array, jax.Array, jax.Array]],
     *,
     num_columns: int,
-    choice_log_scale: jax.Array | float,
-    pessimism: float,
+    predicts: bool,
+    belief: str,
+    renders_pool: bool = False,
   ):
+    if belief in ('prior', 'oracle'):
+      policy_id += f':belief={belief}'
     self.policy_id = policy_id
-    self.belief = value_model.settings.belief
-    self._value_model = value_model
+    self.belief = belief
+    self.renders_pool = renders_pool
+    self._insert = insert
     self._num_columns = num_columns
-    self._choice_log_scale = choice_log_scale
-    self._pessimism = pessimism
+    self._predicts = predicts
 
   def choose(
     self, history: History, candidates: CandidateSet, key: jax.Array
@@ -265,15 +277,8 @@ class _Inserting:
     """See Policy."""
     del key  # Deterministic.
     check_pool(candidates, self._num_columns)
-    slate, scores, value = value_model_lib.insert(
-      self._value_model,
-      history,
-      candidates,
-      self._choice_log_scale,
-      self._pessimism,
-      num_columns=self._num_columns,
-    )
-    if not self._value_model.predicts:
+    slate, scores, value = self._insert(history, candidates)
+    if not self._predicts:
       value = jnp.full_like(value, jnp.nan)
     return Decision(slate, scores, jnp.zeros(len(scores)), value)
 
@@ -344,22 +349,118 @@ def optimistic(
   )
 
 
+def greedy_slate(
+  num_columns: int,
+  response: selection.Response,
+  *,
+  belief: str = 'on',
+  renders_pool: bool = False,
+) -> Policy:
+  """The slate with the best expected utility of selection, see `selection`.
+
+  Where `greedy` takes the best columns one by one, this one hedges between
+  types. With renders_pool the candidates' images are known: nothing scatters.
+  """
+  if renders_pool:
+    response = response.replace(
+      residual_std=jnp.zeros_like(response.residual_std)
+    )
+  insert = jax.jit(
+    lambda history, candidates: selection.insert(
+      lambda sets, expected: expected,
+      history.log_belief,
+      candidates.utility,
+      candidates.groups,
+      candidates.valid,
+      response,
+      num_columns,
+    )
+  )
+  return _Inserting(
+    'greedy_slate' + '_rendered' * renders_pool,
+    insert,
+    num_columns=num_columns,
+    predicts=False,
+    belief=belief,
+    renders_pool=renders_pool,
+  )
+
+
+class _Planning:
+  """Rollouts through the user model, see `lookahead`."""
+
+  uses_features = True
+  renders_pool = False
+  tokeniser = None
+
+  def __init__(
+    self,
+    num_columns: int,
+    response: selection.Response,
+    num_rollouts: int,
+    belief: str,
+  ):
+    self.policy_id = f'lookahead:num_rollouts={num_rollouts}'
+    self.belief = belief
+    self._num_columns = num_columns
+    self._response = response
+    self._num_rollouts = num_rollouts
+
+  def choose(
+    self, history: History, candidates: CandidateSet, key: jax.Array
+  ) -> Decision:
+    """See Policy."""
+    check_pool(candidates, self._num_columns)
+    keys = key if key.ndim else jax.random.split(key, len(history.turn))
+    return lookahead.choose(
+      history,
+      candidates,
+      self._response,
+      keys,
+      num_columns=self._num_columns,
+      num_rollouts=self._num_rollouts,
+    )
+
+
+class _Uncategorised:
+  """A policy that may show several candidates of one category."""
+
+  def __init__(self, policy: Policy):
+    self.policy_id = f'{policy.policy_id}:no_categories'
+    self.uses_features = policy.uses_features
+    self.renders_pool = policy.renders_pool
+    self.belief = policy.belief
+    self.tokeniser = policy.tokeniser
+    self._policy = policy
+
+  def choose(
+    self, history: History, candidates: CandidateSet, key: jax.Array
+  ) -> Decision:
+    """See Policy. Values still see the categories."""
+    free = candidates.replace(group=jnp.zeros_like(candidates.category))
+    return self._policy.choose(history, free, key)
+
+
 def pasta(
   num_columns: int,
   value_model: value_model_lib.ValueModel,
+  response: selection.Response,
   *,
+  temperature: float = 0.0,
+  selector_name: str = 'mean',
   pessimism: float = 0.0,
   support_weight: float = 0.0,
-  **options,
 ) -> Policy:
   """The learned value f(h, p), or of whole slates for credit 'slate'.
 
   Args:
     num_columns: L.
     value_model: all its members are averaged.
+    response: how people respond to slates.
+    temperature: 0 for the best slate.
+    selector_name: 'mean' or 'choice', for temperature 0.
     pessimism: deviations over the members that are taken off a score.
     support_weight: what is taken off for candidates unlike all that was shown.
-    **options: of Scored.
 
   Raises:
     PastaError: an option that a critic of whole slates cannot have.
@@ -371,22 +472,25 @@ def pasta(
   if support_weight:
     policy_id += f':support_weight={support_weight:g}'
   if settings.credit == 'slate':
-    if options.get('temperature') or support_weight:
+    if temperature or support_weight:
       raise errors.PastaError(
         "policy 'pasta' with credit 'slate' is deterministic and has no "
         'penalty a candidate: expected temperature and support_weight 0'
       )
     return _Inserting(
       policy_id + ':slate',
-      value_model,
+      lambda history, candidates: value_model_lib.insert(
+        value_model,
+        history,
+        candidates,
+        response,
+        pessimism,
+        num_columns=num_columns,
+      ),
       num_columns=num_columns,
-      choice_log_scale=options['choice_log_scale'],
-      pessimism=pessimism,
+      predicts=value_model.predicts,
+      belief=settings.belief,
     )
-  # A choice credit's slate value needs τ.
-  no_value = not value_model.predicts or (
-    settings.credit == 'choice' and options.get('choice_log_scale') is None
-  )
   return Scored(
     policy_id,
     lambda history, candidates: value_model_lib.scores(
@@ -395,12 +499,26 @@ def pasta(
     num_columns=num_columns,
     belief=settings.belief,
     tokeniser=settings.gemma and settings.gemma.tokeniser,
-    credit=None if no_value else settings.credit,
-    **options,
+    credit=settings.credit if value_model.predicts else None,
+    temperature=temperature,
+    selector_name=selector_name,
+    response=response,
   )
 
 
-NAMES = ('lmm', 'random', 'greedy', 'greedy_rendered', 'optimistic', 'pasta')
+NAMES = (
+  'lmm',
+  'random',
+  'greedy',
+  'greedy_rendered',
+  'greedy_slate',
+  'greedy_slate_rendered',
+  'lookahead',
+  'optimistic',
+  'pasta',
+)
+_DETERMINISTIC = ('greedy_slate', 'greedy_slate_rendered', 'lookahead')
+_NEED_RESPONSE = (*_DETERMINISTIC, 'pasta')
 
 
 def build(
@@ -408,7 +526,7 @@ def build(
   *,
   num_columns: int,
   value_model: value_model_lib.ValueModel | None = None,
-  choice_log_scale: jax.Array | float | None = None,
+  response: selection.Response | None = None,
 ) -> Policy:
   """The policy that a config names.
 
@@ -416,35 +534,55 @@ def build(
     config: see configs/common.py:policy.
     num_columns: L.
     value_model: needed by 'pasta'.
-    choice_log_scale: log τ of the user model, needed by selector 'choice' and
-      by 'pasta'.
+    response: how people respond, `selection.learned` of a user model; needed
+      by selector 'choice', 'greedy_slate' and 'pasta'.
 
   Raises:
     PastaError: an unknown name, selector, belief or temperature; no value
-      model.
+      model or user model where one is needed.
   """
+  policy = _build(config, num_columns, value_model, response)
+  return policy if config.use_categories else _Uncategorised(policy)
+
+
+def _build(config, num_columns, value_model, response) -> Policy:
   name, temperature = config.name, config.temperature
-  options = {
-    'temperature': temperature,
-    'selector_name': config.selector,
-    'choice_log_scale': choice_log_scale,
-  }
   if config.belief not in ('on', 'prior', 'oracle'):
     raise errors.PastaError(
       f"belief of policy {name} is '{config.belief}': expected 'on', 'prior' "
       "or 'oracle'; pasta's is the one it was trained with"
     )
+  if response is None and name in _NEED_RESPONSE:
+    raise errors.PastaError(
+      f"policy '{name}' needs a user model: run launch.train_user_model first"
+    )
   if name == 'lmm':
     return lmm(num_columns, temperature)
   if name == 'random':
     return random(num_columns)
+  if temperature and name in _DETERMINISTIC:
+    raise errors.PastaError(
+      f"policy '{name}' is deterministic: expected temperature 0, not "
+      f'{temperature}'
+    )
+  if name in ('greedy_slate', 'greedy_slate_rendered'):
+    return greedy_slate(
+      num_columns,
+      response,
+      belief=config.belief,
+      renders_pool=name.endswith('_rendered'),
+    )
+  if name == 'lookahead':
+    return _Planning(num_columns, response, config.num_rollouts, config.belief)
   if name in ('greedy', 'greedy_rendered', 'optimistic'):
     return optimistic(
       num_columns,
       config.spread_weight if name == 'optimistic' else 0.0,
       renders_pool=name == 'greedy_rendered',
       belief=config.belief,
-      **options,
+      temperature=temperature,
+      selector_name=config.selector,
+      response=response,
     )
   if name == 'pasta':
     if value_model is None:
@@ -456,8 +594,10 @@ def build(
     return pasta(
       num_columns,
       value_model,
+      response,
+      temperature=temperature,
+      selector_name=config.selector,
       pessimism=config.pessimism,
       support_weight=config.support_weight,
-      **options,
     )
   raise errors.PastaError(f"policy is '{name}': expected one of {NAMES}")

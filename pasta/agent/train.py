@@ -79,7 +79,7 @@ def fit(
   training, heldout = jax.tree.map(jnp.asarray, (training, heldout))
   frozen = None if base is None else base.frozen
   pretrained = None if base is None else base.params
-  config = _with_scaled_decay(config, len(training))
+  config = with_scaled_decay(config, len(training))
   # One axis for members and seeds: what they share is not repeated.
   axes = iql.IQLState(
     params=0,
@@ -181,7 +181,7 @@ def _mean(metrics: dict[str, jax.Array]) -> dict[str, float]:
   return {name: float(jnp.mean(x)) for name, x in metrics.items()}
 
 
-def _with_scaled_decay(
+def with_scaled_decay(
   config: ml_collections.ConfigDict, num_sessions: int
 ) -> ml_collections.ConfigDict:
   """The config with the weight decay that suits this many sessions."""
@@ -246,11 +246,9 @@ def evaluation(
     'val/loss_q': mean(((target - q) / constants.return_scale) ** 2),
     'val/q_return_correlation': correlation(q, gain),
     'val/m_return_correlation': correlation(
-      credit_lib.credited(
-        items.mean,
-        heldout.choice,
-        'mean' if config.credit == 'mean' else 'choice',
-      ),
+      heldout.expected[..., -1]
+      if config.credit == 'slate'
+      else credit_lib.credited(items.mean, heldout.choice, config.credit),
       gain,
     ),
     'val/q_bias': mean(q - gain),

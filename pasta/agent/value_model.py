@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from pasta import errors
-from pasta.agent import gemma_networks, iql, networks, slate_critic
+from pasta.agent import gemma_networks, iql, networks, selection, slate_critic
 from pasta.agent.history import CandidateSet, History, Texts
 
 PyTree = Any
@@ -181,7 +181,7 @@ def insert(
   model: ValueModel,
   history: History,
   candidates: CandidateSet,
-  choice_log_scale: jax.Array | float,
+  response: selection.Response,
   pessimism: jax.Array | float = 0.0,
   *,
   num_columns: int,
@@ -192,7 +192,7 @@ def insert(
     model: the value model.
     history: with leading [B].
     candidates: with leading [B].
-    choice_log_scale: log τ of the user model.
+    response: how people respond to slates.
     pessimism: standard deviations over the members to take off.
     num_columns: L.
 
@@ -203,8 +203,15 @@ def insert(
   items = _items(model, history, candidates)
   states = _states(model, history)
   critic = slate_critic.SlateCritic(model.settings)
+  rows = jnp.arange(history.turn.shape[0])[:, None, None]
 
-  def value_of(slates):
+  def value_of(sets, expected):
+    slates = slate_critic.Slates(
+      items=jax.tree.map(lambda x: x[rows, sets], items),
+      mask=jnp.ones(sets.shape, bool),
+      expected=slate_critic.normalise_expected(model.constants, expected),
+    )
+
     def of_member(params):
       return _twins(
         model,
@@ -215,14 +222,13 @@ def insert(
 
     return _pessimistic(jax.vmap(of_member)(model.params['q']), pessimism)
 
-  return slate_critic.insert(
+  return selection.insert(
     value_of,
-    items,
-    candidates.utility,
-    candidates.category,
-    candidates.valid,
     history.log_belief,
-    choice_log_scale,
+    candidates.utility,
+    candidates.groups,
+    candidates.valid,
+    response,
     num_columns,
   )
 
@@ -292,6 +298,8 @@ def blank(
     utility_scale=jnp.ones(()),
     spread_mean=jnp.zeros(()),
     spread_scale=jnp.ones(()),
+    expected_mean=jnp.zeros(()),
+    expected_scale=jnp.ones(()),
     return_mean=jnp.zeros(turns),
     return_scale=jnp.ones(()),
     slope=jnp.ones(()),

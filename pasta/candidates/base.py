@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 CATEGORIES = ('rephrase', 'detail', 'style', 'subject', 'creative')
-_KNOWN = ('grammar',)
+_KNOWN = ('grammar', 'grammar:terse')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,12 +86,13 @@ def build(config: Any) -> CandidateGenerator:
   Raises:
     ValueError: for an unknown name.
   """
-  if config.name == 'grammar':
-    from pasta.candidates import grammar  # it imports this module
+  if config.name in _KNOWN:
+    from pasta.candidates import grammar, terse  # they import this module
 
-    return grammar.Grammar(
+    plain = grammar.Grammar(
       num_candidates=config.num_candidates, max_words=config.max_words
     )
+    return plain if config.name == 'grammar' else terse.Terse(plain)
   raise ValueError(
     f'candidates.name is {config.name!r}; known: {", ".join(_KNOWN)}'
   )

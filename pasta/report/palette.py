@@ -3,7 +3,7 @@
 Plots are drawn once, in the light theme; every colour of that theme is unique,
 so that the inline SVG can trade it for the CSS variable of the same name and
 follow the reader's light or dark setting. The colours of any two policies
-stay at least 0.11 apart in OKLab, also as seen with protanopia, deuteranopia
+stay at least 0.10 apart in OKLab, also as seen with protanopia, deuteranopia
 and tritanopia; marker and dash tell them apart a second time.
 """
 
@@ -22,6 +22,7 @@ LIGHT = {
   'random': '#8c8a97',
   'prior': '#bf8420',
   'greedy': '#3696e4',
+  'greedy_slate': '#2e0387',
   'optimistic': '#8236b6',
   'bayes': '#3d6b6e',
   'oracle': '#1d1b19',
@@ -50,6 +51,7 @@ DARK = {
   'random': '#786964',
   'prior': '#e8d246',
   'greedy': '#76a6e5',
+  'greedy_slate': '#285eb2',
   'optimistic': '#8b6fed',
   'bayes': '#74dcae',
   'oracle': '#f4f1ea',
@@ -102,6 +104,13 @@ POLICIES = {
     'the agent: learned user model, belief and value function',
     'pasta',
     'o',
+  ),
+  'greedy_slate': PolicyStyle(
+    'greedy slate',
+    'the slate of the best expected pick under the belief, nothing learned on '
+    'top',
+    'greedy_slate',
+    'p',
   ),
   'optimistic': PolicyStyle(
     'optimistic',

@@ -105,6 +105,7 @@ def build(config: ml_collections.ConfigDict) -> Population:
     'intent_scale',
     'choice_noise',
     'satisfaction_noise',
+    'drift_scale',
   ):
     if config[field] < 0:
       raise errors.PastaError(
@@ -248,6 +249,29 @@ def image_utility(crowd: Crowd, scenes: np.ndarray) -> np.ndarray:
   return table[sitting, slot, scenes].sum(-1)
 
 
+def drifted(population: Population, crowd: Crowd, turn: int) -> Crowd:
+  """The crowd as it is at a turn: tastes take a random step between turns.
+
+  The steps depend on (sitting, turn) only, whatever people are shown.
+  """
+  config = population.config
+  if not config.drift_scale or not turn:
+    return crowd
+  slot_scale = np.array([config.slot_scales[n] for n in lexicon.SLOT_NAMES])
+  steps = sum(
+    seeds.normal(
+      crowd.noise_seeds[:, None, None],
+      'drift',
+      t,
+      np.arange(NUM_SLOTS)[:, None],
+      np.arange(NUM_VALUES),
+    )
+    for t in range(1, turn + 1)
+  )  # [N, S, V]
+  steps = config.drift_scale * slot_scale[:, None] * steps * VALID
+  return dataclasses.replace(crowd, tastes=crowd.tastes + steps)
+
+
 def answer(
   population: Population,
   crowd: Crowd,
@@ -273,6 +297,7 @@ def answer(
     chosen column [N]).
   """
   config = population.config
+  crowd = drifted(population, crowd, turn)
   column = image_utility(crowd, scenes).max(-1)  # [N, L], by the best image
   noise = seeds.gumbel(
     crowd.noise_seeds[:, None], 'choice', turn, np.arange(column.shape[1])

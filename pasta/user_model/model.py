@@ -126,6 +126,7 @@ def init_text(
     'skip': jnp.zeros((dim, num_out)),
     'target_mean': jnp.zeros((num_out,)),
     'target_std': jnp.ones((num_out,)),
+    'residual_std': jnp.zeros((num_types,)),
   }
 
 
@@ -215,6 +216,15 @@ def text_utility(model: UserModel, text: jax.Array) -> jax.Array:
   return out[..., :1] + out[..., 1:]
 
 
+def text_residual_std(model: UserModel) -> jax.Array:
+  """How far columns lie from `text_utility`: standard deviation [K].
+
+  A prompt leaves open what its images show; a column's utility is its text
+  utility plus noise of this size, independent from column to column.
+  """
+  return model.text['residual_std']
+
+
 def permute_types(model: UserModel, order: jax.Array) -> UserModel:
   """The same model with its types in another order [K]."""
   order = jnp.asarray(order)
@@ -223,6 +233,7 @@ def permute_types(model: UserModel, order: jax.Array) -> UserModel:
   text = dict(model.text)
   for name in ('w3', 'b3', 'skip', 'target_mean', 'target_std'):
     text[name] = text[name][..., outputs]
+  text['residual_std'] = text['residual_std'][order]
   return model.replace(
     heads={
       **model.heads,

@@ -2,7 +2,8 @@
 
 A regression from prompt features to the utilities of columns that were shown.
 It uses no choices, so every shown column counts. What all types feel and what
-tells them apart are separate outputs with separate scales.
+tells them apart are separate outputs with separate scales. The scatter of
+columns around it is kept, too: it is what images add to their prompt.
 """
 
 import functools
@@ -58,7 +59,7 @@ def squared_error(
 
 
 def _split_constants(params: dict) -> tuple[dict, dict]:
-  names = ('mean', 'std', 'target_mean', 'target_std')
+  names = ('mean', 'std', 'target_mean', 'target_std', 'residual_std')
   constants = {k: params[k] for k in names}
   return constants, {k: v for k, v in params.items() if k not in names}
 
@@ -190,4 +191,9 @@ def fit(
     if score < best[0]:
       best = (score, weights)
   params = {**constants, **best[1]}
+  model = model.replace(text=params)
+  residual = test_utility - np.asarray(
+    model_lib.text_utility(model, jnp.asarray(test_text))
+  )
+  params['residual_std'] = jnp.asarray(residual.std(0))
   return model.replace(text=params), r_squared(params, test_text, test_utility)

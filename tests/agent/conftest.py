@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs import train_value
-from pasta.agent import iql
+from pasta.agent import iql, selection
 from pasta.agent.episodes import Episodes
 from pasta.agent.history import CandidateSet
 from pasta.agent.value_model import ValueModel
@@ -45,6 +45,7 @@ def _episodes(num, seed=0, turns=TURNS, full=True, pool=False):
     ),
     reward=masked(rng.random((num, turns)).astype(np.float32)),
     valid=valid,
+    expected=masked(rng.normal(size=shape).astype(np.float32)),
     choice_log_scale=np.zeros(num, np.float32),
     **_pool(rng, shape, valid) if pool else {},
   )
@@ -65,6 +66,12 @@ def _pool(rng, shape, valid):
     ),
     'log_propensity': np.zeros((num, turns), np.float32),
   }
+
+
+@pytest.fixture
+def response():
+  """How people respond, in tests."""
+  return selection.Response(jnp.zeros(()), jnp.full(TYPES, 0.5))
 
 
 @pytest.fixture

@@ -258,6 +258,7 @@ def _two_turn_mdp(num):
     choice=np.zeros((num, 2), np.int32),
     reward=reward,
     valid=np.ones((num, 2), bool),
+    expected=np.zeros(shape, np.float32),
     choice_log_scale=np.zeros(num, np.float32),
   )
 

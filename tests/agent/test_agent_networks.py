@@ -136,6 +136,7 @@ def test_tokens_hold_what_they_say():
     text_mean=jnp.zeros(1), text_scale=jnp.ones(1),
     image_mean=jnp.zeros(1), image_scale=jnp.ones(1),
     utility_mean=one, utility_scale=one, spread_mean=one, spread_scale=one,
+    expected_mean=one, expected_scale=one,
     return_mean=jnp.zeros(3), return_scale=one, slope=one,
   )  # fmt: skip
   tokens = networks.make_tokens(

@@ -1,4 +1,3 @@
-
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -6,7 +5,7 @@ import numpy as np
 import pytest
 
 from pasta import errors
-from pasta.agent import credit, policies
+from pasta.agent import credit, policies, selection
 from pasta.agent import episodes as episodes_lib
 from pasta.agent.history import CandidateSet, History
 
@@ -132,11 +131,13 @@ def test_keys_per_session_make_decisions_independent_of_the_batch(
 
 
 def test_pasta_picks_its_best_values(
-  history, make_episodes, make_candidates, random_model, value_config
+  history, make_episodes, make_candidates, random_model, value_config, response
 ):
   model = random_model(value_config, make_episodes(6))
   candidates = make_candidates(6)
-  policy = policies.build(_config('pasta'), num_columns=1, value_model=model)
+  policy = policies.build(
+    _config('pasta'), num_columns=1, value_model=model, response=response
+  )
   decision = policy.choose(history, candidates, jax.random.key(0))
   np.testing.assert_array_equal(decision.slate[:, 0], decision.scores.argmax(1))
 
@@ -153,13 +154,15 @@ def test_choice_weights_are_exact_for_one_type_and_used():
   # With the strong 1.0 in the slate, the rest hardly counts; the weakest
   # companion leaves the most weight on it.
   policy = policies.build(
-    _config('greedy', selector='choice'), num_columns=2, choice_log_scale=2.0
+    _config('greedy', selector='choice'),
+    num_columns=2,
+    response=selection.Response(jnp.array(2.0), jnp.zeros(1)),
   )
   decision = policy.choose(history, candidates, jax.random.key(0))
   assert sorted(decision.slate[0].tolist()) == [0, 2]
 
 
-def test_bad_input_is_named():
+def test_bad_input_is_named(response):
   history, candidates = _bare([[0, 1, 2, 3]])
   few = candidates.replace(valid=jnp.array([[True, True, False, False]]))
   key = jax.random.key(0)
@@ -169,10 +172,12 @@ def test_bad_input_is_named():
   with pytest.raises(errors.PastaError, match="'bandit'.*lmm.*pasta"):
     policies.build(_config('bandit'), num_columns=L)
   with pytest.raises(errors.PastaError, match='value model'):
-    policies.build(_config('pasta'), num_columns=L)
+    policies.build(_config('pasta'), num_columns=L, response=response)
+  with pytest.raises(errors.PastaError, match='greedy_slate.*user model'):
+    policies.build(_config('greedy_slate'), num_columns=L)
   with pytest.raises(errors.PastaError, match='temperature.*-1'):
     policies.build(_config('greedy', -1.0), num_columns=L)
   with pytest.raises(errors.PastaError, match="'median'"):
     policies.build(_config('greedy', selector='median'), num_columns=L)
-  with pytest.raises(errors.PastaError, match='choice_log_scale'):
+  with pytest.raises(errors.PastaError, match='how people'):
     policies.build(_config('greedy', selector='choice'), num_columns=L)

@@ -1,35 +1,34 @@
 import functools
-import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from pasta.agent import credit, iql, policies, slate_critic, value_model
+from pasta import errors
+from pasta.agent import (
+  credit,
+  iql,
+  policies,
+  selection,
+  slate_critic,
+  value_model,
+)
 from pasta.agent import episodes as episodes_lib
 
 
-def test_prefixes_and_their_choice_probabilities(
-  make_episodes, random_model, value_config
-):
+def test_prefixes(make_episodes, random_model, value_config):
   value_config.credit = 'slate'
   episodes = jax.tree.map(jnp.asarray, make_episodes(3))
   model = random_model(value_config, episodes)
   _, items = iql.network_inputs(episodes, model.constants, model.settings)
-  slates = slate_critic.prefixes(
-    items,
-    episodes.log_belief,
-    episodes.slate_utility,
-    episodes.choice_log_scale[:, None],
-  )
+  slates = slate_critic.prefixes(items, episodes.expected, model.constants)
   assert slates.mask.shape == (3, 4, 3, 3)
   np.testing.assert_array_equal(slates.mask[0, 0], np.tril(np.ones((3, 3))))
-  np.testing.assert_allclose(jnp.exp(slates.log_choice).sum(-1), 1, rtol=1e-5)
-  np.testing.assert_allclose(slates.log_choice[:, :, 0, 0], 0.0, atol=1e-5)
-  two = credit.log_choice(
-    episodes.log_belief, episodes.slate_utility[:, :, :2], 0.0
-  )
-  np.testing.assert_allclose(slates.log_choice[:, :, 1, :2], two, atol=1e-5)
+  np.testing.assert_array_equal(slates.items.mean[:, :, 1], items.mean)
+  full = slates.expected[..., -1]  # Normalised over whole slates.
+  np.testing.assert_allclose(full.mean(), 0.0, atol=1e-5)
+  np.testing.assert_allclose(full.std(), 1.0, atol=1e-4)
 
 
 def test_the_error_counts_prefixes_that_hold_the_choice():
@@ -67,6 +66,7 @@ def test_a_slate_has_no_order_and_learns_what_no_sum_can(
       slate_text=text,
       reward=same,
       slate_utility=utility,
+      expected=np.zeros_like(episodes.expected),
       choice=np.full((64, 1), 2, np.int32),
       log_choice=np.full((64, 1, 3), np.log(1 / 3), np.float32),
       slate_category=np.zeros((64, 1, 3), np.int32),
@@ -96,7 +96,7 @@ def test_a_slate_has_no_order_and_learns_what_no_sum_can(
 
 
 def test_insertion_is_greedy_and_legal(
-  make_episodes, make_candidates, random_model, value_config
+  make_episodes, make_candidates, random_model, value_config, response
 ):
   value_config.credit = 'slate'
   episodes = jax.tree.map(jnp.asarray, make_episodes(5))
@@ -105,52 +105,76 @@ def test_insertion_is_greedy_and_legal(
     episodes, jnp.arange(5), jnp.array([0, 1, 2, 3, 0])
   )
   candidates = make_candidates(5)
-  slate, alone, value = value_model.insert(
-    model, history, candidates, 0.0, num_columns=3
-  )
+  policy = policies.pasta(3, model, response)
+  decision = policy.choose(history, candidates, jax.random.key(0))
   category = np.asarray(candidates.category)
   for b in range(5):
-    chosen = np.asarray(slate[b]).tolist()
+    chosen = np.asarray(decision.slate[b]).tolist()
     assert len(set(chosen)) == 3
     most = min(3, len(set(category[b].tolist())))
     assert len(set(category[b][chosen].tolist())) == most
-    assert chosen[0] == int(np.argmax(alone[b]))
-  # The value of a slate does not depend on the order of the pool.
-  order = jnp.array([6, 5, 4, 3, 2, 1, 0])
-  turned = jax.tree.map(lambda x: x[:, order], candidates)
-  again, _, same_value = value_model.insert(
-    model, history, turned, 0.0, num_columns=3
+    assert chosen[0] == int(np.argmax(decision.scores[b]))
+  # Its value is what the critic says of that slate, as the trainer sees it.
+  rows = jnp.arange(5)[:, None]
+  shown = jax.tree.map(lambda x: x[rows, decision.slate], candidates)
+  items = value_model._items(model, history, shown)
+  # Columns scatter by their place in the pool, so the same draws are needed.
+  sampled = selection.sample(candidates.utility, response)[rows, decision.slate]
+  partial = selection.empty((5, 3))
+  for column in range(3):
+    partial = selection.add(partial, sampled[:, column], response)
+  expected = selection.value(partial, history.log_belief)[:, None]
+  slates = slate_critic.Slates(
+    jax.tree.map(lambda x: x[:, None], items),
+    jnp.ones((5, 1, 3), bool),
+    slate_critic.normalise_expected(model.constants, expected),
   )
-  np.testing.assert_array_equal(np.sort(order[again]), np.sort(slate))
-  np.testing.assert_allclose(same_value, value, atol=1e-4)
-  policy = policies.pasta(3, model, choice_log_scale=0.0)
-  decision = policy.choose(history, candidates, jax.random.key(0))
-  np.testing.assert_array_equal(decision.slate, slate)
-  np.testing.assert_allclose(decision.predicted, value, atol=1e-5)
-
-
-def test_two_steps_of_insertion_by_brute_force():
-  """With values that are sums, insertion finds the best legal pair."""
-  value = jnp.array([[1.0, 5.0, 4.0, 2.0]])
-  category = jnp.array([[0, 1, 1, 2]])
-  items = slate_critic.networks.Items(
-    features=value[..., None], mean=value, spread=value
-  )
-  slate, first, best = slate_critic.insert(
-    lambda s: s.items.mean.sum(-1),
-    items,
-    jnp.zeros((1, 4, 1)),
-    category,
-    jnp.ones((1, 4), bool),
-    jnp.zeros((1, 1)),
-    0.0,
-    2,
-  )
-  pairs = [
-    (float(value[0, a] + value[0, b]), [a, b])
-    for a, b in itertools.combinations(range(4), 2)
-    if category[0, a] != category[0, b]
+  states = value_model._states(model, history)
+  values = [
+    slate_critic.SlateCritic(model.settings)
+    .apply(
+      {'params': jax.tree.map(lambda x, e=e: x[e], model.params['q'])},
+      model.constants,
+      states,
+      slates,
+      history.turn,
+    )
+    .mean(0)[:, 0]
+    for e in range(2)
   ]
-  assert float(best[0]) == max(pairs)[0] == 7.0
-  assert sorted(slate[0].tolist()) == max(pairs)[1]
-  np.testing.assert_allclose(first, value)
+  np.testing.assert_allclose(
+    decision.predicted, (values[0] + values[1]) / 2, atol=1e-4
+  )
+
+
+def test_the_myopic_base_starts_as_the_expected_utility_of_selection(
+  make_episodes, make_candidates, random_model, value_config, response
+):
+  value_config.credit, value_config.base = 'slate', 'myopic'
+  episodes = jax.tree.map(jnp.asarray, make_episodes(6))
+  # Returns that rise with the expected utility: the slope is positive.
+  episodes = episodes.replace(reward=episodes.expected[..., -1])
+  model = random_model(value_config, episodes)
+  history = episodes_lib.history_at(
+    episodes, jnp.arange(5), jnp.array([0, 1, 2, 3, 0])
+  )
+  candidates = make_candidates(5)
+  mine = policies.pasta(3, model, response)
+  base = policies.greedy_slate(3, response)
+  key = jax.random.key(0)
+  np.testing.assert_array_equal(
+    mine.choose(history, candidates, key).slate,
+    base.choose(history, candidates, key).slate,
+  )
+
+
+def test_options_that_whole_slates_cannot_have(
+  make_episodes, random_model, value_config, response
+):
+  value_config.credit = 'slate'
+  model = random_model(value_config, make_episodes(3))
+  with pytest.raises(errors.PastaError, match='deterministic'):
+    policies.pasta(3, model, response, temperature=0.5)
+  value_config.belief = 'off'
+  with pytest.raises(errors.PastaError, match="'off'.*credit 'slate'"):
+    iql.settings_of(value_config, make_episodes(3))

@@ -135,3 +135,20 @@ def test_initial_prompt_names_what_it_says_it_names():
 def test_bad_knobs_are_named(field):
   with pytest.raises(errors.PastaError, match=f'population.{field} is -1'):
     make(**{field: -1})
+
+
+def test_tastes_drift_from_turn_to_turn():
+  population = make(drift_scale=0.3)
+  crowd = population_lib.draw_crowd(population, 400, 1, seed=5)
+  still = population_lib.drifted(population, crowd, 0)
+  np.testing.assert_array_equal(still.tastes, crowd.tastes)
+  style = lexicon.SLOT_NAMES.index('style')
+  scale = 0.3 * population.config.slot_scales.style
+  for turn in (1, 4):
+    step = population_lib.drifted(population, crowd, turn).tastes - crowd.tastes
+    assert not step[:, population_lib.VALID == 0].any()
+    # Independent steps add up: the deviation grows as the root of the turns.
+    found = step[:, style, :10].std()
+    assert found == pytest.approx(scale * turn**0.5, rel=0.05)
+  with pytest.raises(errors.PastaError, match='drift_scale'):
+    make(drift_scale=-1.0)

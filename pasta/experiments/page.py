@@ -1,0 +1,195 @@
+"""Tables, plots and one page of all experiments in a directory."""
+
+import os
+
+import jinja2
+import markupsafe
+import matplotlib
+import numpy as np
+
+from pasta import errors, workdir
+from pasta.report import figures, headline, palette
+
+_TEMPLATES = os.path.join(os.path.dirname(__file__), 'templates')
+_REPORT_TEMPLATES = os.path.join(
+  os.path.dirname(headline.__file__), 'templates'
+)
+_COLOURS = ('pasta', 'greedy', 'bayes', 'optimistic', 'prior', 'lmm', 'random')
+_FIGURES = {  # what a plot shows -> (axis, factor)
+  'share': ('% of lmm → bayes', 100.0),
+  'gain': ('return over lmm', 1.0),
+  'relative_gain': ('% more return than lmm', 100.0),
+  'final_utility': ('utility of the final image', 1.0),
+}
+_COLUMNS = (  # of tables: (key, title, factor, digits)
+  ('return', 'return', 1.0, 3),
+  ('share', 'share of lmm → bayes, %', 100.0, 0),
+  ('relative_gain', 'over lmm, %', 100.0, 1),
+  ('difference', 'difference to reference', 1.0, 3),
+  ('overestimate', 'predicted − realised', 1.0, 3),
+  ('final_utility', 'final image', 1.0, 2),
+  ('final_win_share', 'final better than lmm, %', 100.0, 0),
+  ('distinct_categories', 'categories', 1.0, 2),
+  ('diversity', 'slate diversity', 1.0, 3),
+  ('renders_per_turn', 'renders a turn', 1.0, 0),
+)
+
+
+def _cell(value, factor: float, digits: int) -> str:
+  """A number, or an estimate with its interval."""
+  if value is None or isinstance(value, dict) and value['mean'] is None:
+    return headline.MISSING
+  if not isinstance(value, dict):
+    return headline.number(factor * value, digits)
+  mean, low, high = (
+    headline.number(factor * value[k], digits) for k in ('mean', 'low', 'high')
+  )
+  return f'{mean} [{low}, {high}]'
+
+
+def _shown_columns(rows: list[dict]) -> list[tuple]:
+  """Columns that some row has, without those that are the same in all."""
+  shown = []
+  for column in _COLUMNS:
+    values = [r[column[0]] for r in rows if r.get(column[0]) is not None]
+    is_estimate = values and isinstance(values[0], dict)
+    if is_estimate or len(set(values)) > 1:
+      shown.append(column)
+  return shown
+
+
+def cells(results: dict) -> tuple[list[str], list[list[str]]]:
+  """Titles and rows of an experiment's table."""
+  columns = _shown_columns(results['rows'])
+  titles = ['', *(title for _, title, _, _ in columns)]
+  return titles, [
+    [
+      row['label'],
+      *(_cell(row.get(key), factor, n) for key, _, factor, n in columns),
+    ]
+    for row in results['rows']
+  ]
+
+
+def table(results: dict) -> list[str]:
+  """The table as lines of markdown."""
+  titles, rows = cells(results)
+  return [
+    '| ' + ' | '.join(titles) + ' |',
+    '|---' * len(titles) + '|',
+    *('| ' + ' | '.join(row) + ' |' for row in rows),
+  ]
+
+
+def plot(results: dict) -> figures.Figure:
+  """Points with intervals: over x where arms have one, else one line each."""
+  rows = [r for r in results['rows'] if r.get(results['figure'])]
+  rows = [r for r in rows if r[results['figure']]['mean'] is not None]
+  title, factor = _FIGURES[results['figure']]
+  if any(r['x'] is not None for r in rows):
+    return _curves(rows, results, title, factor)
+  figure = figures.blank(0.75 + 0.27 * max(len(rows), 1))
+  with matplotlib.rc_context(figures.STYLE):
+    inches = figure.get_figheight()
+    ax = figure.add_axes((0.36, 0.5 / inches, 0.61, 1 - 0.55 / inches))
+    for i, row in enumerate(rows):
+      value = row[results['figure']]
+      colour = palette.LIGHT[
+        'pasta' if row['label'].startswith('pasta') else 'greedy'
+      ]
+      ax.plot(
+        [factor * value['low'], factor * value['high']], [i, i], color=colour
+      )
+      ax.plot(factor * value['mean'], i, 'o', color=colour, markersize=5)
+    ax.set_yticks(range(len(rows)), [r['label'] for r in rows])
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.grid(axis='x')
+    ax.grid(axis='y', visible=False)
+    ax.set_xlabel(title)
+  return figure
+
+
+def _curves(rows, results, title, factor) -> figures.Figure:
+  figure = figures.blank(2.9)
+  with matplotlib.rc_context(figures.STYLE):
+    ax = figure.add_axes((0.13, 0.17, 0.84, 0.72))
+    series = list(dict.fromkeys(r['series'] for r in rows))
+    for i, name in enumerate(series):
+      mine = [r for r in rows if r['series'] == name]
+      colour = palette.LIGHT[_COLOURS[i % len(_COLOURS)]]
+      values = [r[results['figure']] for r in mine]
+      mean = [factor * v['mean'] for v in values]
+      if all(r['x'] is None for r in mine):
+        ax.axhline(mean[0], color=colour, linestyle='--', label=name)
+        continue
+      x = np.array([r['x'] for r in mine], float)
+      ax.plot(x, mean, 'o-', color=colour, label=name, markersize=4)
+      ax.fill_between(
+        x,
+        [factor * v['low'] for v in values],
+        [factor * v['high'] for v in values],
+        color=colour,
+        alpha=0.12,
+        linewidth=0,
+      )
+    everywhere = sorted({r['x'] for r in rows if r['x'] is not None})
+    if everywhere[0] > 0 and everywhere[-1] / everywhere[0] > 8:
+      ax.set_xscale('log')
+    ax.set_xticks(everywhere, [f'{x:g}' for x in everywhere])
+    ax.minorticks_off()
+    ax.set_xlabel(results['axis'])
+    ax.set_ylabel(title)
+    if len(series) > 1:
+      ax.legend(fontsize=8, frameon=False, handlelength=1)
+  return figure
+
+
+def build(directory: str) -> str:
+  """Writes DIRECTORY/index.html of all experiments below; returns its path.
+
+  Raises:
+    PastaError: a results.json that is damaged.
+  """
+  found = []
+  for name in sorted(os.listdir(directory)):
+    path = os.path.join(directory, name, 'results.json')
+    if not os.path.exists(path):
+      continue
+    results = workdir.read_json(path)
+    try:
+      titles, rows = cells(results)
+      svg = figures.save(
+        plot(results),
+        os.path.join(directory, name, 'plot.png'),
+        results['title'],
+      )
+    except (KeyError, TypeError, IndexError) as e:
+      raise errors.PastaError(
+        f'{path}: not the results of an experiment ({e!r})'
+      ) from e
+    found.append(
+      {
+        **results,
+        'titles': titles,
+        'cells': rows,
+        'svg': markupsafe.Markup(svg),
+      }
+    )
+  environment = jinja2.Environment(
+    loader=jinja2.FileSystemLoader([_TEMPLATES, _REPORT_TEMPLATES]),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+  )
+  css = environment.get_template('report.css').render(
+    light=markupsafe.Markup(palette.css_variables(palette.LIGHT)),
+    dark=markupsafe.Markup(palette.css_variables(palette.DARK)),
+    num_tiles=1,
+    num_type_pictures=1,
+  )
+  path = os.path.join(directory, 'index.html')
+  page = environment.get_template('experiments.html.j2').render(
+    experiments=found, css=markupsafe.Markup(css)
+  )
+  workdir.atomic_write(path, page)
+  return path

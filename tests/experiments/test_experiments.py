@@ -1,0 +1,213 @@
+import json
+import os
+
+import ml_collections
+import numpy as np
+import pytest
+
+from configs import experiments as experiments_config
+from configs import quickstart
+from pasta import errors
+from pasta.evaluate import compare
+from pasta.experiments import arms, main, page, summary
+
+
+def _outcome(returns, final=0.0, predicted=np.nan):
+  returns = np.asarray(returns, float)
+  num = len(returns)
+  return compare.Outcome(
+    policy_id='p',
+    satisfaction=returns[:, None] / 2 * np.ones((1, 2)),
+    comparison=np.zeros((num, 1), int),
+    final_utility=np.full(num, final),
+    num_categories=np.full(num, 4.0),
+    renders_per_turn=16,
+    predicted=np.full((num, 2), predicted),
+  )
+
+
+def _arm(label, x=None):
+  return {'label': label, 'series': label, 'x': x}
+
+
+def test_shares_and_differences_are_paired_over_seeds():
+  # Gaps of 2 and 4; the arm gains 1 and 2 (one half), the other 0.
+  ends = [
+    {'lmm': _outcome([1.0, 1.0]), 'bayes': _outcome([3.0, 3.0])},
+    {'lmm': _outcome([1.0, 3.0]), 'bayes': _outcome([5.0, 7.0])},
+  ]
+  half = [_outcome([2.0, 2.0], 1.0, 2.5), _outcome([3.0, 5.0], 1.0, 4.5)]
+  outcomes = {
+    'half': [{'arm': o, 'diversity': 0.5, **e} for o, e in zip(half, ends)],
+    'lmm': [{'arm': e['lmm'], 'diversity': 0.1, **e} for e in ends],
+  }
+  rows = summary.summarise(
+    outcomes, {'half': _arm('half'), 'lmm': _arm('lmm')}, 'lmm'
+  )
+  assert rows[0]['share']['mean'] == pytest.approx(0.5)
+  # Each seed's own share is one half, so no resample can say otherwise.
+  assert rows[0]['share']['low'] == pytest.approx(0.5)
+  assert rows[0]['difference']['mean'] == pytest.approx(1.5)
+  assert rows[0]['difference']['low'] == pytest.approx(1.0)
+  assert rows[0]['overestimate']['mean'] == pytest.approx(0.5)
+  assert rows[0]['final_win_share']['mean'] == 1.0
+  assert rows[1]['share']['mean'] == 0.0
+  assert 'overestimate' not in rows[1] and 'difference' not in rows[1]
+  # Seeds are resampled, too: returns differ by seed far more than by person.
+  interval = rows[0]['return']
+  assert interval['low'] == pytest.approx(2.0)
+  assert interval['high'] > 3.9
+
+
+def test_no_gap_has_no_share():
+  same = _outcome([1.0, 1.0])
+  outcomes = {
+    'a': [{'arm': same, 'lmm': same, 'bayes': same, 'diversity': 0.0}]
+  }
+  row = summary.summarise(outcomes, {'a': _arm('a')}, '')[0]
+  assert row['share'] == {'mean': None, 'low': None, 'high': None}
+
+
+def test_arms_move_seeds_and_set_fields():
+  base = quickstart.get_config('smoke')
+  config = arms.configured(
+    base,
+    (
+      ('population.num_types', 3),
+      ('evaluate.world.t2i.name', 'sketch:ink'),
+      ('train_value.credit', 'mean'),
+    ),
+    seed=7,
+  )
+  assert config.collect.population.num_types == 3
+  assert config.evaluate.population.num_types == 3
+  assert config.evaluate.population.seed == base.population.seed + 7
+  assert config.collect.seed == base.collect.seed + 7
+  assert config.evaluate.seed == base.evaluate.seed + 7
+  assert config.evaluate.world.t2i.name == 'sketch:ink'
+  assert config.collect.world.t2i.name == 'sketch'
+  assert config.train_value.credit == 'mean'
+  assert base.train_value.credit != 'mean'
+  assert base.population.num_types != 3
+  with pytest.raises(errors.PastaError, match="'train_value.credits'"):
+    arms.configured(base, (('train_value.credits', 'mean'),), seed=0)
+
+
+def test_what_a_policy_needs():
+  config = quickstart.get_config('smoke')
+  assert arms.needed_stages(config, 'bayes') == ()
+  assert arms.needed_stages(config, 'at_once') == ()
+  assert arms.needed_stages(config, 'greedy')[-1] == 'train_user_model'
+  assert 'simulate' in arms.needed_stages(config, 'pasta')
+  config.train_value.data = 'human'
+  assert 'simulate' not in arms.needed_stages(config, 'pasta')
+
+
+@pytest.mark.parametrize('name', experiments_config.NAMES)
+def test_every_experiment_sets_fields_that_exist(name):
+  config = experiments_config.get_config(f'{name},smoke')
+  assert config.arms and config.title and config.question
+  assert not config.reference or config.reference in config.arms
+  for arm in config.arms.values():
+    arms.configured(config.base, arm.overrides, seed=1)
+    assert not arm.previous or arm.previous in config.arms
+
+
+def _tiny(tmp_path):
+  """Arms that need no training."""
+  config = experiments_config.get_config('single_turn,smoke')
+  for name in ('pasta', 'greedy_slate'):
+    del config.arms[name]
+  return config, str(tmp_path / 'experiments')
+
+
+def test_an_experiment_end_to_end(tmp_path, capsys):
+  config, directory = _tiny(tmp_path)
+  main.main(config, directory)
+  assert '80 from the prompt' in capsys.readouterr().out
+  path = os.path.join(directory, 'single_turn', 'results.json')
+  first = json.load(open(path))
+  rows = {r['arm']: r for r in first['rows']}
+  assert rows['at_once']['renders_per_turn'] == 80
+  assert rows['one_turn']['renders_per_turn'] == 75
+  assert rows['lmm']['renders_per_turn'] == 16
+  assert 'return' not in rows['at_once'] and 'return' in rows['lmm']
+  assert rows['one_turn']['final_difference']['mean'] is not None
+  html = open(os.path.join(directory, 'index.html')).read()
+  assert 'Five turns against one' in html and '<svg' in html
+  assert os.path.getsize(os.path.join(directory, 'single_turn', 'plot.png'))
+  # The same command again plays nothing again and finds the same.
+  store = os.path.join(directory, 'store')
+  before = {
+    f: os.stat(os.path.join(store, f)).st_mtime for f in os.listdir(store)
+  }
+  main.main(config, directory)
+  assert json.load(open(path)) == first
+  assert before == {
+    f: os.stat(os.path.join(store, f)).st_mtime for f in os.listdir(store)
+  }
+
+
+def test_a_bad_experiment_is_named(tmp_path):
+  config, directory = _tiny(tmp_path)
+  config.reference = 'nobody'
+  with pytest.raises(errors.PastaError, match="'reference' is 'nobody'"):
+    main.main(config, directory)
+  config.reference, config.seeds = '', ()
+  with pytest.raises(errors.PastaError, match='seeds and arms'):
+    main.main(config, directory)
+  with pytest.raises(ValueError, match='unknown variant'):
+    experiments_config.get_config('everything')
+
+
+def test_curves_are_drawn_over_x(tmp_path):
+  def row(series, x, mean):
+    value = {'mean': mean, 'low': mean - 0.1, 'high': mean + 0.1}
+    return {
+      'arm': f'{series}{x}', 'label': series, 'series': series, 'x': x,
+      'share': value, 'renders_per_turn': 16,
+    }  # fmt: skip
+
+  results = {
+    'name': 'curve', 'title': 'A curve', 'question': '', 'axis': 'sessions',
+    'figure': 'share', 'reference': '', 'seeds': [0], 'num_people': 5,
+    'rows': [row('a', 10.0, 0.2), row('a', 1000.0, 0.6), row('b', None, 0.4)],
+  }  # fmt: skip
+  os.makedirs(tmp_path / 'curve')
+  (tmp_path / 'curve' / 'results.json').write_text(json.dumps(results))
+  figure = page.plot(results)
+  (ax,) = figure.axes
+  assert ax.get_xscale() == 'log'
+  assert page.build(str(tmp_path)) == str(tmp_path / 'index.html')
+  (tmp_path / 'curve' / 'results.json').write_text('{"rows": []}')
+  with pytest.raises(errors.PastaError, match='not the results'):
+    page.build(str(tmp_path))
+
+
+def test_stages_are_shared_between_arms(tmp_path):
+  config = arms.configured(quickstart.get_config('smoke'), (), seed=0)
+  ran = []
+  directories = {'collect': 'sessions', 'extract_features': 'features'}
+  original = dict(arms._STAGES)
+  try:
+    for stage, directory in directories.items():
+      arms._STAGES[stage] = (
+        directory,
+        lambda c, w, worlds, s=stage: ran.append((s, w)),
+      )
+    needed = tuple(directories)
+    first = arms.prepare(config, str(tmp_path), needed, None)
+    other = ml_collections.ConfigDict(config.to_dict())
+    other.extract_features.with_pool = True
+    second = arms.prepare(other, str(tmp_path), needed, None)
+  finally:
+    arms._STAGES.update(original)
+  assert first != second
+  same = [
+    os.path.realpath(os.path.join(r, 'sessions')) for r in (first, second)
+  ]
+  assert same[0] == same[1]
+  apart = [
+    os.path.realpath(os.path.join(r, 'features')) for r in (first, second)
+  ]
+  assert apart[0] != apart[1]
