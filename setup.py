@@ -39,13 +39,11 @@ setuptools.setup(
     'diffusers>=0.36,<0.39',
     'flax>=0.12.8,<0.13',
     'huggingface_hub>=0.34,<1',  # as transformers 4 wants it
-    'huggingface_hub>=0.34,<1',  # as transformers 4 wants it
     'importlib_resources>=6',
     'jax>=0.10.2,<0.11',
     'jinja2>=3.1,<4',
     'matplotlib>=3.9,<4',
     'ml-collections>=1.1,<2',
-    'ml_dtypes>=0.5',
     'ml_dtypes>=0.5',
     'numpy>=2,<3',
     'optax>=0.2.8,<0.3',
