@@ -18,7 +18,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from pasta.agent import selection
+from pasta.agent import selection, slate_policy
 from pasta.agent.history import CandidateSet, Decision, History
 
 
@@ -116,7 +116,7 @@ def choose(
   num_columns: int,
   num_rollouts: int,
 ) -> Decision:
-  """The slate whose rollouts bring most; see `policies.Policy.choose`.
+  """The slate whose rollouts bring most; see `slate_policy.Policy`.
 
   Args:
     history: with leading [B].
@@ -158,3 +158,39 @@ def choose(
     log_propensity=jnp.zeros(len(rows)),
     predicted=jnp.full(len(rows), jnp.nan),
   )
+
+
+class Planning:
+  """Rollouts through the user model, see above."""
+
+  uses_features = True
+  renders_pool = False
+  tokeniser = None
+
+  def __init__(
+    self,
+    num_columns: int,
+    response: selection.Response,
+    num_rollouts: int,
+    belief: str,
+  ):
+    self.policy_id = f'lookahead:num_rollouts={num_rollouts}'
+    self.belief = belief
+    self._num_columns = num_columns
+    self._response = response
+    self._num_rollouts = num_rollouts
+
+  def choose(
+    self, history: History, candidates: CandidateSet, key: jax.Array
+  ) -> Decision:
+    """See Policy."""
+    slate_policy.check_pool(candidates, self._num_columns)
+    keys = key if key.ndim else jax.random.split(key, len(history.turn))
+    return choose(
+      history,
+      candidates,
+      self._response,
+      keys,
+      num_columns=self._num_columns,
+      num_rollouts=self._num_rollouts,
+    )

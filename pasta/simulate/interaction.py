@@ -17,7 +17,7 @@ import numpy as np
 
 from pasta import errors, seeds, sessions
 from pasta import features as features_lib
-from pasta.agent import gemma_text, policies
+from pasta.agent import gemma_text, slate_policy
 from pasta.agent import history as history_lib
 from pasta.candidates import base as candidates_lib
 from pasta.simulate import ceilings, extraction
@@ -52,7 +52,7 @@ class Result:
 def run(
   world: world_lib.World,
   people: people_lib.People,
-  policy: policies.Policy,
+  policy: slate_policy.Policy,
   sizes: world_lib.Sizes,
   key: jax.Array,
   *,
@@ -175,7 +175,7 @@ def run(
 
 
 def _fixed_belief(
-  policy: policies.Policy,
+  policy: slate_policy.Policy,
   user_model: user_model_lib.UserModel | None,
   num: int,
   true_log_belief: np.ndarray | None,

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pasta.agent import lookahead, policies, selection
+from pasta.agent import lookahead, selection
 from pasta.agent.history import CandidateSet, History
 
 
@@ -84,7 +84,7 @@ def test_the_policy_is_legal_and_says_what_it_needs():
   rng = np.random.default_rng(0)
   history, candidates = _state(rng.normal(size=(6, 2)), [0.4, 0.6], 1, 4)
   response = selection.Response(jnp.zeros(()), jnp.ones(2))
-  policy = policies._Planning(3, response, 8, 'on')
+  policy = lookahead.Planning(3, response, 8, 'on')
   one = policy.choose(history, candidates, jax.random.key(0))
   again = policy.choose(history, candidates, jax.random.key(0))
   np.testing.assert_array_equal(one.slate, again.slate)
