@@ -1,9 +1,9 @@
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 import pytest
 
+from configs import common
 from pasta import errors
 from pasta.agent import credit, policies, selection
 from pasta.agent import episodes as episodes_lib
@@ -13,18 +13,9 @@ L = 3
 
 
 def _config(name, temperature=0.0, selector='mean', spread_weight=0.0):
-  return ml_collections.ConfigDict(
-    dict(
-      name=name,
-      temperature=temperature,
-      selector=selector,
-      spread_weight=spread_weight,
-      belief='on',
-      member=-1,
-      pessimism=0.0,
-      support_weight=0.0,
-    )
-  )
+  config = common.policy(name, temperature, spread_weight)
+  config.selector = selector
+  return config
 
 
 @pytest.fixture
@@ -181,3 +172,43 @@ def test_bad_input_is_named(response):
     policies.build(_config('greedy', selector='median'), num_columns=L)
   with pytest.raises(errors.PastaError, match='how people'):
     policies.build(_config('greedy', selector='choice'), num_columns=L)
+
+
+def test_without_categories_the_best_scores_are_shown():
+  history, candidates = _bare([[0, 0, 0, 1, 2]])
+  config = _config('lmm')
+  config.use_categories = False
+  policy = policies.build(config, num_columns=L)
+  decision = policy.choose(history, candidates, jax.random.key(0))
+  assert decision.slate.tolist() == [[0, 1, 2]]
+  assert policy.policy_id == 'lmm:no_categories'
+
+
+def test_all_policies_that_need_nothing_trained_show_legal_slates(
+  history, make_candidates, response
+):
+  candidates = make_candidates(6)
+  category = np.asarray(candidates.category)
+  for name in policies.NAMES:
+    if name == 'pasta':
+      continue
+    config = _config(name, selector='mean')
+    config.num_rollouts = 4
+    policy = policies.build(config, num_columns=L, response=response)
+    decision = policy.choose(history, candidates, jax.random.key(0))
+    for b in range(6):
+      chosen = np.asarray(decision.slate[b]).tolist()
+      most = min(L, len(set(category[b].tolist())))
+      assert len(set(chosen)) == L
+      assert len(set(category[b][chosen].tolist())) == most
+    assert policy.renders_pool == name.endswith('_rendered')
+
+
+def test_deterministic_policies_refuse_a_temperature(response):
+  for name in ('greedy_slate', 'lookahead'):
+    with pytest.raises(errors.PastaError, match='deterministic'):
+      policies.build(_config(name, 0.5), num_columns=L, response=response)
+  config = _config('greedy')
+  config.belief = 'off'
+  with pytest.raises(errors.PastaError, match="belief of policy greedy.*'off'"):
+    policies.build(config, num_columns=L)
