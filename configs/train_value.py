@@ -31,9 +31,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   c.num_categories = 5  # G, as in candidates.base.CATEGORIES
   c.heldout_fraction = 0.1  # of sessions, for the val/ metrics
   # Learning problem.
-  # 'choice': f fits the chosen column; 'mean': the slate's mean (paper);
-  # 'slate': a critic of whole slates, with attention over their columns.
-  c.credit = 'choice'
+  # 'slate': a critic of whole slates, with attention over their columns;
+  # 'choice': f fits the chosen column; 'mean': the slate's mean (paper).
+  c.credit = 'choice' if is_gemma else 'slate'
   # Or a rival: 'sarsa', 'monte_carlo'; with the logged candidates (with_pool)
   # 'q_learning', 'conservative', 'cloning'.
   c.backup = 'iql'
