@@ -83,6 +83,7 @@ def logged(world, user_model):
 def _config(directory, **fields):
   config = train_value.get_config('smoke')
   config.backbone = 'gemma'
+  config.credit = 'choice'
   config.gemma.path = str(directory)
   config.gemma.rank = 2
   config.gemma.max_tokens = 48
