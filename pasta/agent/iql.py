@@ -15,15 +15,8 @@ import optax
 
 from pasta import parallel
 from pasta.agent import credit as credit_lib
-from pasta.agent import (
-  gemma_networks,
-  networks,
-  normalisation,
-  rivals,
-  slate_critic,
-)
+from pasta.agent import critics, networks, normalisation, rivals
 from pasta.agent.episodes import Episodes
-from pasta.agent.gemma_base import Base
 
 PyTree = Any
 
@@ -58,122 +51,6 @@ def expectile_loss(error: jax.Array, expectile: float) -> jax.Array:
 def _largest(x: jax.Array, axis_name: str | None) -> jax.Array:
   """Maximum over devices."""
   return x if axis_name is None else jax.lax.pmax(x, axis_name)
-
-
-def network_inputs(
-  episodes: Episodes,
-  constants: networks.Constants,
-  settings: networks.NetworkSettings,
-) -> tuple[networks.States, networks.Items]:
-  """States [B, T] and slate items [B, T, L] of whole sessions."""
-  tokens = jax.vmap(networks.make_tokens, in_axes=(None, None, 0, 0, 0, 0, 0))(
-    constants,
-    settings.num_categories,
-    episodes.initial_text,
-    episodes.slate_text,
-    episodes.slate_image,
-    episodes.slate_category,
-    episodes.choice,
-  )
-  items = networks.make_items(
-    constants,
-    settings,
-    episodes.log_belief,
-    episodes.slate_text,
-    episodes.slate_category,
-    episodes.slate_utility,
-  )
-  return networks.States(tokens, jnp.exp(episodes.log_belief)), items
-
-
-def shown_values(
-  params: PyTree,
-  episodes: Episodes,
-  constants: networks.Constants,
-  settings: networks.NetworkSettings,
-  frozen: PyTree = None,
-) -> jax.Array:
-  """What the critic says of the slates that were shown.
-
-  Args:
-    params: of the critic.
-    episodes: B sessions.
-    constants: normalisation.
-    settings: static shape of the networks.
-    frozen: of the backbone 'gemma' (`gemma_base.Base`).
-
-  Returns:
-    f of each column [J, B, T, L]; for credit 'slate' q of the slate's first
-    1, …, L columns.
-  """
-  states, items = network_inputs(episodes, constants, settings)
-  if settings.backbone == 'gemma':
-    return gemma_networks.critic(
-      params,
-      frozen,
-      constants,
-      settings,
-      episodes.texts.shown,
-      states.belief,
-      items,
-      _turns(episodes),
-    )
-  if settings.credit != 'slate':
-    critic = networks.Critic(settings)
-    return critic.apply({'params': params}, constants, states, items)
-  slates = slate_critic.prefixes(items, episodes.expected, constants)
-  critic = slate_critic.SlateCritic(settings)
-  return critic.apply({'params': params}, constants, states, slates)
-
-
-def state_values(
-  params: PyTree,
-  episodes: Episodes,
-  constants: networks.Constants,
-  settings: networks.NetworkSettings,
-  frozen: PyTree = None,
-) -> jax.Array:
-  """v of the states before each turn: [B, T]. Arguments as `shown_values`."""
-  states, _ = network_inputs(episodes, constants, settings)
-  if settings.backbone == 'gemma':
-    return gemma_networks.value(
-      params,
-      frozen,
-      constants,
-      settings,
-      episodes.texts.state,
-      states.belief,
-      _turns(episodes),
-    )
-  return networks.Value(settings).apply({'params': params}, constants, states)
-
-
-def _turns(episodes: Episodes) -> jax.Array:
-  """The number of every turn: int [B, T]."""
-  shape = episodes.valid.shape
-  return jnp.broadcast_to(jnp.arange(shape[1]), shape)
-
-
-def pool_values(
-  params: PyTree,
-  episodes: Episodes,
-  constants: networks.Constants,
-  settings: networks.NetworkSettings,
-) -> jax.Array:
-  """f of all logged candidates: [J, B, T, C]."""
-  states, _ = network_inputs(episodes, constants, settings)
-  pool = episodes.pool
-  items = networks.make_items(
-    constants,
-    settings,
-    episodes.log_belief,
-    pool.text,
-    pool.category,
-    pool.utility,
-  )
-  return networks.Critic(settings).apply(
-    {'params': params}, constants, states, items
-  )
 
 
 def make_optimizer(
@@ -218,65 +95,6 @@ def make_optimizer(
   return optax.chain(*steps)
 
 
-def settings_of(
-  config: ml_collections.ConfigDict,
-  example: Episodes,
-  base: Base | None = None,
-) -> networks.NetworkSettings:
-  """Static network shape from the config, the data's sizes and the Gemma."""
-  rivals.check(config.backup, config.credit, example.pool is not None)
-  _, num_turns, _, dim = example.slate_text.shape
-  return networks.NetworkSettings(
-    backbone=config.backbone,
-    base=config.base,
-    width=config.width,
-    num_layers=config.num_layers,
-    num_heads=config.num_heads,
-    head_dims=tuple(config.head_dims),
-    num_twins=config.num_twins,
-    num_turns=num_turns,
-    num_categories=config.num_categories,
-    embedding_dim=dim,
-    num_types=example.log_belief.shape[-1],
-    credit=config.credit,
-    belief=config.belief,
-    gemma=None if base is None else base.settings,
-  )
-
-
-def init_params(
-  key: jax.Array,
-  constants: networks.Constants,
-  settings: networks.NetworkSettings,
-  pretrained: PyTree = None,
-) -> PyTree:
-  """Fresh parameters: {'q': of the critic, 'v': of Value}.
-
-  Those of the backbone 'gemma' start from the pretrained ones.
-  """
-  s = settings
-  if s.backbone == 'gemma':
-    return gemma_networks.init_params(key, constants, s, pretrained)
-  states = networks.States(
-    tokens=jnp.zeros((1, s.num_turns, 4 * s.embedding_dim + s.num_categories)),
-    belief=jnp.zeros((1, s.num_turns, s.num_types)),
-  )
-  shape = (1, s.num_turns, 1)
-  items = networks.Items(
-    features=jnp.zeros((*shape, s.embedding_dim + s.num_categories + 2)),
-    mean=jnp.zeros(shape),
-    spread=jnp.zeros(shape),
-  )
-  q_key, v_key = jax.random.split(key)
-  if s.credit == 'slate':
-    slates = slate_critic.prefixes(items, jnp.zeros(shape), constants)
-    q = slate_critic.SlateCritic(s).init(q_key, constants, states, slates)
-  else:
-    q = networks.Critic(s).init(q_key, constants, states, items)
-  v = networks.Value(s).init(v_key, constants, states)
-  return {'q': q['params'], 'v': v['params']}
-
-
 def init(
   key: jax.Array,
   config: ml_collections.ConfigDict,
@@ -293,9 +111,9 @@ def init(
     settings: of `settings_of`, which may be left out where there is no Gemma.
     pretrained: parameters of the backbone 'gemma'.
   """
-  settings = settings or settings_of(config, example)
+  settings = settings or critics.settings_of(config, example)
   constants = normalisation.make_constants(example, config)
-  params = init_params(key, constants, settings, pretrained)
+  params = critics.init_params(key, constants, settings, pretrained)
   optimizer = make_optimizer(config)
   return IQLState(
     params=params,
@@ -371,9 +189,9 @@ def update(
     return params, opt_state, out, norms
 
   def value(params):
-    return state_values(params, batch, constants, settings, frozen)
+    return critics.state_values(params, batch, constants, settings, frozen)
 
-  target_f = shown_values(
+  target_f = critics.shown_values(
     state.target_params, batch, constants, settings, frozen
   )
   target_q = credit_lib.slate_value(
@@ -397,7 +215,9 @@ def update(
       later = value(v_params)
     elif backup in ('q_learning', 'conservative'):
       later = rivals.best_slates(
-        pool_values(state.target_params, batch, constants, settings).min(0),
+        critics.pool_values(
+          state.target_params, batch, constants, settings
+        ).min(0),
         batch,
         config.credit,
       )[1]
@@ -408,7 +228,7 @@ def update(
 
   def critic_loss(params):
     # [J, B, T, L]
-    f = shown_values(params, batch, constants, settings, frozen)
+    f = critics.shown_values(params, batch, constants, settings, frozen)
     loss = credit_lib.squared_error(
       f / constants.return_scale,
       target / constants.return_scale,
@@ -416,7 +236,7 @@ def update(
       config.credit,
     )
     if backup in rivals.NEED_POOL[1:]:
-      of_pool = pool_values(params, batch, constants, settings)
+      of_pool = critics.pool_values(params, batch, constants, settings)
       gap = jax.vmap(rivals.conservative_gap, in_axes=(0, None))(
         of_pool / constants.return_scale, batch
       ).sum(0)

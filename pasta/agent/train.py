@@ -17,8 +17,8 @@ from pasta import checkpoint, errors, parallel, workdir
 from pasta import metrics as metrics_lib
 from pasta import progress as progress_lib
 from pasta.agent import credit as credit_lib
+from pasta.agent import critics, gemma_base, iql, networks, value_model
 from pasta.agent import episodes as episodes_lib
-from pasta.agent import gemma_base, iql, networks, value_model
 from pasta.agent.episodes import Episodes
 from pasta.agent.value_model import ValueModel
 
@@ -87,7 +87,7 @@ def fit(
     opt_state=0,
     step=None,
     constants=None,
-    settings=iql.settings_of(config, training, base),
+    settings=critics.settings_of(config, training, base),
   )
   members = _member_keys(init_key, config.num_members)
   initialise = jax.jit(
@@ -211,11 +211,13 @@ def evaluation(
   0.5, q is meant to lie above the behaviour's return (`val/q_bias`).
   """
   settings, constants = state.settings, state.constants
-  _, items = iql.network_inputs(heldout, constants, settings)
-  f = iql.shown_values(
+  _, items = critics.network_inputs(heldout, constants, settings)
+  f = critics.shown_values(
     state.params['q'], heldout, constants, settings, frozen
   ).mean(0)
-  v = iql.state_values(state.params['v'], heldout, constants, settings, frozen)
+  v = critics.state_values(
+    state.params['v'], heldout, constants, settings, frozen
+  )
   q = credit_lib.credited(f, heldout.choice, config.credit)
   next_v = jnp.concatenate([v[:, 1:], jnp.zeros_like(v[:, :1])], 1)
   target = heldout.reward + config.discount * jnp.where(

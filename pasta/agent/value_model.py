@@ -13,7 +13,13 @@ import jax
 import jax.numpy as jnp
 
 from pasta import errors
-from pasta.agent import gemma_networks, iql, networks, selection, slate_critic
+from pasta.agent import (
+  critics,
+  gemma_networks,
+  networks,
+  selection,
+  slate_critic,
+)
 from pasta.agent.history import CandidateSet, History, Texts
 
 PyTree = Any
@@ -307,6 +313,6 @@ def blank(
     support_limit=jnp.ones(()),
   )
   params = jax.vmap(
-    lambda k: iql.init_params(k, constants, settings, pretrained)
+    lambda k: critics.init_params(k, constants, settings, pretrained)
   )(jax.random.split(jax.random.key(0), num_members))
   return ValueModel(params, params['q'], constants, settings, **static)

@@ -10,8 +10,8 @@ import pytest
 
 from configs import train_value
 from pasta.agent import credit as credit_lib
+from pasta.agent import critics, iql, networks, selector, value_model
 from pasta.agent import episodes as episodes_lib
-from pasta.agent import iql, networks, selector, value_model
 from pasta.agent.history import CandidateSet
 
 _DISCOUNT, _LEVEL = 0.95, 0.8
@@ -68,7 +68,9 @@ def _learn(name, backup, credit, num_twins):
 
   @jax.jit
   def evaluate(state, episodes):
-    states, _ = iql.network_inputs(episodes, state.constants, state.settings)
+    states, _ = critics.network_inputs(
+      episodes, state.constants, state.settings
+    )
     value = networks.Value(state.settings)
     return value.apply({'params': state.params['v']}, state.constants, states)
 

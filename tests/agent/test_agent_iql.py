@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from pasta import errors, parallel
-from pasta.agent import credit, iql, networks
+from pasta.agent import credit, critics, iql, networks
 from pasta.agent.episodes import Episodes
 
 
@@ -51,7 +51,7 @@ def test_update_is_the_documented_one(credit_name, make_episodes, value_config):
     target_params=jax.tree.map(lambda x: 1.5 * x + 0.1, state.params['q'])
   )
   new, metrics = jax.jit(functools.partial(iql.update, config=c))(state, batch)
-  states, items = iql.network_inputs(batch, state.constants, state.settings)
+  states, items = critics.network_inputs(batch, state.constants, state.settings)
   scale, valid = state.constants.return_scale, np.asarray(batch.valid)
   f_of = jax.jit(
     lambda p: networks.Critic(state.settings).apply(
@@ -117,7 +117,7 @@ def test_rivals_regress_on_their_own_targets(
   c.backup, c.discount = backup, 0.9
   batch = jax.tree.map(jnp.asarray, make_episodes(8, full=False))
   state = _init(c, batch)
-  states, items = iql.network_inputs(batch, state.constants, state.settings)
+  states, items = critics.network_inputs(batch, state.constants, state.settings)
   f = networks.Critic(state.settings).apply(
     {'params': state.target_params}, state.constants, states, items
   )
@@ -274,7 +274,7 @@ def test_the_expectile_is_over_actions_and_not_over_next_states(value_config):
   state, _ = jax.jit(functools.partial(iql.update_many, config=c))(
     state, index, episodes
   )
-  states, _ = iql.network_inputs(episodes, state.constants, state.settings)
+  states, _ = critics.network_inputs(episodes, state.constants, state.settings)
   v = networks.Value(state.settings).apply(
     {'params': state.params['v']}, state.constants, states
   )

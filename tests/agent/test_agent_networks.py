@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pasta import errors
+from pasta.agent import critics, iql, networks, train, value_model
 from pasta.agent import episodes as episodes_lib
-from pasta.agent import iql, networks, train, value_model
 
 
 def test_moments_by_hand():
@@ -25,7 +25,7 @@ def test_one_pass_over_a_session_equals_single_histories(
   value_config.backbone = backbone
   episodes = make_episodes(5)
   model = random_model(value_config, episodes)
-  states, items = iql.network_inputs(
+  states, items = critics.network_inputs(
     jax.tree.map(jnp.asarray, episodes), model.constants, model.settings
   )
   whole_f = jax.jit(networks.Critic(model.settings).apply)(
@@ -261,4 +261,4 @@ def test_without_belief_neither_it_nor_utilities_matter(
   np.testing.assert_array_equal(scores, other)
   value_config.base = 'myopic'
   with pytest.raises(errors.PastaError, match="'belief' is 'off'.*'none'"):
-    iql.settings_of(value_config, episodes)
+    critics.settings_of(value_config, episodes)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pasta import errors
-from pasta.agent import credit, iql, rivals
+from pasta.agent import credit, critics, iql, rivals
 
 
 def _init(config, episodes):
@@ -57,12 +57,12 @@ def test_q_learning_looks_at_the_best_slate_of_the_next_pool(
   c.backup, c.discount = 'q_learning', 0.9
   batch = jax.tree.map(jnp.asarray, make_episodes(8, full=False, pool=True))
   state = _init(c, batch)
-  f = iql.pool_values(
+  f = critics.pool_values(
     state.target_params, batch, state.constants, state.settings
   ).min(0)
   best = np.asarray(rivals.best_slates(f, batch, 'mean')[1])
   shown = credit.slate_value(
-    iql.shown_values(
+    critics.shown_values(
       state.target_params, batch, state.constants, state.settings
     ).min(0),
     batch.log_choice,
@@ -122,7 +122,7 @@ def test_cloning_learns_what_is_shown_and_conservatism_leans_there(
     value_config.backup = backup
     value_config.conservatism = conservatism
     state = _fit(value_config, episodes)
-    f = iql.pool_values(
+    f = critics.pool_values(
       state.params['q'], episodes, state.constants, state.settings
     ).mean(0)
     top = jnp.argsort(-f, axis=-1)[..., :3]
@@ -135,10 +135,10 @@ def test_cloning_learns_what_is_shown_and_conservatism_leans_there(
 def test_what_a_rival_needs_is_named(make_episodes, value_config):
   value_config.backup = 'td3'
   with pytest.raises(errors.PastaError, match="'backup' is 'td3'"):
-    iql.settings_of(value_config, make_episodes(4))
+    critics.settings_of(value_config, make_episodes(4))
   value_config.backup = 'q_learning'
   with pytest.raises(errors.PastaError, match='with_pool'):
-    iql.settings_of(value_config, make_episodes(4))
+    critics.settings_of(value_config, make_episodes(4))
   value_config.credit = 'slate'
   with pytest.raises(errors.PastaError, match="'mean' or 'choice'"):
-    iql.settings_of(value_config, make_episodes(4, pool=True))
+    critics.settings_of(value_config, make_episodes(4, pool=True))

@@ -8,6 +8,7 @@ import pytest
 from pasta import errors
 from pasta.agent import (
   credit,
+  critics,
   iql,
   policies,
   selection,
@@ -21,7 +22,7 @@ def test_prefixes(make_episodes, random_model, value_config):
   value_config.credit = 'slate'
   episodes = jax.tree.map(jnp.asarray, make_episodes(3))
   model = random_model(value_config, episodes)
-  _, items = iql.network_inputs(episodes, model.constants, model.settings)
+  _, items = critics.network_inputs(episodes, model.constants, model.settings)
   slates = slate_critic.prefixes(items, episodes.expected, model.constants)
   assert slates.mask.shape == (3, 4, 3, 3)
   np.testing.assert_array_equal(slates.mask[0, 0], np.tril(np.ones((3, 3))))
@@ -82,7 +83,7 @@ def test_a_slate_has_no_order_and_learns_what_no_sum_can(
   )
 
   def value(e):
-    return iql.shown_values(
+    return critics.shown_values(
       state.params['q'], e, state.constants, state.settings
     ).mean(0)[..., -1]
 
@@ -177,4 +178,4 @@ def test_options_that_whole_slates_cannot_have(
     policies.pasta(3, model, response, temperature=0.5)
   value_config.belief = 'off'
   with pytest.raises(errors.PastaError, match="'off'.*credit 'slate'"):
-    iql.settings_of(value_config, make_episodes(3))
+    critics.settings_of(value_config, make_episodes(3))

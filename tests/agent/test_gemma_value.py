@@ -14,8 +14,8 @@ import tiny_gemma
 from configs import common, train_value
 from pasta import errors, metrics, parallel
 from pasta import sessions as sessions_lib
-from pasta.agent import episodes as episodes_lib
 from pasta.agent import (
+  critics,
   gemma_base,
   gemma_text,
   iql,
@@ -24,6 +24,7 @@ from pasta.agent import (
   train,
   value_model,
 )
+from pasta.agent import episodes as episodes_lib
 from pasta.simulate import interaction
 from pasta.simulate import people as people_lib
 from pasta.simulate import population as population_lib
@@ -124,7 +125,7 @@ def _fit(episodes, config, base, directory):
 
 def _random_model(config, base, episodes, num_members=1):
   """A value model whose every trained parameter matters."""
-  settings = iql.settings_of(config, episodes, base)
+  settings = critics.settings_of(config, episodes, base)
   states = jax.jit(
     jax.vmap(lambda key: iql.init(key, config, episodes, settings, base.params))
   )(jax.random.split(jax.random.key(5), num_members))
@@ -176,7 +177,7 @@ def test_learns(
   fresh = _random_model(config, base, episodes)
   assert jax.tree.structure(fresh.params) == jax.tree.structure(model.params)
   for name in ('q', 'v'):
-    start = iql.init_params(
+    start = critics.init_params(
       jax.random.key(0), model.constants, model.settings, base.params
     )[name]['backbone']
     for path, x in jax.tree_util.tree_leaves_with_path(
@@ -258,7 +259,7 @@ def test_load_refuses_another_base(episodes, logged, user_model, tmp_path):
 
 def test_eight_devices_equal_one(directory, base, episodes):
   config = _config(directory, learning_rate=1e-4)
-  settings = iql.settings_of(config, episodes, base)
+  settings = critics.settings_of(config, episodes, base)
   data = jax.tree.map(jnp.asarray, episodes)
   state = jax.jit(
     lambda key: iql.init(key, config, data, settings, base.params)
@@ -309,14 +310,14 @@ def test_policies_read_what_training_read(
     sessions_lib.check(session, 'here')
   again = _episodes(base, (result.sessions, result.features), user_model)
   device = jax.tree.map(jnp.asarray, again)
-  values = iql.state_values(
+  values = critics.state_values(
     jax.tree.map(lambda x: x[0], model.params['v']),
     device,
     model.constants,
     model.settings,
     model.frozen,
   )
-  shown = iql.shown_values(
+  shown = critics.shown_values(
     jax.tree.map(lambda x: x[0], model.params['q']),
     device,
     model.constants,
