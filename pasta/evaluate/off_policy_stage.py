@@ -1,0 +1,182 @@
+"""Off-policy evaluation as a stage: logged sessions in, a table out.
+
+Letters: N sessions, K user types.
+"""
+
+import os
+from collections.abc import Mapping
+
+import jax
+import ml_collections
+import numpy as np
+
+from pasta import errors, metrics, seeds, shards
+from pasta import features as features_lib
+from pasta import sessions as sessions_lib
+from pasta import workdir as workdir_lib
+from pasta.agent import policies, selection, slate_policy
+from pasta.agent import train as value_train
+from pasta.evaluate import off_policy
+from pasta.simulate import interaction
+from pasta.simulate import people as people_lib
+from pasta.simulate import population as population_lib
+from pasta.simulate import world as world_lib
+from pasta.user_model import model as user_model_lib
+from pasta.user_model import saved
+
+STAGE = 'off_policy'
+# Where logged sessions lie, where their features, and who made both.
+_DATA = {
+  'human': ('sessions', 'features', 'extract_features'),
+  'simulated': ('simulated', 'simulated', 'simulate'),
+}
+
+
+def main(config: ml_collections.ConfigDict, workdir: str) -> None:
+  """user_model/, value/ and logged sessions -> off_policy/results.json.
+
+  Args:
+    config: configs/off_policy.py.
+    workdir: the working directory.
+
+  Raises:
+    PastaError: an input is missing, was made without pools, or no truth can
+      be had of the people in the logs.
+  """
+  if config.data not in _DATA:
+    raise errors.PastaError(
+      f"config field 'data' is {config.data!r}, expected one of {tuple(_DATA)}"
+    )
+  directory = os.path.join(workdir, STAGE)
+  source, made, stage = _DATA[config.data]
+  upstream = [_upstream(workdir, 'user_model', 'train_user_model')]
+  upstream.append(_upstream(workdir, made, stage))
+  needs_value = any(p.name == 'pasta' for p in config.policies.values())
+  if needs_value:
+    upstream.append(_upstream(workdir, 'value', 'train_value'))
+  with workdir_lib.open_stage(STAGE, directory, config, upstream) as info:
+    if info is not None:
+      features = features_lib.load_dir(os.path.join(workdir, made))
+      model = saved.load(
+        os.path.join(workdir, 'user_model'), features.encoder_id
+      )
+      value = None
+      if needs_value:
+        value = value_train.load(
+          os.path.join(workdir, 'value'), features.encoder_id
+        )
+      logged = os.path.join(workdir, source)
+      records = {s.session_id: s for s in sessions_lib.read_dir(logged)}
+      logs = off_policy.read_logs(config, features, model, records)
+      targets = {
+        name: policies.build(
+          p,
+          num_columns=logs.episodes.slate.shape[-1],
+          value_model=value,
+          response=selection.learned(model),
+        )
+        for name, p in config.policies.items()
+      }
+      truth = {}
+      if config.num_truth_sessions:
+        truth = run_targets(config, logged, directory, targets, model, records)
+      results = off_policy.evaluate(config, logs, targets, model, truth)
+      workdir_lib.write_json(os.path.join(directory, 'results.json'), results)
+      info['num_sessions'] = results['num_sessions']
+  path = os.path.join(directory, 'results.json')
+  for line in off_policy.table(workdir_lib.read_json(path)):
+    print(line)
+
+
+def _upstream(workdir: str, name: str, stage: str) -> str:
+  directory = os.path.join(workdir, name)
+  return workdir_lib.read_done(directory, stage)['fingerprint']
+
+
+def run_targets(
+  config: ml_collections.ConfigDict,
+  logged: str,
+  directory: str,
+  targets: Mapping[str, slate_policy.Policy],
+  model: user_model_lib.UserModel,
+  records: Mapping[str, sessions_lib.Session],
+) -> dict[str, metrics.Interval]:
+  """True returns: fresh people as those in the logs sit down with each target.
+
+  Args:
+    config: configs/off_policy.py.
+    logged: directory of the logged sessions, with the config that made them.
+    directory: gets sessions/NAME/.
+    targets: policies by name.
+    model: for the targets, and for simulated people.
+    records: the logged sessions by id, for what people type.
+
+  Raises:
+    PastaError: people in the logs of whom no others can be drawn.
+  """
+  sources = {s.source for s in records.values()}
+  if not sources <= {'population', 'simulated'} or len(sources) > 1:
+    raise errors.PastaError(
+      f'{logged}: sessions of source {", ".join(sorted(sources))}: no further '
+      'people can be drawn from there; set num_truth_sessions = 0'
+    )
+  made = ml_collections.ConfigDict(
+    workdir_lib.read_json(os.path.join(logged, 'config.json'))
+  )
+  num = config.num_truth_sessions
+  if sources == {'population'}:
+    image_seed_pool = 0
+    population = population_lib.build(made.population)
+    crowd = population_lib.draw_crowd(population, num, 1, seed=config.seed)
+
+    def people(index):
+      return people_lib.HiddenPeople(population, crowd.select(index))
+  else:
+    image_seed_pool = made.image_seed_pool
+    known = sorted({s.initial_prompt for s in records.values()})
+    sitting = seeds.derive(config.seed, 'sitting', np.arange(num))
+    pick = seeds.derive(sitting, 'prompt') % np.uint64(len(known))
+
+    def people(index):
+      prompts = tuple(known[i] for i in pick[index])
+      return people_lib.SimulatedPeople(model, prompts, sitting[index])
+
+  world = world_lib.World(made.world)
+  result = {}
+  try:
+    for name, policy in targets.items():
+      where = os.path.join(directory, 'sessions', name)
+      os.makedirs(where, exist_ok=True)
+
+      def run(batch, index, policy=policy):
+        return shards.Shard(
+          interaction.run(
+            world,
+            people(index),
+            policy,
+            world_lib.Sizes(**made.sizes.to_dict()),
+            jax.random.fold_in(jax.random.key(config.seed), batch),
+            user_model=model if policy.uses_features else None,
+            image_seed_pool=image_seed_pool,
+            session_prefix=policy.policy_id,
+          ).sessions
+        )
+
+      shards.run_batches(run, num, config.batch_size, where, f'truth of {name}')
+      returns = [
+        _return(config, session) for session in sessions_lib.read_dir(where)
+      ]
+      result[name] = metrics.bootstrap_mean(np.array(returns), seed=config.seed)
+  finally:
+    world.close()
+  return result
+
+
+def _return(
+  config: ml_collections.ConfigDict, session: sessions_lib.Session
+) -> float:
+  """A session's return, in the config's reward and discount."""
+  reward = np.array([t.satisfaction for t in session.turns])
+  if config.reward == 'sparse':
+    reward[:-1] = 0.0
+  return float((config.discount ** np.arange(len(reward)) * reward).sum())
