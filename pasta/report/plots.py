@@ -45,7 +45,7 @@ def returns(
   figure = figures.blank(0.72 + 0.33 * len(names))
   height = 0.33 * len(names) / figure.get_figheight()
   with matplotlib.rc_context(figures.STYLE):
-    ax = figure.add_axes((0.16, 0.45 / figure.get_figheight(), 0.81, height))
+    ax = figure.add_axes((0.18, 0.45 / figure.get_figheight(), 0.79, height))
     ax.grid(False)
     lows = [policies[p]['low'] for p in names]
     highs = [policies[p]['high'] for p in names]
