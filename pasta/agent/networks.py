@@ -328,7 +328,9 @@ class StateEncoder(nn.Module):
         nn.initializers.lecun_normal(batch_axis=(0,)),
         (s.num_turns, states.tokens.shape[-1], s.width),
       )
-      x = jnp.einsum('...tf,tfw->...tw', states.tokens, kernel)
+      # The kernel first: the other order is a transposed product on a CPU, at
+      # half the speed.
+      x = jnp.einsum('tfw,...tf->...tw', kernel, states.tokens)
       x = nn.relu(jnp.cumsum(x, -2) + turn)
       x = nn.Dense(s.width)(x)
     belief = states.belief
