@@ -195,6 +195,10 @@ def test_scan_equals_loop(make_episodes, value_config):
   scanned, metrics = jax.jit(
     functools.partial(iql.update_many, config=value_config)
   )(state, index, episodes)
+  moved = optax.tree.sub(scanned.params['v'], state.params['v'])
+  assert float(metrics['train/v_update_norm']) == pytest.approx(
+    float(optax.tree.norm(moved)), rel=1e-5
+  )
   update = jax.jit(functools.partial(iql.update, config=value_config))
   losses = []
   for i in range(4):
