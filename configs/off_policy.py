@@ -4,7 +4,13 @@
 
 Reads DIR/user_model, DIR/value and DIR/simulated (or DIR/sessions and
 DIR/features), which must have been made with with_pool = True; leaves
-DIR/off_policy.
+DIR/off_policy. Variants: '' and 'smoke'.
+
+On 1,000 sessions and six policies about 7 CPU minutes, and one to two minutes a
+policy for 400 people of the truth. Measured on a quickstart's first 1,000
+sessions of people (data = 'human', value function with credit 'choice'): errors
+of fitted Q evaluation at item level between -0.02 and +0.03, at returns of 2.5
+to 2.9.
 """
 
 import ml_collections
