@@ -19,6 +19,7 @@ POLICIES = {
   'lmm',
   'random',
   'greedy',
+  'greedy_slate',
   'optimistic',
   'pasta',
   'prior',
