@@ -181,11 +181,7 @@ def update(
       gradient, state.opt_state[name], state.params[name]
     )
     params = optax.apply_updates(state.params[name], updates)
-    norms = {
-      f'train/{name}_gradient_norm': optax.tree.norm(gradient),
-      f'train/{name}_parameter_norm': optax.tree.norm(params),
-    }
-    return params, opt_state, out, norms
+    return params, opt_state, out, optax.tree.norm(gradient)
 
   def value(params):
     return critics.state_values(params, batch, constants, settings, frozen)
@@ -204,7 +200,7 @@ def update(
     loss = expectile_loss(error, expectile)
     return (loss * valid).sum(), (loss, v)
 
-  v_params, v_opt_state, (v_loss, v), v_norms = descend('v', value_loss)
+  v_params, v_opt_state, (v_loss, v), v_norm = descend('v', value_loss)
 
   if backup == 'monte_carlo':
     reward = jnp.where(batch.valid, batch.reward, 0.0)
@@ -243,7 +239,7 @@ def update(
     q = credit_lib.credited(f, batch.choice, config.credit)  # [J, B, T]
     return (loss * valid).sum(), (loss, q)
 
-  q_params, q_opt_state, (q_loss, q), q_norms = descend('q', critic_loss)
+  q_params, q_opt_state, (q_loss, q), q_norm = descend('q', critic_loss)
 
   target_params = optax.incremental_update(
     q_params, state.target_params, config.target_rate
@@ -267,8 +263,8 @@ def update(
     'train/q_min': -_largest(
       jnp.where(batch.valid, -q, -jnp.inf).max(), axis_name
     ),
-    **v_norms,
-    **q_norms,
+    'train/v_gradient_norm': v_norm,
+    'train/q_gradient_norm': q_norm,
   }
   state = state.replace(
     params={'q': q_params, 'v': v_params},
@@ -291,9 +287,9 @@ def update_many(
   """`update` on the batches index [B, S] of episodes; metrics are the last's.
 
   The losses are the means over the S updates, which also shows a value that
-  was not finite in between. `train/*_update_norm` is how far all S updates
-  moved the parameters: the norm of each would cost a sixth of the time, as
-  Adam's steps are never written to memory otherwise.
+  was not finite in between. Norms of parameters, and of how far all S updates
+  moved them, are taken once: the norm of each of Adam's steps, which are never
+  written to memory otherwise, would cost a sixth of the time.
   """
   start = state.params
 
@@ -311,6 +307,7 @@ def update_many(
   for name, params in state.params.items():
     moved = optax.tree.sub(params, start[name])
     last[f'train/{name}_update_norm'] = optax.tree.norm(moved)
+    last[f'train/{name}_parameter_norm'] = optax.tree.norm(params)
   return state, last
 
 
