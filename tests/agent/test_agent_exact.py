@@ -21,7 +21,7 @@ _CASES = {
   'grid': (
     exact.grid(),
     30_000,
-    {'batch_sessions': 128, 'head_dims': (128,), 'num_steps': 1200},
+    {'batch_sessions': 128, 'head_dims': (128,), 'num_steps': 900},
   ),
   'slates': (
     exact.slates(),
