@@ -14,20 +14,6 @@ import ml_collections
 
 from configs import common, quickstart
 
-NAMES = (
-  'data',
-  'sessions',
-  'behaviour',
-  'rivals',
-  'credit',
-  'transfer',
-  'single_turn',
-  'settings',
-  'sizes',
-  'exploration',
-  'generator',
-  'personalisation',
-)
 _ITEM = (('train_value.credit', 'choice'),)  # rivals value single candidates
 
 
@@ -349,6 +335,23 @@ def _personalisation(c) -> None:
         )
 
 
+_EXPERIMENTS = {
+  'data': _data,
+  'sessions': _sessions,
+  'behaviour': _behaviour,
+  'rivals': _rivals,
+  'credit': _credit,
+  'transfer': _transfer,
+  'single_turn': _single_turn,
+  'settings': _settings,
+  'sizes': _sizes,
+  'exploration': _exploration,
+  'generator': _generator,
+  'personalisation': _personalisation,
+}
+NAMES = tuple(_EXPERIMENTS)
+
+
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
   """Variants: one of NAMES, with ',smoke' for a tiny one."""
   name, _, size = arg.partition(',')
@@ -372,20 +375,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   c.figure = 'share'  # what the plot shows: share, gain, relative_gain, ...
   c.reference = ''  # the arm that others are compared with; '': none
   c.arms = ml_collections.ConfigDict()
-  {
-    'data': _data,
-    'sessions': _sessions,
-    'behaviour': _behaviour,
-    'rivals': _rivals,
-    'credit': _credit,
-    'transfer': _transfer,
-    'single_turn': _single_turn,
-    'settings': _settings,
-    'sizes': _sizes,
-    'exploration': _exploration,
-    'generator': _generator,
-    'personalisation': _personalisation,
-  }[name](c)
+  _EXPERIMENTS[name](c)
   if size == 'smoke':
     c.seeds = (10, 11)
     c.base.evaluate.num_people = 8

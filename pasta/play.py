@@ -8,7 +8,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from pasta import errors, seeds, stages
+from pasta import errors, evaluation, seeds
 from pasta import sessions as sessions_lib
 from pasta import workdir as workdir_lib
 from pasta.agent import policies, selection
@@ -183,7 +183,7 @@ def _play(
   config: ml_collections.ConfigDict,
   world: world_lib.World,
 ) -> None:
-  model, value = stages.load_agent(workdir, world)
+  model, value = evaluation.load_agent(workdir, world)
   sizes = world_lib.Sizes(**config.sizes)
   policy = policies.build(
     config.policies.pasta,

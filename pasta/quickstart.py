@@ -7,7 +7,7 @@ import time
 import jax
 import ml_collections
 
-from pasta import stages
+from pasta import evaluation, stages
 from pasta import workdir as workdir_lib
 from pasta.evaluate import compare
 
@@ -17,7 +17,7 @@ STAGES = (
   ('train_user_model', stages.train_user_model),
   ('simulate', stages.simulate),
   ('train_value', stages.train_value),
-  ('evaluate', stages.evaluate),
+  ('evaluate', evaluation.evaluate),
   ('report', stages.report),
 )
 

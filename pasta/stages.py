@@ -11,10 +11,9 @@ from collections.abc import Callable
 
 import jax
 import ml_collections
-import numpy as np
 from absl import logging
 
-from pasta import errors, progress, seeds, shards
+from pasta import errors, oracle, progress, shards
 from pasta import features as features_lib
 from pasta import preferences as preferences_lib
 from pasta import sessions as sessions_lib
@@ -22,20 +21,17 @@ from pasta import workdir as workdir_lib
 from pasta.agent import episodes as episodes_lib
 from pasta.agent import gemma_base, gemma_text, policies, rivals, selection
 from pasta.agent import train as value_train
-from pasta.evaluate import compare
 from pasta.report import build as report_lib
-from pasta.simulate import ceilings, extraction, interaction, true_types
+from pasta.simulate import extraction, interaction
 from pasta.simulate import people as people_lib
 from pasta.simulate import population as population_lib
 from pasta.simulate import world as world_lib
 from pasta.user_model import datasets, saved
-from pasta.user_model import model as user_model_lib
 from pasta.user_model import train as user_model_train
 
 # Fields that change speed or memory but never a result.
 IGNORED = ('world.t2i.num_workers', 'world.cache_texts', 'world.cache_columns')
-_SURE_FLOOR = 1e-6  # a belief's least probability, so that logs stay finite
-_open = functools.partial(workdir_lib.open_stage, ignore=IGNORED)
+open_stage = functools.partial(workdir_lib.open_stage, ignore=IGNORED)
 
 
 class Worlds:
@@ -64,7 +60,7 @@ class Worlds:
     self.close()
 
 
-def _stage(function: Callable) -> Callable:
+def with_worlds(function: Callable) -> Callable:
   """Gives a stage its own worlds when none are handed to it."""
 
   @functools.wraps(function)
@@ -77,13 +73,13 @@ def _stage(function: Callable) -> Callable:
   return wrapped
 
 
-@_stage
+@with_worlds
 def collect(
   config: ml_collections.ConfigDict, workdir: str, worlds: Worlds
 ) -> None:
   """Hidden people use a policy that needs no training -> sessions/."""
   directory = os.path.join(workdir, 'sessions')
-  with _open('collect', directory, config) as info:
+  with open_stage('collect', directory, config) as info:
     if info is None:
       return
     world = worlds(config.world)
@@ -99,22 +95,22 @@ def collect(
     def run(batch, index):
       people = people_lib.HiddenPeople(population, crowd.select(index))
       return shards.Shard(
-        _interact(config, world, people, policy, batch, 'people').sessions
+        interact(config, world, people, policy, batch, 'people').sessions
       )
 
     shards.run_batches(run, len(crowd), config.batch_size, directory, 'collect')
     info['num_sessions'] = len(crowd)
 
 
-@_stage
+@with_worlds
 def extract_features(
   config: ml_collections.ConfigDict, workdir: str, worlds: Worlds
 ) -> None:
   """sessions/ -> features/: renders and encodes what was shown."""
   source = os.path.join(workdir, 'sessions')
   directory = os.path.join(workdir, 'features')
-  upstream = _upstream(workdir, 'sessions', 'collect')
-  with _open('extract_features', directory, config, (upstream,)) as info:
+  upstream = workdir_lib.upstream(workdir, 'sessions', 'collect')
+  with open_stage('extract_features', directory, config, (upstream,)) as info:
     if info is None:
       return
     world = worlds(config.world)
@@ -148,7 +144,7 @@ def train_user_model(
     for name, source in config.sources.items()
   }
   upstream = [_source_fingerprint(workdir, *where) for where in paths.values()]
-  with _open('train_user_model', directory, config, upstream) as info:
+  with open_stage('train_user_model', directory, config, upstream) as info:
     if info is None:
       return
     data = {
@@ -177,16 +173,18 @@ def _source_fingerprint(workdir: str, file_format: str, path: str) -> str:
   )
 
 
-@_stage
+@with_worlds
 def simulate(
   config: ml_collections.ConfigDict, workdir: str, worlds: Worlds
 ) -> None:
   """user_model/ -> simulated/: people drawn from the learned user model."""
   directory = os.path.join(workdir, 'simulated')
-  upstream = [_upstream(workdir, 'user_model', 'train_user_model')]
+  upstream = [workdir_lib.upstream(workdir, 'user_model', 'train_user_model')]
   if config.value_from:
-    upstream.append(_upstream(workdir, config.value_from, 'train_value'))
-  with _open('simulate', directory, config, upstream) as info:
+    upstream.append(
+      workdir_lib.upstream(workdir, config.value_from, 'train_value')
+    )
+  with open_stage('simulate', directory, config, upstream) as info:
     if info is None:
       return
     world = worlds(config.world)
@@ -200,16 +198,12 @@ def simulate(
         world.generator.generator_id,
       )
     # What people have typed so far is what simulated people type.
-    known = sorted(
-      {
-        s.initial_prompt
-        for s in sessions_lib.read_dir(os.path.join(workdir, 'sessions'))
-      }
+    draw = people_lib.simulated_crowd(
+      model,
+      sessions_lib.read_dir(os.path.join(workdir, 'sessions')),
+      config.num_sessions,
+      seed=config.seed,
     )
-    sitting = seeds.derive(
-      config.seed, 'sitting', np.arange(config.num_sessions)
-    )
-    pick = seeds.derive(sitting, 'prompt') % np.uint64(len(known))
     behaviour = [
       policies.build(
         p,
@@ -221,13 +215,10 @@ def simulate(
     ]
 
     def run(batch, index):
-      people = people_lib.SimulatedPeople(
-        model, tuple(known[i] for i in pick[index]), sitting[index]
-      )
-      result = _interact(
+      result = interact(
         config,
         world,
-        people,
+        draw(index),
         behaviour[batch % len(behaviour)],
         batch,
         'simulated',
@@ -253,7 +244,7 @@ def train_value(
   """features/ and simulated/ -> value/: implicit Q-learning."""
   del worlds  # Trains on features alone.
   directory = os.path.join(workdir, 'value')
-  upstream = [_upstream(workdir, 'user_model', 'train_user_model')]
+  upstream = [workdir_lib.upstream(workdir, 'user_model', 'train_user_model')]
   sources = []
   if config.data not in ('human', 'simulated', 'mixed'):
     raise errors.PastaError(
@@ -261,15 +252,17 @@ def train_value(
       "'simulated' or 'mixed'"
     )
   if config.data != 'simulated':
-    upstream.append(_upstream(workdir, 'features', 'extract_features'))
+    upstream.append(
+      workdir_lib.upstream(workdir, 'features', 'extract_features')
+    )
     sources.append('features')
   if config.data != 'human':
-    upstream.append(_upstream(workdir, 'simulated', 'simulate'))
+    upstream.append(workdir_lib.upstream(workdir, 'simulated', 'simulate'))
     sources.append('simulated')
   if config.backbone == 'gemma':
     gemma_base.check(config)
     upstream.append(gemma_base.fingerprint(config.gemma.path))
-  with _open('train_value', directory, config, upstream) as info:
+  with open_stage('train_value', directory, config, upstream) as info:
     if info is None:
       return
     parts = {
@@ -285,7 +278,7 @@ def train_value(
       features,
       model,
       reward=config.reward,
-      log_belief=_training_belief(config.belief, workdir, model, parts),
+      log_belief=oracle.training_belief(config.belief, workdir, model, parts),
       with_pool=config.backup in rivals.NEED_POOL,
       texts=texts,
     )
@@ -320,202 +313,21 @@ def _session_texts(tokeniser, workdir, parts) -> episodes_lib.EpisodeTexts:
   return gemma_text.of_sessions(tokeniser, records, num_turns)
 
 
-def _training_belief(mode, workdir, model, parts) -> np.ndarray | None:
-  """The fixed log beliefs [N, K] of all training sessions, or None."""
-  num = sum(len(p) for p in parts.values())
-  if mode == 'prior':
-    return np.tile(np.asarray(model.log_prior), (num, 1))
-  if mode != 'oracle':
-    return None
-  result = []
-  for name, features in parts.items():
-    if name == 'features':
-      by_type, types = _hidden_types(workdir, model, features)
-      result.append(by_type[types])
-    else:
-      types = true_types.of_simulated_people(features.user_id, model)
-      sure = np.eye(model.num_types)[types]
-      result.append(np.log(np.maximum(sure, _SURE_FLOOR)))
-  return np.concatenate(result).astype(np.float32)
-
-
-def _hidden_types(workdir, model, features):
-  """Beliefs [K*, K] by true type, and the true types of sessions [N]."""
-  collected = ml_collections.ConfigDict(
-    workdir_lib.read_json(os.path.join(workdir, 'sessions', 'config.json'))
-  )
-  population = population_lib.build(collected.population)
-  types = true_types.of_hidden_people(
-    features.user_id, population, collected.num_people, collected.seed
-  )
-  by_type = true_types.type_beliefs(
-    model, features, types, collected.population.num_types
-  )
-  return by_type, types
-
-
-@_stage
-def evaluate(
-  config: ml_collections.ConfigDict, workdir: str, worlds: Worlds
-) -> None:
-  """All policies on fresh people of the hidden population -> evaluation/."""
-  directory = os.path.join(workdir, 'evaluation')
-  upstream = (
-    _upstream(workdir, 'user_model', 'train_user_model'),
-    _upstream(workdir, 'value', 'train_value'),
-  )
-  with _open('evaluate', directory, config, upstream) as info:
-    if info is None:
-      return
-    world = worlds(config.world)
-    model, value = load_agent(workdir, world, config.allow_unseen_generator)
-    outcomes, beliefs = {}, {}
-    for name, policy_config in config.policies.items():
-      where = os.path.join(directory, 'sessions', name)
-      outcomes[name], beliefs[name] = play_policy(
-        policy_config, config, workdir, where, world, model, value
-      )
-    results = compare.compare(outcomes, seed=config.seed)
-    results |= {
-      'num_people': config.num_people,
-      'num_turns': config.sizes.num_turns,
-      'seed': config.seed,
-      'population': config.population.to_dict(),
-    }
-    if beliefs.get('pasta') is not None:
-      ids = [
-        s.session_id
-        for s in sessions_lib.read_dir(
-          os.path.join(directory, 'sessions', 'pasta')
-        )
-      ]
-      features_lib.save_arrays(
-        os.path.join(directory, 'beliefs.npz'),
-        {'belief': np.exp(beliefs['pasta']), 'session_id': np.array(ids)},
-      )
-    workdir_lib.write_json(os.path.join(directory, 'results.json'), results)
-    for line in compare.headline(results):
-      print(line)
-
-
-def play_policy(
-  policy_config: ml_collections.ConfigDict,
-  config: ml_collections.ConfigDict,
-  workdir: str,
-  directory: str,
-  world: world_lib.World,
-  model: user_model_lib.UserModel | None,
-  value: value_train.ValueModel | None,
-) -> tuple[compare.Outcome, np.ndarray | None]:
-  """Fresh people of the hidden population use one policy.
-
-  Args:
-    policy_config: which policy.
-    config: of configs/evaluate.py.
-    workdir: where the agent was trained; read for belief 'oracle' only.
-    directory: gets the sessions; finished shards are kept.
-    world: images, encoder, candidates.
-    model: the user model, where the policy needs one.
-    value: the value function, where the policy needs one.
-
-  Returns:
-    The outcome, and log beliefs [N, T + 1, K] where the policy has any.
-  """
-  population = population_lib.build(config.population)
-  crowd = population_lib.draw_crowd(
-    population, config.num_people, 1, seed=config.seed
-  )
-  policy = _policy(policy_config, config, population, model, value)
-  needed = model if policy.uses_features else None
-  told = None
-  if policy.belief == 'oracle':
-    features = features_lib.load_dir(os.path.join(workdir, 'features'))
-    told = _hidden_types(workdir, model, features)[0][crowd.types]
-
-  def run(batch, index):
-    result = _interact(
-      config,
-      world,
-      people_lib.HiddenPeople(population, crowd.select(index)),
-      policy,
-      batch,
-      policy.policy_id,
-      user_model=needed,
-      true_log_belief=None if told is None else told[index],
-    )
-    arrays = {'utilities': result.utilities, 'predicted': result.predicted}
-    if needed is not None:
-      arrays['log_beliefs'] = result.log_beliefs
-    return shards.Shard(result.sessions, arrays=arrays)
-
-  os.makedirs(directory, exist_ok=True)
-  shards.run_batches(
-    run,
-    len(crowd),
-    config.batch_size,
-    directory,
-    f'evaluate {os.path.basename(directory)}',
-  )
-  arrays = shards.read_arrays(directory)
-  outcome = compare.outcome(
-    list(sessions_lib.read_dir(directory)),
-    arrays['utilities'],
-    arrays['predicted'],
-    renders_pool=policy.renders_pool,
-  )
-  return outcome, arrays.get('log_beliefs')
-
-
-@_stage
+@with_worlds
 def report(
   config: ml_collections.ConfigDict, workdir: str, worlds: Worlds
 ) -> None:
   """Everything above -> report/index.html."""
   directory = os.path.join(workdir, 'report')
-  upstream = _upstream(workdir, 'evaluation', 'evaluate')
-  with _open('report', directory, config, (upstream,)) as info:
+  upstream = workdir_lib.upstream(workdir, 'evaluation', 'evaluate')
+  with open_stage('report', directory, config, (upstream,)) as info:
     if info is None:
       return
     path = report_lib.build(workdir, config, worlds(config.world))
     logging.info('report: %s', path)
 
 
-def load_agent(
-  workdir: str,
-  world: world_lib.World,
-  allow_unseen_generator: bool = False,
-) -> tuple[user_model_lib.UserModel, value_train.ValueModel]:
-  """The trained user model and value function of a working directory."""
-  encoder_id = world.encoder.encoder_id
-  return (
-    saved.load(os.path.join(workdir, 'user_model'), encoder_id),
-    value_train.load(
-      os.path.join(workdir, 'value'),
-      encoder_id,
-      None if allow_unseen_generator else world.generator.generator_id,
-    ),
-  )
-
-
-def _policy(policy_config, config, population, model, value):
-  """A policy by name; the ceilings get the truth, pasta its value function."""
-  if policy_config.name in ceilings.NAMES:
-    return ceilings.Ceiling(
-      policy_config.name,
-      population,
-      config.ceilings,
-      images_per_prompt=config.sizes.images_per_prompt,
-      num_columns=config.sizes.num_columns,
-    )
-  return policies.build(
-    policy_config,
-    num_columns=config.sizes.num_columns,
-    value_model=value,
-    response=None if model is None else selection.learned(model),
-  )
-
-
-def _interact(
+def interact(
   config, world, people, policy, batch, prefix, **options
 ) -> interaction.Result:
   """One batch of sittings, with the stage's sizes and the batch's own key."""
@@ -528,9 +340,3 @@ def _interact(
     session_prefix=prefix,
     **options,
   )
-
-
-def _upstream(workdir: str, name: str, stage: str) -> str:
-  """Fingerprint of a finished stage; PastaError where it has not finished."""
-  directory = os.path.join(workdir, name)
-  return workdir_lib.read_done(directory, stage)['fingerprint']

@@ -158,6 +158,15 @@ def read_done(directory: str, stage: str) -> dict[str, Any]:
   return read_json(path)
 
 
+def upstream(root: str, name: str, stage: str) -> str:
+  """The fingerprint of a stage that has finished in the directory ROOT/NAME.
+
+  Raises:
+    PastaError: it has not.
+  """
+  return read_done(os.path.join(root, name), stage)['fingerprint']
+
+
 @contextlib.contextmanager
 def open_stage(
   stage: str,

@@ -12,6 +12,8 @@ import time
 import numpy as np
 import pytest
 
+from configs import common, simulate
+from pasta import errors, stages
 from pasta import sessions as sessions_lib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -235,3 +237,19 @@ def test_play_without_a_prompt_or_an_answer(workdir, prompt, message):
 def test_a_prompt_of_ten_thousand_characters(workdir):
   done = play(workdir, '1\n\n\nq\n', prompt='a fox and ' * 1000)
   assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_the_last_agent_can_make_the_data(workdir, tmp_path):
+  for name in ('sessions', 'user_model', 'value'):
+    os.symlink(workdir / name, tmp_path / name)
+  config = simulate.get_config('smoke')
+  config.world.t2i.num_workers = 0
+  config.num_sessions = config.batch_size = 4
+  config.value_from = 'value'
+  config.behaviour = {'pasta': common.policy('pasta')}
+  stages.simulate(config, str(tmp_path))
+  sessions = list(sessions_lib.read_dir(str(tmp_path / 'simulated')))
+  assert [s.policy_id for s in sessions] == 4 * ['pasta:slate']
+  config.value_from = 'sessions'
+  with pytest.raises(errors.PastaError, match='train_value has not finished'):
+    stages.simulate(config, str(tmp_path))

@@ -86,3 +86,55 @@ def test_missing_and_empty_directories(tmp_path):
     features.load_dir(str(tmp_path / 'none'))
   with pytest.raises(errors.PastaError, match='holds no features'):
     features.load_dir(str(tmp_path))
+
+
+def with_pool(num: int = 3, size: int = 6) -> features.SessionFeatures:
+  rng = np.random.default_rng(1)
+  one = make_features(num)
+  return dataclasses.replace(
+    one,
+    generator_id='grammar',
+    pool=features.Pool(
+      text=rng.standard_normal((num, 5, size, 4)).astype(np.float16),
+      category=rng.integers(0, 5, (num, 5, size)).astype(np.int8),
+      slate=np.tile(np.arange(4, dtype=np.int16), (num, 5, 1)),
+      log_propensity=np.zeros((num, 5), np.float32),
+    ),
+  )
+
+
+def test_pools_round_trip_and_join(tmp_path):
+  one = with_pool(3)
+  two = dataclasses.replace(with_pool(2), generator_id='terse')
+  features.save(str(tmp_path / '00000.npz'), one)
+  features.save(str(tmp_path / '00001.npz'), two)
+  joined = features.load_dir(str(tmp_path))
+  assert joined.generator_id == 'grammar + terse'
+  for index, part in ((np.arange(3), one), (np.array([3, 4]), two)):
+    picked = joined.select(index)
+    for field in dataclasses.fields(features.Pool):
+      np.testing.assert_array_equal(
+        getattr(picked.pool, field.name), getattr(part.pool, field.name)
+      )
+  # Kept only where all have one.
+  assert features.concatenate([one, make_features(2)]).pool is None
+  with pytest.raises(errors.PastaError, match=r'different sizes C: \[6, 7\]'):
+    features.concatenate([one, with_pool(2, size=7)])
+
+
+def test_bad_pools_name_the_session(tmp_path):
+  bad = with_pool()
+  bad.pool.slate[1, 2, 3] = 6
+  with pytest.raises(errors.PastaError, match='s1 shows .* its pool of 6'):
+    features.check(bad)
+  bad = with_pool()
+  bad.pool.text[2, 0, 0, 0] = np.inf
+  with pytest.raises(errors.PastaError, match='pool_text of session s2'):
+    features.check(bad)
+  path = str(tmp_path / 'torn.npz')
+  features.save(path, with_pool())
+  with np.load(path) as shard:
+    content = {k: shard[k] for k in shard.files if k != 'pool_slate'}
+  features.save_arrays(path, content)
+  with pytest.raises(errors.PastaError, match="lacks \\['pool_slate'\\]"):
+    features.load(path)

@@ -30,7 +30,7 @@ import optax
 from pasta import errors
 from pasta import metrics as metrics_lib
 from pasta.agent import credit as credit_lib
-from pasta.agent import critics, iql, networks, normalisation
+from pasta.agent import critics, inputs, iql, normalisation
 from pasta.agent import train as value_train
 from pasta.agent.episodes import Episodes
 from pasta.evaluate.importance import Estimate
@@ -56,8 +56,8 @@ class State:
   target_params: PyTree
   opt_state: PyTree
   step: jax.Array
-  constants: networks.Constants
-  settings: networks.NetworkSettings = flax.struct.field(pytree_node=False)
+  constants: inputs.Constants
+  settings: inputs.NetworkSettings = flax.struct.field(pytree_node=False)
 
 
 @flax.struct.dataclass
@@ -245,7 +245,7 @@ def fit(
   return Fit(np.asarray(_values(state, episodes)), counts)
 
 
-def _axes(settings: networks.NetworkSettings) -> State:
+def _axes(settings: inputs.NetworkSettings) -> State:
   """Of a state of M members: what they share has no axis."""
   return State(
     params=0,

@@ -10,7 +10,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from pasta import errors, metrics, seeds, shards
+from pasta import errors, metrics, shards
 from pasta import features as features_lib
 from pasta import sessions as sessions_lib
 from pasta import workdir as workdir_lib
@@ -49,11 +49,11 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
     )
   directory = os.path.join(workdir, STAGE)
   source, made, stage = _DATA[config.data]
-  upstream = [_upstream(workdir, 'user_model', 'train_user_model')]
-  upstream.append(_upstream(workdir, made, stage))
+  upstream = [workdir_lib.upstream(workdir, 'user_model', 'train_user_model')]
+  upstream.append(workdir_lib.upstream(workdir, made, stage))
   needs_value = any(p.name == 'pasta' for p in config.policies.values())
   if needs_value:
-    upstream.append(_upstream(workdir, 'value', 'train_value'))
+    upstream.append(workdir_lib.upstream(workdir, 'value', 'train_value'))
   with workdir_lib.open_stage(STAGE, directory, config, upstream) as info:
     if info is not None:
       features = features_lib.load_dir(os.path.join(workdir, made))
@@ -86,11 +86,6 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
   path = os.path.join(directory, 'results.json')
   for line in off_policy.table(workdir_lib.read_json(path)):
     print(line)
-
-
-def _upstream(workdir: str, name: str, stage: str) -> str:
-  directory = os.path.join(workdir, name)
-  return workdir_lib.read_done(directory, stage)['fingerprint']
 
 
 def run_targets(
@@ -133,13 +128,9 @@ def run_targets(
       return people_lib.HiddenPeople(population, crowd.select(index))
   else:
     image_seed_pool = made.image_seed_pool
-    known = sorted({s.initial_prompt for s in records.values()})
-    sitting = seeds.derive(config.seed, 'sitting', np.arange(num))
-    pick = seeds.derive(sitting, 'prompt') % np.uint64(len(known))
-
-    def people(index):
-      prompts = tuple(known[i] for i in pick[index])
-      return people_lib.SimulatedPeople(model, prompts, sitting[index])
+    people = people_lib.simulated_crowd(
+      model, records.values(), num, seed=config.seed
+    )
 
   world = world_lib.World(made.world)
   result = {}

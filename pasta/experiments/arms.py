@@ -15,9 +15,8 @@ from collections.abc import Iterable, Sequence
 import ml_collections
 import numpy as np
 
-from pasta import errors, stages, workdir
+from pasta import errors, evaluation, stages, workdir
 from pasta import sessions as sessions_lib
-from pasta.agent import train as value_train
 from pasta.evaluate import compare
 from pasta.experiments import at_once
 from pasta.simulate import ceilings
@@ -151,7 +150,7 @@ def run_arm(
   store: str,
   worlds: stages.Worlds,
   previous: str = '',
-) -> tuple[compare.Outcome, float]:
+) -> tuple[compare.Outcome, str]:
   """What fresh people get out of one policy.
 
   Args:
@@ -162,42 +161,48 @@ def run_arm(
     previous: see `prepare`.
 
   Returns:
-    The outcome, and how unlike the columns of a slate are: the mean of 1 −
-    cosine between its prompts' features.
+    The outcome, and the directory of the sessions, which `at_once` policies
+    do not have.
   """
   needed = needed_stages(config, policy.name)
   run = prepare(config, store, needed, worlds, previous)
   upstream = [
     os.path.realpath(os.path.join(run, _STAGES[s][0])) for s in needed
   ]
-  evaluation = ml_collections.ConfigDict(config.evaluate.to_dict())
-  evaluation.policies = ml_collections.ConfigDict({policy.name: policy})
+  settings = ml_collections.ConfigDict(config.evaluate.to_dict())
+  settings.policies = ml_collections.ConfigDict({policy.name: policy})
   fingerprint = workdir.compute_fingerprint(
-    evaluation,
+    settings,
     *[os.path.basename(path) for path in upstream],
     ignore=stages.IGNORED,
   )
   directory = os.path.join(store, f'play-{fingerprint}')
-  world = worlds(evaluation.world)
+  world = worlds(settings.world)
   if policy.name in at_once.NAMES:
-    return at_once.play(policy.name, evaluation, world), float('nan')
+    return at_once.play(policy.name, settings, world), directory
   model = value = None
-  if needed:
+  if 'train_value' in needed:
+    model, value = evaluation.load_agent(
+      run, world, settings.allow_unseen_generator
+    )
+  elif needed:
     model = saved.load(
       os.path.join(run, 'user_model'), world.encoder.encoder_id
     )
-  if 'train_value' in needed:
-    value = value_train.load(
-      os.path.join(run, 'value'), world.encoder.encoder_id
-    )
-  outcome, _ = stages.play_policy(
-    policy, evaluation, run, directory, world, model, value
+  outcome, _ = evaluation.play_policy(
+    policy, settings, run, directory, world, model, value
   )
-  return outcome, _diversity(directory, world)
+  return outcome, directory
 
 
-def _diversity(directory: str, world: world_lib.World) -> float:
-  """Mean of 1 − cosine between two prompts of a slate."""
+def diversity(directory: str, world: world_lib.World) -> float:
+  """How unlike the columns of a slate are.
+
+  The mean of 1 − cosine between the features of two of its prompts; NaN where
+  there are no sessions.
+  """
+  if not os.path.isdir(directory):
+    return float('nan')
   slates = [
     turn.prompts
     for session in sessions_lib.read_dir(directory)

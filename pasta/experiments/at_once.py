@@ -58,10 +58,9 @@ def play(
     [p for row in columns for p in row], image_seeds.reshape(-1), each
   ).reshape(num, width * each, 1, -1)
   # Every image is a column of its own: people look at each.
-  choice, satisfaction, _, utility = population_lib.answer(
+  _, satisfaction, _, utility = population_lib.answer(
     population, crowd, scenes, None, 0
   )
-  del choice
   return compare.Outcome(
     policy_id=name,
     satisfaction=satisfaction[:, None],

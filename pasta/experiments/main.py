@@ -79,31 +79,30 @@ def _rank(row: dict, figure: str) -> tuple:
   return '', float('inf') if found is None else -found
 
 
-def _run(config, name, seed, store, worlds) -> dict:
+def _run(experiment, name, seed, store, worlds) -> dict:
   """One arm on one seed, and the ends of the gap in the same world."""
-  base, arm = config.base, config.arms[name]
+  base, arms = experiment.base, experiment.arms
+  arm = arms[name]
   previous = ''
   if arm.previous:
-    if arm.previous not in config.arms:
+    if arm.previous not in arms:
       raise errors.PastaError(
         f"arm '{name}' follows '{arm.previous}': there is no such arm"
       )
-    earlier = arms_lib.configured(
-      base, config.arms[arm.previous].overrides, seed
-    )
+    earlier = arms_lib.configured(base, arms[arm.previous].overrides, seed)
     needed = arms_lib.needed_stages(earlier, 'pasta')
     previous = arms_lib.prepare(earlier, store, needed, worlds)
-  outcome, diversity = arms_lib.run_arm(
-    arms_lib.configured(base, arm.overrides, seed),
-    arm.policy,
-    store,
-    worlds,
-    previous,
+  config = arms_lib.configured(base, arm.overrides, seed)
+  outcome, played = arms_lib.run_arm(
+    config, arm.policy, store, worlds, previous
   )
   # What only learners are told changes nothing for those who learn nothing.
   outside = [o for o in arm.overrides if o[0].split('.')[0] in _WORLD]
   plain = arms_lib.configured(base, outside, seed)
-  found = {'arm': outcome, 'diversity': diversity}
+  found = {
+    'arm': outcome,
+    'diversity': arms_lib.diversity(played, worlds(config.evaluate.world)),
+  }
   for end in ('lmm', 'bayes'):
     found[end], _ = arms_lib.run_arm(
       plain, base.evaluate.policies[end], store, worlds

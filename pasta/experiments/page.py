@@ -2,18 +2,14 @@
 
 import os
 
-import jinja2
 import markupsafe
 import matplotlib
 import numpy as np
 
 from pasta import errors, workdir
-from pasta.report import figures, headline, palette
+from pasta.report import figures, headline, palette, theme
 
 _TEMPLATES = os.path.join(os.path.dirname(__file__), 'templates')
-_REPORT_TEMPLATES = os.path.join(
-  os.path.dirname(headline.__file__), 'templates'
-)
 _COLOURS = ('pasta', 'greedy', 'bayes', 'optimistic', 'prior', 'lmm', 'random')
 _FIGURES = {  # what a plot shows -> (axis, factor)
   'share': ('% of lmm → bayes', 100.0),
@@ -175,21 +171,10 @@ def build(directory: str) -> str:
         'svg': markupsafe.Markup(svg),
       }
     )
-  environment = jinja2.Environment(
-    loader=jinja2.FileSystemLoader([_TEMPLATES, _REPORT_TEMPLATES]),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-  )
-  css = environment.get_template('report.css').render(
-    light=markupsafe.Markup(palette.css_variables(palette.LIGHT)),
-    dark=markupsafe.Markup(palette.css_variables(palette.DARK)),
-    num_tiles=1,
-    num_type_pictures=1,
-  )
+  environment, css = theme.load(_TEMPLATES)
   path = os.path.join(directory, 'index.html')
   page = environment.get_template('experiments.html.j2').render(
-    experiments=found, css=markupsafe.Markup(css)
+    experiments=found, css=css
   )
   workdir.atomic_write(path, page)
   return path

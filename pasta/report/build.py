@@ -9,8 +9,6 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import jinja2
-import markupsafe
 import ml_collections
 import numpy as np
 
@@ -23,10 +21,10 @@ from pasta.report import (
   plots,
   strips,
   taste,
+  theme,
 )
 from pasta.user_model import saved
 
-_TEMPLATES = os.path.join(os.path.dirname(__file__), 'templates')
 _LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
 # What a run's curves show first; other metrics follow where there is room.
 _USER_MODEL_METRICS = (
@@ -114,15 +112,7 @@ def build(directory: str, config: ml_collections.ConfigDict, world) -> str:
 
 def render(context: Mapping[str, Any]) -> str:
   """The page as HTML, from everything that the template names."""
-  environment = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(_TEMPLATES),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-  )
-  css = environment.get_template('report.css').render(
-    light=markupsafe.Markup(palette.css_variables(palette.LIGHT)),
-    dark=markupsafe.Markup(palette.css_variables(palette.DARK)),
+  environment, css = theme.load(
     num_tiles=max(len(context['tiles']), 1),
     num_type_pictures=taste.NUM_PICTURES,
   )

@@ -5,13 +5,14 @@ show); it returns feedback. The terminal's person lives in pasta/play.py.
 """
 
 import dataclasses
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pasta import seeds
+from pasta import seeds, sessions
 from pasta.simulate import population as population_lib
 from pasta.user_model import likelihoods
 from pasta.user_model import model as user_model_lib
@@ -197,6 +198,32 @@ class SimulatedPeople:
       comparison=comparison,
       critiques=('',) * len(choice),
     )
+
+
+def simulated_crowd(
+  model: user_model_lib.UserModel,
+  records: Iterable[sessions.Session],
+  num: int,
+  *,
+  seed: int,
+) -> Callable[[np.ndarray], SimulatedPeople]:
+  """Draws sittings of simulated people, who type what people have typed.
+
+  Args:
+    model: gives types and answers.
+    records: sessions with what people have typed.
+    num: how many sittings.
+    seed: of all that is drawn.
+
+  Returns:
+    A function of positions among the sittings to the people who sit there.
+  """
+  known = sorted({s.initial_prompt for s in records})
+  sitting = seeds.derive(seed, 'sitting', np.arange(num))
+  pick = seeds.derive(sitting, 'prompt') % np.uint64(len(known))
+  return lambda index: SimulatedPeople(
+    model, tuple(known[i] for i in pick[index]), sitting[index]
+  )
 
 
 @jax.jit

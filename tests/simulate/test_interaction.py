@@ -14,6 +14,7 @@ from pasta.simulate import people as people_lib
 from pasta.simulate import population as population_lib
 from pasta.simulate import world as world_lib
 from pasta.user_model import heads
+from pasta.user_model import model as model_lib
 
 SIZES = world_lib.Sizes(num_turns=3, num_columns=4, images_per_prompt=2)
 
@@ -41,20 +42,35 @@ def user_model(world):
   return heads.init_model(jax.random.key(0), settings, [columns])
 
 
+@pytest.fixture(scope='module')
+def opinionated(user_model):
+  """A user model whose types differ."""
+
+  def noise(x):
+    return x + 0.5 * jax.random.normal(jax.random.key(1), x.shape)
+
+  return user_model.replace(
+    heads=jax.tree.map(noise, user_model.heads),
+    text=jax.tree.map(
+      lambda x: noise(x) if x.ndim == 2 else x, user_model.text
+    ),
+  )
+
+
 def hidden(population, num=4, seed=3):
   crowd = population_lib.draw_crowd(population, num, 1, seed=seed)
   return people_lib.HiddenPeople(population, crowd)
 
 
-def policy(name, temperature=0.0):
-  return policies.build(
-    common.policy(name, temperature), num_columns=SIZES.num_columns
-  )
+def policy(name, belief='on'):
+  config = common.policy(name)
+  config.belief = belief
+  return policies.build(config, num_columns=SIZES.num_columns)
 
 
-def run(world, people, name='lmm', **options):
+def run(world, people, name='lmm', belief='on', **options):
   return interaction.run(
-    world, people, policy(name), SIZES, jax.random.key(0), **options
+    world, people, policy(name, belief), SIZES, jax.random.key(0), **options
   )
 
 
@@ -169,3 +185,72 @@ def test_a_stopped_session_keeps_its_turns(world, population):
   assert [len(s.turns) for s in result.sessions] == [2]
   extracted = extraction.extract(world, result.sessions)
   assert extracted.choice.shape == (1, 2)
+
+
+def test_pools_in_the_loop_equal_those_extracted(world, population, user_model):
+  result = run(
+    world, hidden(population), 'greedy', user_model=user_model, with_pool=True
+  )
+  features_lib.check(result.features)
+  extracted = extraction.extract(world, result.sessions, with_pool=True)
+  for name in ('text', 'category', 'slate', 'log_propensity'):
+    np.testing.assert_array_equal(
+      getattr(result.features.pool, name), getattr(extracted.pool, name)
+    )
+  pool = result.features.pool
+  assert pool.text.shape[:3] == (4, 3, 25)
+  shown = np.take_along_axis(
+    pool.text, pool.slate[..., None].astype(int), axis=2
+  )
+  np.testing.assert_array_equal(shown, result.features.slate_text)
+  assert extraction.extract(world, result.sessions).pool is None
+  assert result.features.generator_id == world.generator.generator_id
+
+
+def test_a_belief_that_is_frozen_or_told(world, population, opinionated):
+  options = {'user_model': opinionated}
+  moved = run(world, hidden(population), 'greedy', **options).log_beliefs
+  assert np.abs(moved[:, 1] - moved[:, 0]).max() > 0.01
+  frozen = run(world, hidden(population), 'greedy', 'prior', **options)
+  np.testing.assert_allclose(
+    frozen.log_beliefs,
+    np.broadcast_to(opinionated.log_prior, (4, 4, 3)),
+    atol=1e-6,
+  )
+  told = np.log(np.array([[0.8, 0.1, 0.1]] * 4))
+  oracle = run(
+    world,
+    hidden(population),
+    'greedy',
+    'oracle',
+    true_log_belief=told,
+    **options,
+  )
+  np.testing.assert_allclose(
+    oracle.log_beliefs, np.broadcast_to(told[:, None], (4, 4, 3)), atol=1e-6
+  )
+  with pytest.raises(errors.PastaError, match='true type is known'):
+    run(world, hidden(population), 'greedy', 'oracle', **options)
+
+
+def test_a_rendered_pool_is_judged_by_its_images(
+  world, population, opinionated
+):
+  result = run(
+    world, hidden(population, 2), 'greedy_rendered', user_model=opinionated
+  )
+  turn = result.sessions[0].turns[0]
+  texts = [c.text for c in turn.candidates]
+  image = world.image_features(
+    texts, np.full(25, turn.seeds[0], np.uint64), SIZES.images_per_prompt
+  )
+  text = world.text_features(texts)
+  utility = model_lib.column_utility(opinionated, text[None], image[None])
+  expected = np.asarray(utility[0] @ np.exp(opinionated.log_prior))
+  np.testing.assert_allclose(turn.scores, expected, atol=1e-4)
+  # What is shown is what was judged.
+  np.testing.assert_array_equal(
+    image[list(turn.slate)].astype(np.float16),
+    result.features.slate_image[0, 0],
+  )
+  assert np.isnan(result.predicted).all()
