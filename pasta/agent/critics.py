@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from pasta.agent import gemma_networks, networks, rivals, slate_critic
+from pasta.agent import gemma_networks, inputs, networks, rivals, slate_critic
 from pasta.agent.episodes import Episodes
 from pasta.agent.gemma_base import Base
 
@@ -19,11 +19,11 @@ PyTree = Any
 
 def network_inputs(
   episodes: Episodes,
-  constants: networks.Constants,
-  settings: networks.NetworkSettings,
-) -> tuple[networks.States, networks.Items]:
+  constants: inputs.Constants,
+  settings: inputs.NetworkSettings,
+) -> tuple[inputs.States, inputs.Items]:
   """States [B, T] and slate items [B, T, L] of whole sessions."""
-  tokens = jax.vmap(networks.make_tokens, in_axes=(None, None, 0, 0, 0, 0, 0))(
+  tokens = jax.vmap(inputs.make_tokens, in_axes=(None, None, 0, 0, 0, 0, 0))(
     constants,
     settings.num_categories,
     episodes.initial_text,
@@ -32,7 +32,7 @@ def network_inputs(
     episodes.slate_category,
     episodes.choice,
   )
-  items = networks.make_items(
+  items = inputs.make_items(
     constants,
     settings,
     episodes.log_belief,
@@ -40,14 +40,14 @@ def network_inputs(
     episodes.slate_category,
     episodes.slate_utility,
   )
-  return networks.States(tokens, jnp.exp(episodes.log_belief)), items
+  return inputs.States(tokens, jnp.exp(episodes.log_belief)), items
 
 
 def shown_values(
   params: PyTree,
   episodes: Episodes,
-  constants: networks.Constants,
-  settings: networks.NetworkSettings,
+  constants: inputs.Constants,
+  settings: inputs.NetworkSettings,
   frozen: PyTree = None,
 ) -> jax.Array:
   """What the critic says of the slates that were shown.
@@ -86,8 +86,8 @@ def shown_values(
 def state_values(
   params: PyTree,
   episodes: Episodes,
-  constants: networks.Constants,
-  settings: networks.NetworkSettings,
+  constants: inputs.Constants,
+  settings: inputs.NetworkSettings,
   frozen: PyTree = None,
 ) -> jax.Array:
   """v of the states before each turn: [B, T]. Arguments as `shown_values`."""
@@ -114,13 +114,13 @@ def _turns(episodes: Episodes) -> jax.Array:
 def pool_values(
   params: PyTree,
   episodes: Episodes,
-  constants: networks.Constants,
-  settings: networks.NetworkSettings,
+  constants: inputs.Constants,
+  settings: inputs.NetworkSettings,
 ) -> jax.Array:
   """f of all logged candidates: [J, B, T, C]."""
   states, _ = network_inputs(episodes, constants, settings)
   pool = episodes.pool
-  items = networks.make_items(
+  items = inputs.make_items(
     constants,
     settings,
     episodes.log_belief,
@@ -137,11 +137,11 @@ def settings_of(
   config: ml_collections.ConfigDict,
   example: Episodes,
   base: Base | None = None,
-) -> networks.NetworkSettings:
+) -> inputs.NetworkSettings:
   """Static network shape from the config, the data's sizes and the Gemma."""
   rivals.check(config.backup, config.credit, example.pool is not None)
   _, num_turns, _, dim = example.slate_text.shape
-  return networks.NetworkSettings(
+  return inputs.NetworkSettings(
     backbone=config.backbone,
     base=config.base,
     width=config.width,
@@ -161,8 +161,8 @@ def settings_of(
 
 def init_params(
   key: jax.Array,
-  constants: networks.Constants,
-  settings: networks.NetworkSettings,
+  constants: inputs.Constants,
+  settings: inputs.NetworkSettings,
   pretrained: PyTree = None,
 ) -> PyTree:
   """Fresh parameters: {'q': of the critic, 'v': of Value}.
@@ -172,12 +172,12 @@ def init_params(
   s = settings
   if s.backbone == 'gemma':
     return gemma_networks.init_params(key, constants, s, pretrained)
-  states = networks.States(
+  states = inputs.States(
     tokens=jnp.zeros((1, s.num_turns, 4 * s.embedding_dim + s.num_categories)),
     belief=jnp.zeros((1, s.num_turns, s.num_types)),
   )
   shape = (1, s.num_turns, 1)
-  items = networks.Items(
+  items = inputs.Items(
     features=jnp.zeros((*shape, s.embedding_dim + s.num_categories + 2)),
     mean=jnp.zeros(shape),
     spread=jnp.zeros(shape),

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pasta import errors
-from pasta.agent import selection
+from pasta.agent import credit, selection
 from pasta.agent.history import CandidateSet, History, Texts
 from pasta.features import SessionFeatures
 from pasta.user_model import belief as belief_lib
@@ -188,10 +188,8 @@ def _user_model_arrays(user_model, text, image, choice, satisfaction, given):
   log_beliefs = belief_lib.trajectory(user_model, column_utility, choice)
   if given is not None:
     log_beliefs = jnp.broadcast_to(given[:, None], log_beliefs.shape)
-  log_choice = jax.nn.logsumexp(
-    log_beliefs[:, :-1, None]
-    + model_lib.choice_log_probs(user_model, text_utility),
-    axis=-1,
+  log_choice = credit.log_choice(
+    log_beliefs[:, :-1], text_utility, user_model.choice_log_scale
   )
   expected = model_lib.expected_satisfaction(
     user_model,

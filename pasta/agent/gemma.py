@@ -26,6 +26,7 @@ from transformers.models.gemma import modeling_flax_gemma
 
 from pasta import errors, pretrained
 from pasta.agent import lora as lora_lib
+from pasta.agent import value_head
 
 PyTree = Any
 FILES = ('*.json', 'model*.safetensors', 'tokenizer.model')  # on the hub
@@ -194,14 +195,7 @@ class _Head(nn.Module):
     # Gemma's final norm leaves entries far from unit scale.
     x = nn.LayerNorm()(encoding.astype(jnp.float32))
     x = jnp.concatenate([x, beside], -1)
-    for dim in self.dims:
-      x = nn.relu(nn.Dense(dim)(x))
-    initializer = (
-      nn.initializers.zeros
-      if self.is_zero_at_start
-      else nn.initializers.lecun_normal()
-    )
-    return nn.Dense(1, kernel_init=initializer, name='out')(x)[..., 0]
+    return value_head.tail(x, self.dims, self.is_zero_at_start)
 
 
 class ValueHead(nn.Module):
@@ -222,13 +216,7 @@ class ValueHead(nn.Module):
 
   @nn.compact
   def __call__(self, encoding: jax.Array, beside: jax.Array) -> jax.Array:
-    heads = nn.vmap(
-      _Head,
-      in_axes=None,
-      axis_size=self.num_twins,
-      variable_axes={'params': 0},
-      split_rngs={'params': True},
-    )
+    heads = value_head.twins(_Head, self.num_twins)
     return heads(self.dims, self.is_zero_at_start, name='heads')(
       encoding, beside
     )

@@ -18,7 +18,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from pasta.agent import gemma, lora, networks
+from pasta.agent import gemma, inputs, lora
 from pasta.agent.gemma_base import GemmaSettings
 from pasta.agent.history import Texts
 
@@ -28,8 +28,8 @@ _NUM_OF_ITEM = 2  # numbers beside an item's text: m and s
 
 def init_params(
   key: jax.Array,
-  constants: networks.Constants,
-  settings: networks.NetworkSettings,
+  constants: inputs.Constants,
+  settings: inputs.NetworkSettings,
   pretrained_params: PyTree,
 ) -> PyTree:
   """Fresh parameters: {'q': of `critic`, 'v': of `value`}."""
@@ -47,11 +47,11 @@ def init_params(
 def critic(
   params: PyTree,
   frozen: PyTree,
-  constants: networks.Constants,
-  settings: networks.NetworkSettings,
+  constants: inputs.Constants,
+  settings: inputs.NetworkSettings,
   texts: Texts,
   belief: jax.Array,
-  items: networks.Items,
+  items: inputs.Items,
   turn: jax.Array,
 ) -> jax.Array:
   """f(h, p) in units of return.
@@ -90,8 +90,8 @@ def critic(
 def value(
   params: PyTree,
   frozen: PyTree,
-  constants: networks.Constants,
-  settings: networks.NetworkSettings,
+  constants: inputs.Constants,
+  settings: inputs.NetworkSettings,
   texts: Texts,
   belief: jax.Array,
   turn: jax.Array,
@@ -110,7 +110,7 @@ def value(
   return constants.return_mean[turn] + constants.return_scale * out
 
 
-def _critic_head(settings: networks.NetworkSettings) -> gemma.ValueHead:
+def _critic_head(settings: inputs.NetworkSettings) -> gemma.ValueHead:
   return gemma.ValueHead(
     settings.head_dims,
     settings.num_twins,
@@ -118,13 +118,13 @@ def _critic_head(settings: networks.NetworkSettings) -> gemma.ValueHead:
   )
 
 
-def _value_head(settings: networks.NetworkSettings) -> gemma.ValueHead:
+def _value_head(settings: inputs.NetworkSettings) -> gemma.ValueHead:
   return gemma.ValueHead(settings.head_dims, num_twins=1)
 
 
 def _init_one(
   key: jax.Array,
-  settings: networks.NetworkSettings,
+  settings: inputs.NetworkSettings,
   pretrained_params: PyTree,
   head: gemma.ValueHead,
   num_beside: int,
@@ -145,7 +145,7 @@ def _init_one(
   }
 
 
-def _known(belief: jax.Array, settings: networks.NetworkSettings) -> jax.Array:
+def _known(belief: jax.Array, settings: inputs.NetworkSettings) -> jax.Array:
   return jnp.zeros_like(belief) if settings.belief == 'off' else belief
 
 

@@ -15,7 +15,7 @@ import optax
 
 from pasta import parallel
 from pasta.agent import credit as credit_lib
-from pasta.agent import critics, networks, normalisation, rivals
+from pasta.agent import critics, inputs, normalisation, rivals
 from pasta.agent.episodes import Episodes
 
 PyTree = Any
@@ -38,8 +38,8 @@ class IQLState:
   target_params: PyTree
   opt_state: PyTree
   step: jax.Array
-  constants: networks.Constants
-  settings: networks.NetworkSettings = flax.struct.field(pytree_node=False)
+  constants: inputs.Constants
+  settings: inputs.NetworkSettings = flax.struct.field(pytree_node=False)
 
 
 def expectile_loss(error: jax.Array, expectile: float) -> jax.Array:
@@ -65,7 +65,7 @@ def make_optimizer(
     0.0,
     config.learning_rate,
     config.warmup_steps,
-    config.num_steps,
+    max(config.num_steps, config.warmup_steps + 1),
     end_value=0.05 * config.learning_rate,
   )
 
@@ -99,7 +99,7 @@ def init(
   key: jax.Array,
   config: ml_collections.ConfigDict,
   example: Episodes,
-  settings: networks.NetworkSettings | None = None,
+  settings: inputs.NetworkSettings | None = None,
   pretrained: PyTree = None,
 ) -> IQLState:
   """A state whose constants are those of `example`, the training sessions.
@@ -230,7 +230,7 @@ def update(
       batch.choice,
       config.credit,
     )
-    if backup in rivals.NEED_POOL[1:]:
+    if backup in ('conservative', 'cloning'):
       of_pool = critics.pool_values(params, batch, constants, settings)
       gap = jax.vmap(rivals.conservative_gap, in_axes=(0, None))(
         of_pool / constants.return_scale, batch

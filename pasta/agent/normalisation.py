@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from pasta.agent import credit as credit_lib
-from pasta.agent import networks
+from pasta.agent import inputs
 from pasta.agent.episodes import Episodes
 
 _SMALLEST_SCALE = 1e-3
@@ -17,7 +17,7 @@ _SHRINKAGE = 0.01  # share of the mean variance added to the covariance
 
 def make_constants(
   episodes: Episodes, config: ml_collections.ConfigDict
-) -> networks.Constants:
+) -> inputs.Constants:
   """Normalisation constants, from training sessions only."""
   valid = jnp.asarray(episodes.valid)
   count = valid.sum()
@@ -32,7 +32,7 @@ def make_constants(
 
   text_mean, text_scale = mean_scale(episodes.slate_text)
   image_mean, image_scale = mean_scale(episodes.slate_image)
-  mean, spread = networks.moments(
+  mean, spread = inputs.moments(
     jnp.asarray(episodes.log_belief), jnp.asarray(episodes.slate_utility)
   )
   utility_mean, utility_scale = mean_scale(mean)
@@ -59,7 +59,7 @@ def make_constants(
   slope = (regressor * rest).sum() / jnp.maximum(
     (regressor**2).sum(), _SMALLEST_SCALE
   )
-  return networks.Constants(
+  return inputs.Constants(
     text_mean=text_mean,
     text_scale=text_scale,
     image_mean=image_mean,

@@ -9,7 +9,7 @@ import ml_collections
 import numpy as np
 
 from pasta import errors
-from pasta.agent import lookahead, networks, selection, slate_policy
+from pasta.agent import inputs, lookahead, selection, slate_policy
 from pasta.agent import value_model as value_model_lib
 from pasta.agent.history import CandidateSet, History
 
@@ -25,7 +25,7 @@ def _rank_score(candidates: CandidateSet) -> jax.Array:
 def _utility_score(
   history: History, candidates: CandidateSet, spread_weight: float
 ) -> jax.Array:
-  mean, spread = networks.moments(history.log_belief, candidates.utility)
+  mean, spread = inputs.moments(history.log_belief, candidates.utility)
   return mean + spread_weight * spread
 
 

@@ -14,7 +14,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from pasta.agent import networks
+from pasta.agent import inputs, networks, value_head
 
 
 @flax.struct.dataclass
@@ -27,22 +27,22 @@ class Slates:
     expected: the slates' expected utility of selection [..., S], normalised.
   """
 
-  items: networks.Items
+  items: inputs.Items
   mask: jax.Array
   expected: jax.Array
 
 
 def normalise_expected(
-  constants: networks.Constants, expected: jax.Array
+  constants: inputs.Constants, expected: jax.Array
 ) -> jax.Array:
   """Expected utilities of selection on the critic's scale."""
-  return networks.normalise(
+  return inputs.normalise(
     expected, constants.expected_mean, constants.expected_scale
   )
 
 
 def prefixes(
-  items: networks.Items, expected: jax.Array, constants: networks.Constants
+  items: inputs.Items, expected: jax.Array, constants: inputs.Constants
 ) -> Slates:
   """The first 1, 2, …, L columns of slates.
 
@@ -57,7 +57,7 @@ def prefixes(
   size = expected.shape[-1]
   shape = (*expected.shape, size)
   return Slates(
-    items=networks.Items(
+    items=inputs.Items(
       features=jnp.broadcast_to(
         items.features[..., None, :, :], (*shape, items.features.shape[-1])
       ),
@@ -91,26 +91,19 @@ class _Head(nn.Module):
     weight = slates.mask[..., None] / slates.mask.sum(-1)[..., None, None]
     x = nn.relu(nn.LayerNorm()((x * weight).sum(-2)))  # [..., S, W]
     x = jnp.concatenate([x, slates.expected[..., None]], -1)
-    for dim in self.dims[1:] or (width,):
-      x = nn.relu(nn.Dense(dim)(x))
-    initializer = (
-      nn.initializers.zeros
-      if self.is_zero_at_start
-      else nn.initializers.lecun_normal()
-    )
-    return nn.Dense(1, kernel_init=initializer, name='out')(x)[..., 0]
+    return value_head.tail(x, self.dims[1:] or (width,), self.is_zero_at_start)
 
 
 class SlateCritic(nn.Module):
   """q(h, P) of whole slates: twin heads on one state encoder."""
 
-  settings: networks.NetworkSettings
+  settings: inputs.NetworkSettings
 
   @nn.compact
   def __call__(
     self,
-    constants: networks.Constants,
-    states: networks.States,
+    constants: inputs.Constants,
+    states: inputs.States,
     slates: Slates,
     turn: jax.Array | None = None,
   ) -> jax.Array:
@@ -127,13 +120,7 @@ class SlateCritic(nn.Module):
     """
     s = self.settings
     level = networks.Level(s)(constants, states, turn)
-    heads = nn.vmap(
-      _Head,
-      in_axes=None,
-      axis_size=s.num_twins,
-      variable_axes={'params': 0},
-      split_rngs={'params': True},
-    )
+    heads = value_head.twins(_Head, s.num_twins)
     value = heads(s.head_dims, s.base == 'myopic', name='heads')(
       level.state, slates
     )

@@ -35,7 +35,7 @@ class Policy(Protocol):
     uses_features: False if text, utility and belief may be missing (None).
     renders_pool: whether candidates' utilities come from their images, all of
       which are drawn.
-    belief: 'on', 'off', 'prior' or 'oracle' (see `networks`): what the
+    belief: 'on', 'off', 'prior' or 'oracle' (see `inputs`): what the
       history's belief has to be.
     tokeniser: what makes the texts that history and candidates have to hold;
       None for policies that read none.

@@ -17,13 +17,13 @@ from pasta import checkpoint, errors, parallel, workdir
 from pasta import metrics as metrics_lib
 from pasta import progress as progress_lib
 from pasta.agent import credit as credit_lib
-from pasta.agent import critics, gemma_base, iql, networks, value_model
+from pasta.agent import critics, gemma_base, inputs, iql, value_model
 from pasta.agent import episodes as episodes_lib
 from pasta.agent.episodes import Episodes
 from pasta.agent.value_model import ValueModel
 
 _INFO_FILE = 'value_model.json'
-_VERSION = 3
+_VERSION = 4
 
 
 def split(
@@ -159,7 +159,6 @@ def fit(
   logging.info('value function after %d updates: %s', step, val)
   model = ValueModel(
     params=state.params,
-    target_params=state.target_params,
     constants=state.constants,
     settings=state.settings,
     score=config.score,
@@ -208,7 +207,8 @@ def evaluation(
 
   `val/q_return_correlation` is within turns: what remains after each turn's
   mean. It shows whether f knows more than the turn; under an expectile above
-  0.5, q is meant to lie above the behaviour's return (`val/q_bias`).
+  0.5, q is meant to lie above the behaviour's return (`val/q_bias`). The losses
+  are IQL's whatever the backup: rivals have no held-out loss of their own.
   """
   settings, constants = state.settings, state.constants
   _, items = critics.network_inputs(heldout, constants, settings)
@@ -335,7 +335,7 @@ def load(
     base = gemma_base.reload(fields['gemma'], path)
     fields['gemma'] = base.settings
     frozen, pretrained = base.frozen, base.params
-  settings = networks.NetworkSettings(**fields)
+  settings = inputs.NetworkSettings(**fields)
   model = checkpoint.load_params(
     os.path.join(directory, 'params'),
     jax.eval_shape(

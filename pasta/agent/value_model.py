@@ -16,6 +16,7 @@ from pasta import errors
 from pasta.agent import (
   critics,
   gemma_networks,
+  inputs,
   networks,
   selection,
   slate_critic,
@@ -32,7 +33,6 @@ class ValueModel:
   Attributes:
     params: {'q': of the critic, 'v': of Value}, the online networks, with a
       leading axis of E ensemble members.
-    target_params: of the critics' targets, with the same leading axis.
     constants: normalisation of the training sessions.
     settings: static shape of the networks.
     score: 'mean' or 'min' over the twin heads, static.
@@ -43,9 +43,8 @@ class ValueModel:
   """
 
   params: PyTree
-  target_params: PyTree
-  constants: networks.Constants
-  settings: networks.NetworkSettings = flax.struct.field(pytree_node=False)
+  constants: inputs.Constants
+  settings: inputs.NetworkSettings = flax.struct.field(pytree_node=False)
   score: str = flax.struct.field(pytree_node=False, default='mean')
   predicts: bool = flax.struct.field(pytree_node=False, default=True)
   frozen: PyTree = None
@@ -67,14 +66,12 @@ def member(model: ValueModel, index: int) -> ValueModel:
       f'value function has {model.num_members} members, there is no member '
       f'{index}: expected 0 to {model.num_members - 1}, or -1 for all'
     )
-  params, target_params = jax.tree.map(
-    lambda x: x[index : index + 1], (model.params, model.target_params)
-  )
-  return model.replace(params=params, target_params=target_params)
+  params = jax.tree.map(lambda x: x[index : index + 1], model.params)
+  return model.replace(params=params)
 
 
-def _states(model: ValueModel, history: History) -> networks.States:
-  tokens = jax.vmap(networks.make_tokens, in_axes=(None, None, 0, 0, 0, 0, 0))(
+def _states(model: ValueModel, history: History) -> inputs.States:
+  tokens = jax.vmap(inputs.make_tokens, in_axes=(None, None, 0, 0, 0, 0, 0))(
     model.constants,
     model.settings.num_categories,
     history.initial_text,
@@ -88,15 +85,15 @@ def _states(model: ValueModel, history: History) -> networks.States:
     jnp.exp(history.log_belief)[:, None],
     (*tokens.shape[:2], history.log_belief.shape[-1]),
   )
-  return networks.States(tokens, belief)
+  return inputs.States(tokens, belief)
 
 
 def _items(
   model: ValueModel, history: History, candidates: CandidateSet
-) -> networks.Items:
+) -> inputs.Items:
   _check(model, history)
   chex.assert_equal_shape_prefix([history.turn, candidates.text], 1)
-  return networks.make_items(
+  return inputs.make_items(
     model.constants,
     model.settings,
     history.log_belief,
@@ -131,14 +128,14 @@ def scores(
     candidates: with leading [B].
     pessimism: standard deviations over the members to take off.
     support_weight: standard deviations of the return to take off per unit of
-      `networks.support_excess`: for candidates unlike all that was shown.
+      `inputs.support_excess`: for candidates unlike all that was shown.
   """
   items = _items(model, history, candidates)
 
   def of_member(params):
     return _twins(model, _critic(model, params, history, candidates, items))
 
-  penalty = networks.support_excess(model.constants, candidates.text)
+  penalty = inputs.support_excess(model.constants, candidates.text)
   return (
     _pessimistic(jax.vmap(of_member)(model.params['q']), pessimism)
     - support_weight * model.constants.return_scale * penalty
@@ -150,7 +147,7 @@ def _critic(
   params: PyTree,
   history: History,
   candidates: CandidateSet,
-  items: networks.Items,
+  items: inputs.Items,
 ) -> jax.Array:
   """f of candidates by the twins of one member: [J, B, C]."""
   if model.settings.backbone == 'gemma':
@@ -281,7 +278,7 @@ def _check(model: ValueModel, history: History) -> None:
 
 
 def blank(
-  settings: networks.NetworkSettings,
+  settings: inputs.NetworkSettings,
   num_members: int,
   pretrained: PyTree = None,
   **static: str | bool,
@@ -295,7 +292,7 @@ def blank(
     **static: the model's `score` and `predicts`.
   """
   dim, turns = settings.embedding_dim, settings.num_turns
-  constants = networks.Constants(
+  constants = inputs.Constants(
     text_mean=jnp.zeros(dim),
     text_scale=jnp.ones(dim),
     image_mean=jnp.zeros(dim),
@@ -315,4 +312,4 @@ def blank(
   params = jax.vmap(
     lambda k: critics.init_params(k, constants, settings, pretrained)
   )(jax.random.split(jax.random.key(0), num_members))
-  return ValueModel(params, params['q'], constants, settings, **static)
+  return ValueModel(params, constants, settings, **static)

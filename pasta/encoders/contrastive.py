@@ -164,7 +164,10 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
   """AdamW, linear warmup and cosine decay to zero; matrices decay only."""
   schedule = optax.warmup_cosine_decay_schedule(
-    0.0, config.learning_rate, config.warmup_steps, config.num_steps
+    0.0,
+    config.learning_rate,
+    config.warmup_steps,
+    max(config.num_steps, config.warmup_steps + 1),
   )
   return optax.chain(
     optax.clip_by_global_norm(config.max_grad_norm),

@@ -90,9 +90,7 @@ def random_model():
       for k in keys
     ]
     params = jax.tree.map(lambda *x: jnp.stack(x), *[s.params for s in states])
-    return ValueModel(
-      params, params['q'], states[0].constants, states[0].settings, score
-    )
+    return ValueModel(params, states[0].constants, states[0].settings, score)
 
   return make
 

@@ -102,11 +102,10 @@ def _greedy(problem, log, episodes, state):
       text=everywhere(jnp.eye(problem.num_items)),
       utility=everywhere(problem.utility.T.astype(np.float32)),
     )
-    params, target = jax.tree.map(
-      lambda x: x[None], (state.params, state.target_params)
-    )
     model = value_model.ValueModel(
-      params, target, state.constants, state.settings
+      jax.tree.map(lambda x: x[None], state.params),
+      state.constants,
+      state.settings,
     )
     f = value_model.scores(model, history, candidates)  # [T S, C]
     if state.settings.credit == 'mean':

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from pasta import errors
-from pasta.agent import critics, iql, networks, train, value_model
+from pasta.agent import critics, inputs, iql, networks, train, value_model
 from pasta.agent import episodes as episodes_lib
 
 
 def test_moments_by_hand():
   # b = (1/4, 3/4), U = (1, 5): m = 4, s² = 9/4 + 3/4 = 3.
-  mean, spread = networks.moments(
+  mean, spread = inputs.moments(
     jnp.log(jnp.array([0.25, 0.75])), jnp.array([[1.0, 5.0], [2.0, 2.0]])
   )
   np.testing.assert_allclose(mean, [4.0, 2.0], rtol=1e-6)
@@ -124,14 +124,14 @@ def test_myopic_base_starts_as_the_expected_utility(
     episodes, jnp.arange(3), jnp.array([0, 1, 3])
   )
   candidates = make_candidates(3)
-  mean, _ = networks.moments(history.log_belief, candidates.utility)
+  mean, _ = inputs.moments(history.log_belief, candidates.utility)
   scores = value_model.scores(model, history, candidates)
   assert (jnp.argsort(scores) == jnp.argsort(mean)).all()
 
 
 def test_tokens_hold_what_they_say():
   one = jnp.ones(())
-  constants = networks.Constants(
+  constants = inputs.Constants(
     support_precision=jnp.eye(1), support_limit=one,
     text_mean=jnp.zeros(1), text_scale=jnp.ones(1),
     image_mean=jnp.zeros(1), image_scale=jnp.ones(1),
@@ -139,7 +139,7 @@ def test_tokens_hold_what_they_say():
     expected_mean=one, expected_scale=one,
     return_mean=jnp.zeros(3), return_scale=one, slope=one,
   )  # fmt: skip
-  tokens = networks.make_tokens(
+  tokens = inputs.make_tokens(
     constants,
     2,
     jnp.array([0.5]),
@@ -228,7 +228,7 @@ def test_candidates_unlike_the_training_slates_are_penalised(
 ):
   episodes = jax.tree.map(jnp.asarray, make_episodes(60))
   model = random_model(value_config, episodes)
-  excess = networks.support_excess(model.constants, episodes.slate_text)
+  excess = inputs.support_excess(model.constants, episodes.slate_text)
   assert float((excess > 0).mean()) == pytest.approx(0.05, abs=0.01)
   history = episodes_lib.history_at(
     episodes, jnp.arange(4), jnp.zeros(4, jnp.int32)

@@ -8,8 +8,8 @@ import pytest
 from configs import train_value
 from pasta import errors, metrics
 from pasta.agent import episodes as episodes_lib
-from pasta.agent import train
-from pasta.features import SessionFeatures
+from pasta.agent import selection, train, value_model
+from pasta.features import Pool, SessionFeatures
 from pasta.user_model import belief as belief_lib
 from pasta.user_model import heads as heads_lib
 from pasta.user_model import model as model_lib
@@ -144,6 +144,59 @@ def test_bad_sessions_are_refused(features, user_model):
     )
 
 
+def test_a_given_belief_stands_at_every_turn(features, user_model):
+  given = np.log(np.full((N, K), 1 / K)).astype(np.float32)
+  given[0] = np.log([0.8, 0.1, 0.1])
+  episodes = episodes_lib.from_features(features, user_model, log_belief=given)
+  np.testing.assert_allclose(
+    episodes.log_belief, np.broadcast_to(given[:, None], (N, T, K)), atol=1e-6
+  )
+  np.testing.assert_allclose(
+    episodes.expected,
+    selection.of_prefixes(
+      jnp.asarray(episodes.log_belief),
+      jnp.asarray(episodes.slate_utility),
+      selection.learned(user_model),
+    ),
+    rtol=1e-5,
+    atol=1e-5,
+  )
+  np.testing.assert_allclose(
+    np.exp(episodes.log_choice[0]),
+    np.einsum(
+      'k,tlk->tl',
+      np.exp(given[0]),
+      jax.nn.softmax(
+        jnp.exp(user_model.choice_log_scale) * episodes.slate_utility[0], 1
+      ),
+    ),
+    atol=1e-5,
+  )
+
+
+def test_pools_come_with_their_utilities(features, user_model):
+  with pytest.raises(errors.PastaError, match='with_pool'):
+    episodes_lib.from_features(features, user_model, with_pool=True)
+  rng = np.random.default_rng(1)
+  pool = Pool(
+    text=rng.normal(size=(N, T, 4, D)).astype(np.float16),
+    category=np.zeros((N, T, 4), np.int8),
+    slate=np.zeros((N, T, L), np.int16),
+    log_propensity=np.full((N, T), np.nan, np.float32),
+  )
+  episodes = episodes_lib.from_features(
+    dataclasses.replace(features, pool=pool), user_model, with_pool=True
+  )
+  np.testing.assert_allclose(
+    episodes.pool.utility,
+    model_lib.text_utility(user_model, jnp.asarray(pool.text)),
+    atol=1e-5,
+  )
+  np.testing.assert_array_equal(
+    episodes.pool.valid, np.repeat(episodes.valid[..., None], 4, 2)
+  )
+
+
 def _config():
   config = train_value.get_config('smoke')
   config.backbone, config.batch_sessions = 'mlp', 16
@@ -186,6 +239,25 @@ def test_a_restarted_run_gives_the_same_model(make_episodes, tmp_path):
   )
   jax.tree.map(np.testing.assert_array_equal, whole, third)
   assert val_third == val
+
+
+def test_members_are_what_they_would_be_alone(make_episodes, tmp_path):
+  episodes, key, config = make_episodes(24), jax.random.key(0), _config()
+  config.backbone = 'mlp'
+  config.num_steps = config.checkpoint_steps = 3
+  alone, _ = train.fit(episodes, config, key=key, directory=tmp_path / 'one')
+  config.num_members = 2
+  both, _ = train.fit(episodes, config, key=key, directory=tmp_path / 'two')
+  assert both.num_members == 2
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
+    value_model.member(both, 0).params,
+    alone.params,
+  )
+  apart = [
+    float(jnp.abs(x[0] - x[1]).max()) for x in jax.tree.leaves(both.params)
+  ]
+  assert max(apart) > 1e-3
 
 
 def test_a_diverging_run_stops_with_its_step(make_episodes, tmp_path):

@@ -131,9 +131,7 @@ def _random_model(config, base, episodes, num_members=1):
   )(jax.random.split(jax.random.key(5), num_members))
   params = jax.tree.map(lambda x: x + 0.05 * jnp.cos(x), states.params)
   constants = jax.tree.map(lambda x: x[0], states.constants)
-  return value_model.ValueModel(
-    params, params['q'], constants, settings, frozen=base.frozen
-  )
+  return value_model.ValueModel(params, constants, settings, frozen=base.frozen)
 
 
 def _raises(match):
