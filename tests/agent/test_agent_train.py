@@ -243,7 +243,7 @@ def test_a_restarted_run_gives_the_same_model(make_episodes, tmp_path):
 
 def test_members_are_what_they_would_be_alone(make_episodes, tmp_path):
   episodes, key, config = make_episodes(24), jax.random.key(0), _config()
-  config.backbone = 'mlp'
+  config.credit = 'mean'
   config.num_steps = config.checkpoint_steps = 3
   alone, _ = train.fit(episodes, config, key=key, directory=tmp_path / 'one')
   config.num_members = 2
