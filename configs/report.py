@@ -15,6 +15,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   common.check_variant(arg, ('smoke',))
   config = ml_collections.ConfigDict()
   config.world = common.world()
+  # Directory of launch.experiments, whose tables and plots join the page; ''
+  # for none.
+  config.experiments = ''
   config.num_strips = 4  # people whose sessions are shown in pictures
   config.strip_size = 128  # pixels of a picture
   config.num_beliefs = 6  # sessions whose belief is shown over turns

@@ -140,12 +140,18 @@ def _curves(rows, results, title, factor) -> figures.Figure:
   return figure
 
 
-def build(directory: str) -> str:
-  """Writes DIRECTORY/index.html of all experiments below; returns its path.
+def sections(directory: str) -> list[dict]:
+  """What a page shows of each experiment in a directory.
+
+  Returns:
+    Contents of results.json, with `titles` and `cells` of the table and the
+    plot as `svg`; the plot is also written as DIRECTORY/NAME/plot.png.
 
   Raises:
-    PastaError: a results.json that is damaged.
+    PastaError: no such directory, or a results.json that is damaged.
   """
+  if not os.path.isdir(directory):
+    raise errors.PastaError(f'{directory}: no such directory of experiments')
   found = []
   for name in sorted(os.listdir(directory)):
     path = os.path.join(directory, name, 'results.json')
@@ -171,10 +177,19 @@ def build(directory: str) -> str:
         'svg': markupsafe.Markup(svg),
       }
     )
+  return found
+
+
+def build(directory: str) -> str:
+  """Writes DIRECTORY/index.html of all experiments below; returns its path.
+
+  Raises:
+    PastaError: a results.json that is damaged.
+  """
   environment, css = theme.load(_TEMPLATES)
   path = os.path.join(directory, 'index.html')
   page = environment.get_template('experiments.html.j2').render(
-    experiments=found, css=css
+    experiments=sections(directory), css=css
   )
   workdir.atomic_write(path, page)
   return path

@@ -13,6 +13,7 @@ import ml_collections
 import numpy as np
 
 from pasta import errors, workdir
+from pasta.experiments import page as experiments_page
 from pasta.report import (
   curves,
   figures,
@@ -66,7 +67,8 @@ def build(directory: str, config: ml_collections.ConfigDict, world) -> str:
     The page's path.
 
   Raises:
-    PastaError: the working directory is missing, or a file in it is damaged.
+    PastaError: the working directory or that of experiments is missing, or a
+      file in it is damaged.
       A missing file is no error: the page says so.
   """
   if not os.path.isdir(directory):
@@ -85,6 +87,8 @@ def build(directory: str, config: ml_collections.ConfigDict, world) -> str:
     'num_pool_prompts': config.num_pool_prompts,
     'num_open_types': _NUM_OPEN_TYPES,
     'plots': {},
+    'experiments': config.experiments
+    and experiments_page.sections(config.experiments),
     **_timing(directory),
   }
   pairs = strips.read_pairs(

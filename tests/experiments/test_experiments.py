@@ -7,9 +7,11 @@ import pytest
 
 from configs import experiments as experiments_config
 from configs import quickstart
+from configs import report as report_config
 from pasta import errors
 from pasta.evaluate import compare
 from pasta.experiments import arms, main, page, summary
+from pasta.report import build
 
 
 def _outcome(returns, final=0.0, predicted=np.nan):
@@ -179,6 +181,16 @@ def test_curves_are_drawn_over_x(tmp_path):
   (ax,) = figure.axes
   assert ax.get_xscale() == 'log'
   assert page.build(str(tmp_path)) == str(tmp_path / 'index.html')
+  (tmp_path / 'run').mkdir()
+  config = report_config.get_config('smoke')
+  config.experiments = str(tmp_path)
+  with open(build.build(str(tmp_path / 'run'), config, world=None)) as f:
+    text = f.read()
+  assert '<h3>A curve</h3>' in text and '60 [50, 70]' in text
+  assert 'href="#experiments"' in text and text.count('<svg') == 1
+  config.experiments = str(tmp_path / 'nowhere')
+  with pytest.raises(errors.PastaError, match='nowhere.*no such'):
+    build.build(str(tmp_path / 'run'), config, world=None)
   (tmp_path / 'curve' / 'results.json').write_text('{"rows": []}')
   with pytest.raises(errors.PastaError, match='not the results'):
     page.build(str(tmp_path))
