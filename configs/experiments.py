@@ -121,7 +121,7 @@ def _rivals(c) -> None:
     'one are beside an IQL that does so, too. Predicted minus realised is what '
     'a value function believes of its own slates.'
   )
-  c.reference = 'greedy'
+  c.reference = 'pasta'
   c.arms.pasta = _arm('pasta')
   c.arms.iql = _arm('pasta, items', 'pasta', *_ITEM)
   for backup, label in (

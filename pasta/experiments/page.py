@@ -24,6 +24,7 @@ _COLUMNS = (  # of tables: (key, title, factor, digits)
   ('difference', 'difference to reference', 1.0, 3),
   ('overestimate', 'predicted − realised', 1.0, 3),
   ('final_utility', 'final image', 1.0, 2),
+  ('final_difference', 'difference of final images', 1.0, 2),
   ('final_win_share', 'final better than lmm, %', 100.0, 0),
   ('distinct_categories', 'categories', 1.0, 2),
   ('diversity', 'slate diversity', 1.0, 3),
@@ -43,10 +44,12 @@ def _cell(value, factor: float, digits: int) -> str:
   return f'{mean} [{low}, {high}]'
 
 
-def _shown_columns(rows: list[dict]) -> list[tuple]:
+def _shown_columns(rows: list[dict], figure: str) -> list[tuple]:
   """Columns that some row has, without those that are the same in all."""
   shown = []
   for column in _COLUMNS:
+    if column[0] == 'final_difference' and figure != 'final_utility':
+      continue
     values = [r[column[0]] for r in rows if r.get(column[0]) is not None]
     is_estimate = values and isinstance(values[0], dict)
     if is_estimate or len(set(values)) > 1:
@@ -56,7 +59,7 @@ def _shown_columns(rows: list[dict]) -> list[tuple]:
 
 def cells(results: dict) -> tuple[list[str], list[list[str]]]:
   """Titles and rows of an experiment's table."""
-  columns = _shown_columns(results['rows'])
+  columns = _shown_columns(results['rows'], results['figure'])
   titles = ['', *(title for _, title, _, _ in columns)]
   return titles, [
     [

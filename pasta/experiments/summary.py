@@ -113,8 +113,9 @@ def summarise(
       if np.isfinite(predicted).all():
         row['overestimate'] = resamples.ratio(predicted - returns)
     if reference and name != reference:
-      other = gather(reference, 'arm', 'returns')
-      if 'return' in row:
+      reference_turns = outcomes[reference][0]['arm'].satisfaction.shape[1]
+      if 'return' in row and num_turns == reference_turns:
+        other = gather(reference, 'arm', 'returns')
         row['difference'] = resamples.ratio(returns - other)
       row['final_difference'] = resamples.ratio(
         final - gather(reference, 'arm', 'final_utility')

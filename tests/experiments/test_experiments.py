@@ -135,6 +135,8 @@ def test_an_experiment_end_to_end(tmp_path, capsys):
   assert rows['lmm']['renders_per_turn'] == 16
   assert 'return' not in rows['at_once'] and 'return' in rows['lmm']
   assert rows['one_turn']['final_difference']['mean'] is not None
+  # Five turns' return and one image's utility are not to be subtracted.
+  assert 'difference' not in rows['lmm'] | rows['one_turn']
   html = open(os.path.join(directory, 'index.html')).read()
   assert 'Five turns against one' in html and '<svg' in html
   assert os.path.getsize(os.path.join(directory, 'single_turn', 'plot.png'))
