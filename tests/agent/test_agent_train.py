@@ -190,6 +190,7 @@ def test_pools_come_with_their_utilities(features, user_model):
   np.testing.assert_allclose(
     episodes.pool.utility,
     model_lib.text_utility(user_model, jnp.asarray(pool.text)),
+    rtol=1e-5,
     atol=1e-5,
   )
   np.testing.assert_array_equal(
