@@ -90,7 +90,9 @@ def plot(results: dict) -> figures.Figure:
   figure = figures.blank(0.75 + 0.27 * max(len(rows), 1))
   with matplotlib.rc_context(figures.STYLE):
     inches = figure.get_figheight()
-    ax = figure.add_axes((0.36, 0.5 / inches, 0.61, 1 - 0.55 / inches))
+    longest = max((len(r['label']) for r in rows), default=0)
+    left = min(0.02 + 0.0145 * longest, 0.6)  # Room for the longest label.
+    ax = figure.add_axes((left, 0.5 / inches, 0.97 - left, 1 - 0.55 / inches))
     for i, row in enumerate(rows):
       value = row[results['figure']]
       colour = palette.LIGHT[
@@ -111,7 +113,7 @@ def plot(results: dict) -> figures.Figure:
 def _curves(rows, results, title, factor) -> figures.Figure:
   figure = figures.blank(2.9)
   with matplotlib.rc_context(figures.STYLE):
-    ax = figure.add_axes((0.13, 0.17, 0.84, 0.72))
+    ax = figure.add_axes((0.12, 0.17, 0.62, 0.78))
     series = list(dict.fromkeys(r['series'] for r in rows))
     for i, name in enumerate(series):
       mine = [r for r in rows if r['series'] == name]
@@ -139,7 +141,13 @@ def _curves(rows, results, title, factor) -> figures.Figure:
     ax.set_xlabel(results['axis'])
     ax.set_ylabel(title)
     if len(series) > 1:
-      ax.legend(fontsize=8, frameon=False, handlelength=1)
+      ax.legend(
+        fontsize=8,
+        frameon=False,
+        handlelength=1,
+        loc='upper left',
+        bbox_to_anchor=(1.01, 1.0),
+      )
   return figure
 
 
