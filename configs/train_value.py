@@ -2,7 +2,8 @@ r"""The value function: implicit Q-learning on logged or simulated sessions.
 
   python -m launch.train_value --config=configs/train_value.py --workdir=DIR
 
-About 30 CPU seconds, a third of it compiling. Variants: '', 'smoke', 'gemma':
+About 30 s on two cores in the quickstart, with programs from the cache.
+Variants: '', 'smoke', 'gemma':
 
   python -m launch.train_value --config=configs/train_value.py:gemma \
     --config.gemma.path=DIR_OR_HUB_ID --workdir=DIR
