@@ -164,7 +164,10 @@ def test_a_bad_experiment_is_named(tmp_path):
     experiments_config.get_config('everything')
 
 
-def test_curves_are_drawn_over_x(tmp_path):
+@pytest.fixture
+def curve():
+  """Results with two points of one series and a line of another."""
+
   def row(series, x, mean):
     value = {'mean': mean, 'low': mean - 0.1, 'high': mean + 0.1}
     return {
@@ -172,30 +175,41 @@ def test_curves_are_drawn_over_x(tmp_path):
       'share': value, 'renders_per_turn': 16,
     }  # fmt: skip
 
-  results = {
+  return {
     'name': 'curve', 'title': 'A curve', 'question': '', 'axis': 'sessions',
     'figure': 'share', 'reference': '', 'seeds': [0], 'num_people': 5,
     'rows': [row('a', 10.0, 0.2), row('a', 1000.0, 0.6), row('b', None, 0.4)],
   }  # fmt: skip
-  os.makedirs(tmp_path / 'curve')
-  (tmp_path / 'curve' / 'results.json').write_text(json.dumps(results))
-  figure = page.plot(results)
-  (ax,) = figure.axes
+
+
+def _write(results, directory):
+  os.makedirs(directory / 'curve')
+  (directory / 'curve' / 'results.json').write_text(json.dumps(results))
+
+
+def test_curves_are_drawn_over_x(curve, tmp_path):
+  (ax,) = page.plot(curve).axes
   assert ax.get_xscale() == 'log'
+  _write(curve, tmp_path)
   assert page.build(str(tmp_path)) == str(tmp_path / 'index.html')
-  (tmp_path / 'run').mkdir()
+  (tmp_path / 'curve' / 'results.json').write_text('{"rows": []}')
+  with pytest.raises(errors.PastaError, match='not the results'):
+    page.build(str(tmp_path))
+
+
+def test_experiments_join_a_report(curve, tmp_path):
+  _write(curve, tmp_path)
+  run = tmp_path / 'run'
+  run.mkdir()
   config = report_config.get_config('smoke')
   config.experiments = str(tmp_path)
-  with open(build.build(str(tmp_path / 'run'), config, world=None)) as f:
+  with open(build.build(str(run), config, world=None)) as f:
     text = f.read()
   assert '<h3>A curve</h3>' in text and '60 [50, 70]' in text
   assert 'href="#experiments"' in text and text.count('<svg') == 1
   config.experiments = str(tmp_path / 'nowhere')
   with pytest.raises(errors.PastaError, match='nowhere.*no such'):
-    build.build(str(tmp_path / 'run'), config, world=None)
-  (tmp_path / 'curve' / 'results.json').write_text('{"rows": []}')
-  with pytest.raises(errors.PastaError, match='not the results'):
-    page.build(str(tmp_path))
+    build.build(str(run), config, world=None)
 
 
 def test_stages_are_shared_between_arms(tmp_path):
