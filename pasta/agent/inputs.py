@@ -207,8 +207,11 @@ def make_items(
   The belief [..., K] has no item axis.
   """
   if settings.belief == 'off':
-    utility = jnp.zeros_like(utility)
-  mean, spread = moments(log_belief, utility)
+    # Not the moments of zeros: XLA's CPU compiler makes those of memory that
+    # nobody has written, and so NaN (jax 0.10.2).
+    mean = spread = jnp.zeros(category.shape, jnp.float32)
+  else:
+    mean, spread = moments(log_belief, utility)
   c = constants
   mean = normalise(mean, c.utility_mean, c.utility_scale)
   spread = normalise(spread, c.spread_mean, c.spread_scale)

@@ -1,3 +1,6 @@
+import types
+
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -262,3 +265,26 @@ def test_without_belief_neither_it_nor_utilities_matter(
   value_config.base = 'myopic'
   with pytest.raises(errors.PastaError, match="'belief' is 'off'.*'none'"):
     critics.settings_of(value_config, episodes)
+
+
+def test_without_belief_items_are_finite_where_compiled():
+  constants = types.SimpleNamespace(
+    text_mean=0.0,
+    text_scale=1.0,
+    utility_mean=4.0,
+    utility_scale=2.0,
+    spread_mean=2.0,
+    spread_scale=1.0,
+  )
+  settings = types.SimpleNamespace(belief='off', num_categories=5)
+  rng = np.random.default_rng(0)
+  belief = rng.dirichlet(np.ones(16) * 0.3, (48, 5)) + 1e-12
+  items = jax.jit(lambda *x: inputs.make_items(constants, settings, *x))(
+    np.log(belief).astype(np.float32),
+    rng.normal(size=(48, 5, 4, 8)).astype(np.float32),
+    rng.integers(0, 5, (48, 5, 4)),
+    rng.normal(size=(48, 5, 4, 16)).astype(np.float32),
+  )
+  chex.assert_tree_all_finite(items)
+  np.testing.assert_array_equal(items.mean, -2.0)
+  np.testing.assert_array_equal(items.spread, -2.0)
