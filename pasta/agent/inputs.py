@@ -207,8 +207,8 @@ def make_items(
   The belief [..., K] has no item axis.
   """
   if settings.belief == 'off':
-    # Not the moments of zeros: XLA's CPU compiler makes those of memory that
-    # nobody has written, and so NaN (jax 0.10.2).
+    # Not the moments of zeros: compiled for a CPU with jax 0.10.2 they came
+    # out as variances of -1e29 or NaN, now and then.
     mean = spread = jnp.zeros(category.shape, jnp.float32)
   else:
     mean, spread = moments(log_belief, utility)

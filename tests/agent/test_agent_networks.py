@@ -268,6 +268,7 @@ def test_without_belief_neither_it_nor_utilities_matter(
 
 
 def test_without_belief_items_are_finite_where_compiled():
+  """They read neither belief nor utilities, which are NaN here."""
   constants = types.SimpleNamespace(
     text_mean=0.0,
     text_scale=1.0,
@@ -278,12 +279,11 @@ def test_without_belief_items_are_finite_where_compiled():
   )
   settings = types.SimpleNamespace(belief='off', num_categories=5)
   rng = np.random.default_rng(0)
-  belief = rng.dirichlet(np.ones(16) * 0.3, (48, 5)) + 1e-12
   items = jax.jit(lambda *x: inputs.make_items(constants, settings, *x))(
-    np.log(belief).astype(np.float32),
+    np.full((48, 5, 16), np.nan, np.float32),
     rng.normal(size=(48, 5, 4, 8)).astype(np.float32),
     rng.integers(0, 5, (48, 5, 4)),
-    rng.normal(size=(48, 5, 4, 16)).astype(np.float32),
+    np.full((48, 5, 4, 16), np.nan, np.float32),
   )
   chex.assert_tree_all_finite(items)
   np.testing.assert_array_equal(items.mean, -2.0)
