@@ -90,9 +90,8 @@ def plot(results: dict) -> figures.Figure:
   figure = figures.blank(0.75 + 0.27 * max(len(rows), 1))
   with matplotlib.rc_context(figures.STYLE):
     inches = figure.get_figheight()
-    longest = max((len(r['label']) for r in rows), default=0)
-    left = min(0.02 + 0.0145 * longest, 0.6)  # Room for the longest label.
-    ax = figure.add_axes((left, 0.5 / inches, 0.97 - left, 1 - 0.55 / inches))
+    bottom, height = 0.5 / inches, 1 - 0.55 / inches
+    ax = figure.add_axes((0, bottom, 0.97, height))
     for i, row in enumerate(rows):
       value = row[results['figure']]
       colour = palette.LIGHT[
@@ -107,6 +106,10 @@ def plot(results: dict) -> figures.Figure:
     ax.grid(axis='x')
     ax.grid(axis='y', visible=False)
     ax.set_xlabel(title)
+    # Room for the longest label, which reaches from the axes to the left.
+    labels = -ax.get_tightbbox().x0 / figure.bbox.width
+    left = min(0.01 + labels, 0.6)
+    ax.set_position((left, bottom, 0.97 - left, height))
   return figure
 
 

@@ -197,6 +197,16 @@ def test_curves_are_drawn_over_x(curve, tmp_path):
     page.build(str(tmp_path))
 
 
+@pytest.mark.parametrize('label', ['a', 'random behaviour', 'W' * 20])
+def test_labels_have_room(curve, label):
+  for row in curve['rows']:
+    row.update(label=label, x=None)
+  figure = page.plot(curve)
+  (ax,) = figure.axes
+  assert ax.get_tightbbox().x0 >= 0
+  assert ax.get_position().x0 < 0.6  # and no more than they need
+
+
 def test_experiments_join_a_report(curve, tmp_path):
   _write(curve, tmp_path)
   run = tmp_path / 'run'
