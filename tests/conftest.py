@@ -10,13 +10,17 @@ import pathlib
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 os.environ['JAX_PLATFORMS'] = 'cpu'
+# The tests compile some ten thousand small programs and run each a few times:
+# LLVM's optimisations cost more than they save.
 os.environ['XLA_FLAGS'] = (
-  os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
+  os.environ.get('XLA_FLAGS', '')
+  + ' --xla_force_host_platform_device_count=8'
+  + ' --xla_backend_optimization_level=0'
 )
 os.environ['HF_HUB_OFFLINE'] = '1'
 os.environ['PASTA_CACHE'] = str(_ROOT / '.cache')
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(_ROOT / '.cache' / 'jax')
-os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.5'
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.1'
 os.environ['DIFFUSERS_VERBOSITY'] = 'error'
 os.environ['TRANSFORMERS_VERBOSITY'] = 'error'
 os.environ['MPLBACKEND'] = 'agg'

@@ -17,6 +17,11 @@ from pasta import errors, stages
 from pasta import sessions as sessions_lib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# One device, as a user has: the eight fake ones are for unit tests.
+ENVIRONMENT = {
+  **os.environ,
+  'XLA_FLAGS': '--xla_backend_optimization_level=0',
+}
 POLICIES = {
   'lmm',
   'random',
@@ -44,12 +49,10 @@ def command(stage: str, workdir: pathlib.Path, *flags: str) -> list[str]:
 def launch(
   args: list[str], *, stdin: str = ''
 ) -> subprocess.CompletedProcess[str]:
-  # One device, as a user has: the parent's eight fake ones are for unit tests.
-  environment = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}
   return subprocess.run(
     args,
     cwd=ROOT,
-    env=environment,
+    env=ENVIRONMENT,
     input=stdin,
     capture_output=True,
     text=True,
@@ -163,7 +166,10 @@ def test_stage_without_its_input_names_it(tmp_path):
 def test_a_killed_collect_goes_on_to_the_same_sessions(workdir, tmp_path):
   flags = ('--config.batch_size=2',)
   process = subprocess.Popen(
-    command('collect', tmp_path, *flags), cwd=ROOT, stderr=subprocess.DEVNULL
+    command('collect', tmp_path, *flags),
+    cwd=ROOT,
+    env=ENVIRONMENT,
+    stderr=subprocess.DEVNULL,
   )
   shards = tmp_path / 'sessions'
   deadline = time.time() + 300

@@ -142,11 +142,10 @@ def fit_data(
   order = np.argsort(-log_prior)  # the largest type first
   gamma, log_prior = gamma[:, order], log_prior[order]
   log_gamma = np.log(np.maximum(gamma, np.finfo(np.float64).tiny))
+  coefficients = np.array(found.state.coefficients[0][order])
+  coefficients[:, list(pooled.constant_features)] = 0.0
   return Fit(
-    model=LatentClass(
-      coefficients=np.asarray(found.state.coefficients[0][order]),
-      log_prior=log_prior,
-    ),
+    model=LatentClass(coefficients=coefficients, log_prior=log_prior),
     users=users,
     responsibilities=gamma,
     pooled=pooled.prior.pooled,

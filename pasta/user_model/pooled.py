@@ -73,6 +73,8 @@ def fit_pooled(data: ChoiceData, options: search.Options) -> Pooled:
     )
     precision = (max(options.ridge, 1e-3) * scale).astype(dtype)
     pooled, _ = _pooled(data, precision)
+  # Rounding alone would move what no choice speaks of.
+  pooled = np.where(variance > 0, pooled, 0).astype(dtype)
   prior = full_batch.Prior(
     pooled=pooled,
     precision=(max(options.ridge, tiny) * scale).astype(dtype),
