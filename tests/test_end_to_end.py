@@ -19,8 +19,7 @@ from pasta import sessions as sessions_lib
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # One device, as a user has: the eight fake ones are for unit tests.
 ENVIRONMENT = {
-  **os.environ,
-  'XLA_FLAGS': '--xla_backend_optimization_level=0',
+  k: v for k, v in os.environ.items() if k != 'JAX_NUM_CPU_DEVICES'
 }
 POLICIES = {
   'lmm',
