@@ -23,10 +23,12 @@ setuptools.setup(
   python_requires='>=3.11',
   packages=[
     *setuptools.find_packages(include=('pasta', 'pasta.*')),
+    *setuptools.find_packages(include=('data', 'data.*')),
     'configs',
     'launch',
   ],
   package_data={
+    'data': ['*/README.md', '*/CITATIONS.bib'],
     'pasta.encoders': ['sketch_clip/*'],
     'pasta.experiments': ['templates/*'],
     'pasta.report': ['templates/*'],
@@ -49,6 +51,7 @@ setuptools.setup(
     'optax>=0.2.8,<0.3',
     'orbax-checkpoint>=0.12.8,<0.13',
     'pillow>=10.4',
+    'pyarrow>=16',
     'tensorboardX>=2.6.2,<3',
     'tensorflow-datasets>=4.9.10,<5',
     'tqdm>=4.66,<5',
@@ -58,6 +61,8 @@ setuptools.setup(
     # Where it runs.
     'cuda': ['jax[cuda12]>=0.10.2,<0.11'],
     'tpu': ['jax[tpu]>=0.10.2,<0.11'],
+    # Preparing data sets on Dataflow, Flink or Spark.
+    'beam': ['apache-beam>=2.70,<3'],
     # Work on the project itself.
     'dev': [
       'pytest>=8,<10',

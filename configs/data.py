@@ -1,0 +1,38 @@
+"""Raw files of a data set -> TFDS.
+
+  python -m launch.prepare_data --config=configs/data.py:NAME --raw=DIR \
+    --workdir=DIR
+
+NAME is one of NAMES below; how to get its files says data/NAME/README.md. The
+result lies in DIR/data/NAME. The same command goes on after a kill.
+"""
+
+import ml_collections
+
+_VARIANTS = {'pick_a_pic': 'v2'}
+NAMES = (
+  'pick_a_pic',
+  'hpd_v2',
+  'simulacra_aesthetic_captions',
+  'pamela',
+  'pick_a_filter',
+  'pasta_release',
+  'pasta_sessions',
+)
+
+
+def get_config(arg: str = '') -> ml_collections.ConfigDict:
+  """Variants: NAMES."""
+  if arg not in NAMES:
+    raise ValueError(f'unknown variant {arg!r}, expected one of {NAMES}')
+  config = ml_collections.ConfigDict()
+  config.name = arg
+  config.variant = _VARIANTS.get(arg, '')  # of the data set; Pick-a-Pic: v1, v2
+  # The data set's own options, see data/NAME/README.md.
+  config.options = ml_collections.ConfigDict()
+  config.num_workers = 0  # processes; 0 = one a core
+  config.max_skipped_share = 0.01  # of all records; more broken ones: an error
+  config.duplicates = 'refuse'  # or 'keep': examples with the same id
+  config.runner = 'local'  # or 'beam'
+  config.beam_options = ()  # e.g. ('--runner=FlinkRunner',)
+  return config

@@ -1,0 +1,1 @@
+"""Public and own preference data: raw files -> TFDS -> features."""
