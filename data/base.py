@@ -285,8 +285,7 @@ def check_directory(raw: str) -> None:
 
 
 def list_files(raw: str) -> list[str]:
-  """All regular files below a directory, relative, sorted; links to
-  directories are not followed."""
+  """Regular files below a directory, relative, sorted; no linked folders."""
   check_directory(raw)
   found = []
   for where, _, names in os.walk(raw):

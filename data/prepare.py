@@ -1,8 +1,8 @@
 """Raw files -> TFDS, over all cores, restartable after any kill.
 
 Each unit of the raw files becomes one ArrayRecord shard, written aside and
-renamed, and then a receipt that says what it was made from and what was skipped.
-A restart does what has no receipt. TFDS's own metadata come last: with them
+renamed; a receipt then says what it was made from and what was skipped. A
+restart does what has no receipt. TFDS's own metadata come last: with them
 `tfds.builder_from_directory` reads the result, and all is there.
 """
 
