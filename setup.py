@@ -40,6 +40,7 @@ setuptools.setup(
     # 0.40 has no Flax classes any more, as transformers 5 has none.
     'diffusers>=0.36,<0.39',
     'flax>=0.12.8,<0.13',
+    'grain>=0.2.12,<0.3',
     'huggingface_hub>=0.34,<1',  # as transformers 4 wants it
     'importlib_resources>=6',
     'jax>=0.10.2,<0.11',

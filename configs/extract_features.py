@@ -1,22 +1,47 @@
-"""Renders and encodes what the logged sessions showed.
+"""Features of sessions, or of a prepared data set.
 
   python -m launch.extract_features --config=configs/extract_features.py \
     --workdir=DIR
 
-Reads DIR/sessions, leaves DIR/features.
+draws and encodes what the sessions in DIR/sessions showed; leaves DIR/features.
+
+  python -m launch.extract_features --workdir=DIR \
+    --config=configs/extract_features.py:NAME --config.encoder=DIR_OR_HUB_ID
+
+encodes the data set that `launch.prepare_data` has left in DIR/data/NAME (NAME
+as in configs/data.py); leaves DIR/preferences/NAME/SPLIT, or, where the data
+set consists of sessions, DIR/features/SPLIT.
 """
 
 import ml_collections
 
-from configs import common
+from configs import common, data
 
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
-  """Variants: '' and 'smoke', which is the same."""
-  common.check_variant(arg, ('smoke',))
+  """Variants: '', 'smoke', which is the same, and the names of data sets."""
+  common.check_variant(arg, ('smoke', *data.NAMES))
   config = ml_collections.ConfigDict()
-  config.world = common.world()
-  # Keep the candidates that slates were picked from: for naive and
-  # conservative Q-learning, cloning and off-policy evaluation.
-  config.with_pool = False
+  config.data_set = ''  # name of a prepared data set; '' = DIR/sessions
+  if arg in ('', 'smoke', 'pasta_sessions'):
+    config.world = common.world()
+    # Keep the candidates that slates were picked from: for naive and
+    # conservative Q-learning, cloning and off-policy evaluation.
+    config.with_pool = False
+  if arg not in data.NAMES:
+    return config
+  config.data_set = arg
+  config.variant = data.get_config(arg).variant  # of the data set
+  config.splits = ()  # which; () = all
+  config.max_bad_share = 0.01  # of images; more broken ones are an error
+  config.output = 'preferences'  # directory of preference data
+  config.sessions_output = 'features'  # directory of sessions' features
+  # 'sketch-clip', a directory or a hub id, e.g. 'yuvalkirstain/PickScore_v1'.
+  config.encoder = 'openai/clip-vit-large-patch14'
+  config.dtype = 'auto'  # bfloat16, but float32 on CPUs; or either
+  config.batch_size = 256  # images in a call, over all devices of a host
+  config.block_images = 4096  # images of a file; what a restart may do again
+  config.num_devices = 0  # of a host; 0 = all
+  config.num_threads = 16  # that decode images
+  config.num_workers = 0  # processes of the first pass; 0 = one a core
   return config

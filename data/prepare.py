@@ -53,7 +53,7 @@ def main(config: ml_collections.ConfigDict, workdir: str, raw: str) -> None:
     raise errors.PastaError(
       f"config field 'runner' is {config.runner!r}, expected 'local' or 'beam'"
     )
-  directory = prepared_directory(config, workdir)
+  directory = prepared_directory(config.name, config.variant, workdir)
   with workdir_lib.open_stage(
     'prepare_data', directory, config, ignore=_IGNORED
   ) as info:
@@ -74,18 +74,16 @@ def main(config: ml_collections.ConfigDict, workdir: str, raw: str) -> None:
       )
 
 
-def prepared_directory(config: ml_collections.ConfigDict, workdir: str) -> str:
+def prepared_directory(name: str, variant: str, workdir: str) -> str:
   """Where a data set lies, in TFDS's layout."""
-  cls = base.builder_class(config.name)
+  cls = base.builder_class(name)
   variants = [c.name for c in cls.BUILDER_CONFIGS]
-  if (config.variant or None) not in (variants or [None]):
+  if (variant or None) not in (variants or [None]):
     raise errors.PastaError(
-      f"config field 'variant' is {config.variant!r}, expected "
+      f"config field 'variant' is {variant!r}, expected "
       f'{f"one of {variants}" if variants else "none"}'
     )
-  return os.path.join(
-    workdir, 'data', config.name, config.variant, str(cls.VERSION)
-  )
+  return os.path.join(workdir, 'data', name, variant, str(cls.VERSION))
 
 
 def prepare(

@@ -102,12 +102,17 @@ def place(parts: Any, num_devices: int) -> Any:
   return jax.device_put(parts, jax.sharding.NamedSharding(mesh, spec))
 
 
-def replicate(tree: Any) -> Any:
-  """Puts a copy on every local device, for what `pmap_update` hands to all.
+def replicate(tree: Any, num_devices: int | None = None) -> Any:
+  """Puts a copy on every device, for what is the same for all of them.
 
   Without it every call would copy the tree from the first device again.
+
+  Args:
+    tree: of arrays.
+    num_devices: the first so many of this host's devices; None for all.
   """
-  mesh = jax.sharding.Mesh(jax.local_devices(), (AXIS,))
+  num_devices = num_devices or jax.local_device_count()
+  mesh = jax.sharding.Mesh(local_devices(num_devices), (AXIS,))
   spec = jax.sharding.PartitionSpec()
   return jax.device_put(tree, jax.sharding.NamedSharding(mesh, spec))
 

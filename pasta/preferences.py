@@ -1,6 +1,6 @@
 """Preference data as features: one directory a data set, read by memory map.
 
-  manifest.json       encoder, kind of feedback, sizes, the shards' rows
+  manifest.json       encoder, kind of feedback, sizes, the shards' rows, info
   text-00000.npy ...  features of distinct prompts, float16 [rows, D]
   image-00000.npy ... features of distinct images, float16 [rows, D]
   observations.npz    who, which prompt, which images, which feedback
@@ -14,7 +14,7 @@ import hashlib
 import mmap
 import os
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -25,6 +25,7 @@ VERSION = 1
 KINDS = ('choice', 'pair', 'ranking', 'rating')
 _MANIFEST, _OBSERVATIONS = 'manifest.json', 'observations.npz'
 _SHARD_ROWS = 262_144
+_EXTRA = 'extra_'  # in front of the names of extra arrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Records:
     image: rows of the columns' images [N, L, M], int64; -1 = no such column.
     user_id: [N], texts; None = not known.
     weight: of each in the likelihood [N], float32, above 0.
+    extra: further arrays [N, ...] by name, which evaluation reads.
   """
 
   kind: str
@@ -48,9 +50,33 @@ class Records:
   image: np.ndarray
   user_id: np.ndarray | None
   weight: np.ndarray
+  extra: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
   def __len__(self) -> int:
     return len(self.feedback)
+
+  def select(self, index: np.ndarray) -> 'Records':
+    """The observations at the given positions, in that order."""
+    return dataclasses.replace(
+      self,
+      feedback=self.feedback[index],
+      text=self.text[index],
+      image=self.image[index],
+      user_id=None if self.user_id is None else self.user_id[index],
+      weight=self.weight[index],
+      extra={k: v[index] for k, v in self.extra.items()},
+    )
+
+
+def centred(records: Records, group: np.ndarray) -> Records:
+  """Ratings less their mean over each person's of the same group [N]."""
+  if records.user_id is None:
+    raise errors.PastaError('ratings can be centred only where users are known')
+  keys = np.stack([records.user_id.astype(str), group.astype(str)], 1)
+  _, place = np.unique(keys, axis=0, return_inverse=True)
+  place = place.reshape(-1)
+  mean = np.bincount(place, records.feedback) / np.bincount(place)
+  return dataclasses.replace(records, feedback=records.feedback - mean[place])
 
 
 def pair_labels(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -92,6 +118,11 @@ def check(records: Records, num_texts: int, num_images: int, name: str) -> None:
   }
   if records.user_id is not None:
     shapes['user_id'] = (num,)
+  for field, array in records.extra.items():
+    if len(array) != num:
+      raise errors.PastaError(
+        f'{name}: extra array {field} has {len(array)} rows, expected {num}'
+      )
   for field, shape in shapes.items():
     found = np.shape(getattr(records, field))
     if found != shape or (field == 'image' and len(found) != 3):
@@ -185,6 +216,28 @@ def save(
     name: _write_shards(directory, name, blocks)
     for name, blocks in (('text', text), ('image', image))
   }
+  finish(directory, records, shards, encoder_id, {})
+
+
+def finish(
+  directory: str,
+  records: Records,
+  shards: Mapping[str, Sequence[Mapping]],
+  encoder_id: str,
+  info: Mapping,
+) -> None:
+  """Writes observations and manifest beside feature files that are there.
+
+  Args:
+    directory: holds the files.
+    records: the observations.
+    shards: 'text' and 'image': file, rows, dim and sha256 of each file.
+    encoder_id: who made the features.
+    info: plain values on where they come from.
+
+  Raises:
+    PastaError: records that do not fit.
+  """
   rows = {k: sum(s['rows'] for s in v) for k, v in shards.items()}
   check(records, rows['text'], rows['image'], directory)
   arrays = {
@@ -195,18 +248,20 @@ def save(
   }
   if records.user_id is not None:
     arrays['user_id'] = np.asarray(records.user_id, np.str_)
+  arrays |= {_EXTRA + k: v for k, v in records.extra.items()}
   where = os.path.join(directory, _OBSERVATIONS)
   features_lib.save_arrays(where, arrays)
   with open(where, 'rb') as f:
     digest = hashlib.sha256(f.read()).hexdigest()
   workdir.write_json(
-    path,
+    os.path.join(directory, _MANIFEST),
     {
       'version': VERSION,
       'kind': records.kind,
       'encoder_id': encoder_id,
       'observations_sha256': digest,
       **shards,
+      'info': info,
     },
   )
 
@@ -381,6 +436,11 @@ def load(directory: str) -> Store:
       image=arrays['image'],
       user_id=arrays.get('user_id'),
       weight=arrays['weight'],
+      extra={
+        k.removeprefix(_EXTRA): v
+        for k, v in arrays.items()
+        if k.startswith(_EXTRA)
+      },
     )
   except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
     raise errors.PastaError(

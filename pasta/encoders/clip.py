@@ -4,6 +4,7 @@ Everything downstream sees prompts and pixels only through these embeddings
 (Nabati et al., section 4: e_T(p) and e_I(I) on top of a frozen CLIP).
 """
 
+import functools
 import hashlib
 import importlib.resources
 import os
@@ -17,6 +18,7 @@ import numpy as np
 import transformers
 
 from pasta import errors
+from pasta.encoders import pixels
 
 DEFAULT_NAME = 'sketch-clip'
 _BUCKET = 8  # Text lengths are padded to multiples of this.
@@ -39,6 +41,8 @@ class ClipEncoder:
     max_tokens: longest text in tokens, start and end included; longer texts
       are truncated.
     image_size: height and width that the model sees, in pixels.
+    preprocessing: how an image is brought to that size.
+    dtype: what it computes with, 'float32' or 'bfloat16'.
   """
 
   def __init__(
@@ -48,6 +52,7 @@ class ClipEncoder:
     tokenizer: transformers.CLIPTokenizerFast,
     processor: transformers.CLIPImageProcessor,
     name: str,
+    dtype: str = 'float32',
   ):
     """Wraps the parts; `load` is the usual way to get them."""
     config = model.config
@@ -55,6 +60,10 @@ class ClipEncoder:
     self.max_tokens = int(config.text_config.max_position_embeddings)
     self.image_size = int(config.vision_config.image_size)
     self.encoder_id = f'{name}@{_weights_hash(params)}'
+    self.dtype = dtype
+    if dtype != 'float32':
+      params = model.to_bf16(params)
+    self.preprocessing = pixels.Preprocessing.of(processor)
     self._model, self._tokenizer, self._processor = model, tokenizer, processor
     self._tokens = tokenizer.backend_tokenizer
     self._tokens.no_truncation()
@@ -83,13 +92,18 @@ class ClipEncoder:
     return _unit(self._model.get_image_features(x, params=params))
 
   @classmethod
-  def load(cls, path_or_hub_id: str = DEFAULT_NAME) -> 'ClipEncoder':
+  def load(
+    cls, path_or_hub_id: str = DEFAULT_NAME, *, dtype: str = 'float32'
+  ) -> 'ClipEncoder':
     """Loads an encoder.
 
     Args:
       path_or_hub_id: 'sketch-clip' for the shipped one, else a directory that
         `save_pretrained` wrote (model, tokenizer, image processor), else a hub
         id such as 'openai/clip-vit-base-patch32'.
+      dtype: of weights and computation: 'float32', 'bfloat16', or 'auto',
+        which is bfloat16 but on CPUs, which are slower with it. Features are
+        float32 in any case, and of the same `encoder_id`.
 
     Returns:
       The encoder.
@@ -97,6 +111,12 @@ class ClipEncoder:
     Raises:
       PastaError: a directory lacks a file, or nothing can be loaded.
     """
+    if dtype not in ('float32', 'bfloat16', 'auto'):
+      raise errors.PastaError(
+        f"dtype is {dtype!r}, expected 'float32', 'bfloat16' or 'auto'"
+      )
+    if dtype == 'auto':
+      dtype = 'float32' if jax.default_backend() == 'cpu' else 'bfloat16'
     path, name = path_or_hub_id, path_or_hub_id
     if path == DEFAULT_NAME:
       path = str(importlib.resources.files('pasta.encoders') / 'sketch_clip')
@@ -112,7 +132,7 @@ class ClipEncoder:
       )
     transformers.logging.set_verbosity_error()
     try:
-      model, params = _load_model(path)
+      model, params = _load_model(path, dtype)
       tokenizer = transformers.CLIPTokenizerFast.from_pretrained(path)
       processor = transformers.CLIPImageProcessor.from_pretrained(path)
     except (OSError, ValueError, NotImplementedError, KeyError) as e:
@@ -120,7 +140,7 @@ class ClipEncoder:
       raise errors.PastaError(
         f'cannot load the encoder {path_or_hub_id!r}: {reason}'
       ) from e
-    return cls(model, params, tokenizer, processor, name)
+    return cls(model, params, tokenizer, processor, name, dtype)
 
   def num_tokens(self, texts: Sequence[str]) -> np.ndarray:
     """Counts tokens, start and end included, before truncation, int32 [N]."""
@@ -262,10 +282,12 @@ def _check_directory(path: str) -> None:
 
 
 def _load_model(
-  path: str,
+  path: str, dtype: str
 ) -> tuple[transformers.FlaxCLIPModel, chex.ArrayTree]:
   """The model's functions and its parameters."""
-  load = transformers.FlaxCLIPModel.from_pretrained
+  load = functools.partial(
+    transformers.FlaxCLIPModel.from_pretrained, dtype=jnp.dtype(dtype)
+  )
   if not os.path.isfile(os.path.join(path, 'flax_model.msgpack')):
     model = load(path)  # PyTorch's format needs an initialised model.
     return model, model.params
@@ -302,6 +324,7 @@ def _pixel_transform(
 
 def _unit(x: jax.Array) -> jax.Array:
   """L2-normalises rows, [N, D]."""
+  x = x.astype(jnp.float32)
   norm = jnp.linalg.norm(x, axis=-1, keepdims=True)
   return x / jnp.maximum(norm, 1e-12)
 

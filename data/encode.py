@@ -1,0 +1,330 @@
+"""Distinct images and prompts -> feature files: the second pass of extraction.
+
+Work comes in blocks of one size, each written aside and renamed with a receipt,
+so that a restart does only what is missing, and gives the same bytes. Blocks
+are dealt to processes by number.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import chex
+import grain
+import jax
+import numpy as np
+
+from data import base, index, read
+from pasta import errors, parallel, progress, workdir
+from pasta.encoders import clip, pixels
+
+
+@dataclasses.dataclass
+class Work:
+  """Images of a block, grouped by the example that holds them.
+
+  Attributes:
+    prepared: the data set.
+    cls: its builder.
+    split: name.
+    groups: shard, row, positions in the example, numbers in the block.
+    how: preprocessing.
+  """
+
+  prepared: read.Prepared
+  cls: type[base.Builder]
+  split: str
+  groups: list[tuple[int, int, list[int], list[int]]]
+  how: pixels.Preprocessing
+
+  def __len__(self) -> int:
+    return len(self.groups)
+
+  def __getitem__(self, i: int) -> list[tuple[int, np.ndarray | None, str]]:
+    """(number in the block, pixels or None, what is wrong) of an example."""
+    shard, row, positions, numbers = self.groups[i]
+    (example,) = self.prepared.examples(self.split, shard, [row])
+    images = self.cls.images(example)
+    found = []
+    for position, number in zip(positions, numbers):
+      try:
+        found.append((number, pixels.load(images[position], self.how), ''))
+      except ValueError as e:
+        where = f'shard {shard}, example {row}, image {position}'
+        found.append((number, None, f'{where}: {e}'))
+    return found
+
+
+class ImageEncoder:
+  """Encodes batches of one size over this host's devices.
+
+  Attributes:
+    batch_size: images of a call, over all devices.
+    dim: D.
+  """
+
+  def __init__(
+    self, encoder: clip.ClipEncoder, batch_size: int, num_devices: int
+  ):
+    """Compiles nothing yet.
+
+    Args:
+      encoder: whose image tower.
+      batch_size: a multiple of the number of devices.
+      num_devices: of this host; 0 = all.
+
+    Raises:
+      PastaError: the devices do not divide the batch, or are not there.
+    """
+    num_devices = num_devices or jax.local_device_count()
+    if batch_size < 1 or batch_size % num_devices:
+      raise errors.PastaError(
+        f"config field 'batch_size' is {batch_size}, expected a multiple of "
+        f'the number of devices, {num_devices}'
+      )
+    self.batch_size, self.dim = batch_size, encoder.embedding_dim
+    self._num_devices = num_devices
+
+    def encode(
+      params: chex.ArrayTree, images: jax.Array, *, axis_name: str
+    ) -> jax.Array:
+      del axis_name  # Every image by itself.
+      return encoder.apply_image(params, images)
+
+    self._params = parallel.replicate(encoder.params, num_devices)
+    self._encode = parallel.pmap_parts(
+      encode, num_devices=num_devices, in_axes=(None, 0), out_axes=0
+    )
+
+  def __call__(self, images: np.ndarray) -> jax.Array:
+    """Starts on pixels uint8 [batch_size, H, W, 3]; gives [batch_size, D]."""
+    return self._encode(
+      self._params, parallel.shard(images, self._num_devices)
+    ).reshape(self.batch_size, self.dim)
+
+
+def block_path(directory: str, kind: str, number: int) -> str:
+  """The file of a block of features."""
+  return os.path.join(directory, f'{kind}-{number:05d}.npy')
+
+
+def encode_images(
+  directory: str,
+  prepared: read.Prepared,
+  cls: type[base.Builder],
+  split: str,
+  found: index.Index,
+  encoder: clip.ClipEncoder | None,
+  run: ImageEncoder | None,
+  *,
+  block_size: int,
+  num_threads: int,
+  process: tuple[int, int],
+) -> dict[str, float]:
+  """Writes the blocks of distinct images that are missing.
+
+  Args:
+    directory: of the split's features.
+    prepared: the data set.
+    cls: its builder.
+    split: name.
+    found: its index.
+    encoder: None where the data set holds features itself.
+    run: its image tower.
+    block_size: images of a block.
+    num_threads: that decode.
+    process: this one's number, and of how many.
+
+  Returns:
+    'num_images' encoded now, and 'seconds', of them 'decoding_seconds' in which
+    nothing was left to encode.
+  """
+  num = len(found.image_at)
+  todo = [
+    (i, span)
+    for i, span in enumerate(base.split_rows(num, block_size))
+    if i % process[1] == process[0]
+    and not os.path.exists(_receipt(directory, 'image', i))
+  ]
+  times = collections.Counter(num_images=0, seconds=0, decoding_seconds=0)
+  started = time.perf_counter()
+  total = sum(stop - start for _, (start, stop) in todo)
+  with progress.progress(total=total, unit='image', desc=split) as bar:
+    for number, (start, stop) in todo:
+      groups = _groups(found.image_at[start:stop])
+      if encoder is None:
+        features, bad = _given(prepared, cls, split, groups, stop - start), {}
+      else:
+        work = Work(prepared, cls, split, groups, encoder.preprocessing)
+        features, bad = _encode_block(
+          work, stop - start, run, num_threads, times
+        )
+      _save(directory, 'image', number, features, bad)
+      times['num_images'] += stop - start
+      bar.update(stop - start)
+  times['seconds'] = time.perf_counter() - started
+  return dict(times)
+
+
+def _groups(at: np.ndarray) -> list[tuple[int, int, list[int], list[int]]]:
+  """Images [n, 3] by the example that holds them, in order."""
+  found = {}
+  for number, (shard, row, position) in enumerate(at.tolist()):
+    positions, numbers = found.setdefault((shard, row), ([], []))
+    positions.append(position)
+    numbers.append(number)
+  return [(*key, *value) for key, value in found.items()]
+
+
+def _encode_block(
+  work: Work,
+  num: int,
+  run: ImageEncoder,
+  num_threads: int,
+  times: collections.Counter,
+) -> tuple[np.ndarray, dict[int, str]]:
+  """Features float16 [num, D], 0 for broken images, and what broke."""
+  out, bad = np.zeros((num, run.dim), np.float16), {}
+  pending = None  # One batch behind: decoding and encoding overlap.
+
+  def collect() -> None:
+    numbers, result = pending
+    out[numbers] = np.asarray(result)[: len(numbers)]
+
+  batches = _batches(work, run.batch_size, num_threads, bad)
+  while True:
+    waiting = time.perf_counter()
+    batch = next(batches, None)
+    times['decoding_seconds'] += time.perf_counter() - waiting
+    if batch is None:
+      break
+    numbers, images = batch
+    result = run(images)
+    if pending is not None:
+      collect()
+    pending = numbers, result
+  if pending is not None:
+    collect()
+  return out, bad
+
+
+def _batches(
+  work: Work, size: int, num_threads: int, bad: dict[int, str]
+) -> Iterator[tuple[list[int], np.ndarray]]:
+  """Numbers of at most `size` images, and pixels of exactly so many."""
+  options = grain.ReadOptions(
+    num_threads=num_threads, prefetch_buffer_size=max(2 * size, num_threads)
+  )
+  numbers, images = [], None
+  for group in grain.MapDataset.source(work).to_iter_dataset(options):
+    for number, image, problem in group:
+      if image is None:
+        bad[number] = problem
+        continue
+      if images is None:
+        images = np.zeros((size, *image.shape), np.uint8)
+      images[len(numbers)] = image
+      numbers.append(number)
+      if len(numbers) == size:
+        yield numbers, images
+        numbers, images = [], np.zeros_like(images)
+  if numbers:
+    images[len(numbers) :] = images[len(numbers) - 1]
+    yield numbers, images
+
+
+def _given(prepared, cls, split, groups, num) -> np.ndarray:
+  """Features that the data set holds itself, float16 [num, D]."""
+  rows = {}
+  for shard, row, positions, numbers in groups:
+    (example,) = prepared.examples(split, shard, [row])
+    images = cls.images(example)
+    for position, number in zip(positions, numbers):
+      rows[number] = np.frombuffer(images[position], np.float16)
+  return _same_width([rows[i] for i in range(num)], split)
+
+
+def _same_width(rows: list[np.ndarray], split: str) -> np.ndarray:
+  widths = {len(r) for r in rows}
+  if len(widths) != 1:
+    raise errors.PastaError(
+      f'split {split} holds features of several widths: {sorted(widths)}'
+    )
+  return np.stack(rows)
+
+
+def encode_texts(
+  directory: str,
+  texts: list[bytes],
+  encoder: clip.ClipEncoder | None,
+  split: str,
+  *,
+  block_size: int,
+  process: tuple[int, int],
+) -> None:
+  """Writes the blocks of distinct texts that are missing; as for images."""
+  for number, (start, stop) in enumerate(
+    base.split_rows(len(texts), block_size)
+  ):
+    if number % process[1] != process[0]:
+      continue
+    if os.path.exists(_receipt(directory, 'text', number)):
+      continue
+    block = texts[start:stop]
+    if encoder is None:
+      features = _same_width(
+        [np.frombuffer(t, np.float16) for t in block], split
+      )
+    else:
+      features = encoder.encode_text([t.decode() for t in block])
+    _save(directory, 'text', number, features.astype(np.float16), {})
+
+
+def _save(
+  directory: str, kind: str, number: int, block: np.ndarray, bad: dict[int, str]
+) -> None:
+  """Writes a block, then its receipt, which is what the manifest will hold."""
+  if not np.isfinite(block).all():
+    raise errors.PastaError(
+      f'the encoder gives features that are not finite ({kind} block {number})'
+    )
+  path = block_path(directory, kind, number)
+  temporary = f'{path}.{os.getpid()}.tmp'
+  with open(temporary, 'wb') as f:
+    np.save(f, block)
+    f.flush()
+    os.fsync(f.fileno())
+  os.replace(temporary, path)
+  workdir.write_json(
+    _receipt(directory, kind, number),
+    {
+      'shard': {
+        'file': os.path.basename(path),
+        'rows': len(block),
+        'dim': block.shape[1],
+        'sha256': hashlib.sha256(np.ascontiguousarray(block)).hexdigest(),
+      },
+      'bad': {str(k): v for k, v in sorted(bad.items())},
+    },
+  )
+
+
+def receipts(
+  directory: str, kind: str, num_blocks: int
+) -> list[dict[str, Any]]:
+  """What was written of each block.
+
+  Raises:
+    PastaError: a block is missing, e.g. because another process has died.
+  """
+  return [
+    workdir.read_json(_receipt(directory, kind, i)) for i in range(num_blocks)
+  ]
+
+
+def _receipt(directory: str, kind: str, number: int) -> str:
+  return os.path.join(directory, 'index', f'{kind}-{number:05d}.json')

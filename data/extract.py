@@ -1,0 +1,306 @@
+"""Prepared data sets -> features, restartable, over all devices.
+
+First pass: what lies where and what was said about it (`data.index`). Second
+pass: distinct images and prompts through the encoder (`data.encode`). Then the
+observations and the manifest, which says that all is there.
+"""
+
+import glob
+import os
+import shutil
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+from absl import logging
+from jax.experimental import multihost_utils
+
+from data import base, encode, index, prepare, read
+from pasta import errors, progress, stages
+from pasta import features as features_lib
+from pasta import preferences as preferences_lib
+from pasta import workdir as workdir_lib
+from pasta.encoders import clip
+
+_SESSIONS_PER_SHARD = 256
+_SHOWN = 20  # broken images that the manifest names
+_IGNORED = ('num_threads', 'num_workers', 'num_devices')
+
+
+def main(config: ml_collections.ConfigDict, workdir: str) -> None:
+  """Features of what `config.data_set` names; '' = DIR/sessions.
+
+  Args:
+    config: `configs/extract_features.py`.
+    workdir: holds data/ or sessions/; gets preferences/ or features/.
+
+  Raises:
+    PastaError: nothing is prepared there, or too many images are broken.
+  """
+  if not config.data_set:
+    stages.extract_features(config, workdir)
+    return
+  source = prepare.prepared_directory(config.data_set, config.variant, workdir)
+  done = workdir_lib.read_done(source, 'prepare_data')
+  cls = base.builder_class(config.data_set)
+  prepared = read.Prepared(source)
+  splits = list(config.splits) or sorted(prepared.shards)
+  encoder = _encoder(cls, config)
+  run = None
+  if encoder is not None:
+    run = encode.ImageEncoder(encoder, config.batch_size, config.num_devices)
+  for split in splits:
+    prepared.split(split)
+    directory = output_directory(config, workdir, cls, split)
+    with workdir_lib.open_stage(
+      'extract_features',
+      directory,
+      {**config.to_dict(), 'split': split},
+      (done['fingerprint'],),
+      _IGNORED,
+    ) as info:
+      if info is not None:
+        info |= extract_split(
+          config, prepared, cls, split, directory, encoder, run
+        )
+    if jax.process_index() == 0:
+      _clear(directory, cls.FORMAT)
+
+
+def output_directory(config, workdir, cls, split) -> str:
+  """Where a split's features lie."""
+  if cls.FORMAT == 'sessions':
+    return os.path.join(workdir, config.sessions_output, split)
+  return os.path.join(workdir, config.output, config.data_set, split)
+
+
+def _encoder(cls, config) -> clip.ClipEncoder | None:
+  if cls.GIVEN_ENCODER:
+    return None
+  return clip.ClipEncoder.load(config.encoder, dtype=config.dtype)
+
+
+def extract_split(
+  config: ml_collections.ConfigDict,
+  prepared: read.Prepared,
+  cls: type[base.Builder],
+  split: str,
+  directory: str,
+  encoder: clip.ClipEncoder | None,
+  run: encode.ImageEncoder | None,
+  process: tuple[int, int] | None = None,
+) -> dict[str, Any]:
+  """One split; see `main`. `process` is this one's number, and of how many.
+
+  Returns:
+    Numbers of what was found, and the time that encoding took.
+  """
+  process = process or (jax.process_index(), jax.process_count())
+  work = os.path.join(directory, 'index')
+  os.makedirs(work, exist_ok=True)
+  shards = prepared.split(split)
+  paths = [os.path.join(work, f'{i:05d}.npz') for i in range(len(shards))]
+  jobs = [
+    index.Job(config.data_set, prepared.directory, split, i, path)
+    for i, path in enumerate(paths)
+    if i % process[1] == process[0]
+  ]
+  tasks = [(index.build, job) for job in jobs]
+  with progress.progress(total=len(jobs), unit='shard', desc='index') as bar:
+    for size in prepare.run_tasks(tasks, config.num_workers):
+      bar.update(size)
+  _wait('index', process)
+  found = index.merge(paths)
+  times = encode.encode_images(
+    directory,
+    prepared,
+    cls,
+    split,
+    found,
+    encoder,
+    run,
+    block_size=config.block_images,
+    num_threads=config.num_threads,
+    process=process,
+  )
+  encode.encode_texts(
+    directory,
+    found.texts,
+    encoder,
+    split,
+    block_size=config.block_images,
+    process=process,
+  )
+  _wait('encode', process)
+  if process[0]:
+    return times
+  return {**times, **_finish(config, cls, split, directory, found, encoder)}
+
+
+def _clear(directory: str, data_format: str) -> None:
+  """Removes what only a restart would have needed."""
+  shutil.rmtree(os.path.join(directory, 'index'), ignore_errors=True)
+  if data_format == 'sessions':
+    for path in glob.glob(os.path.join(directory, '*.npy')):
+      os.remove(path)
+
+
+def _wait(name: str, process: tuple[int, int]) -> None:
+  """Waits for all processes of a pod."""
+  if jax.process_count() > 1 and process[1] > 1:
+    multihost_utils.sync_global_devices(name)
+
+
+def _finish(config, cls, split, directory, found, encoder) -> dict[str, Any]:
+  """Observations or sessions, then what says that all is there."""
+  blocks = {
+    kind: encode.receipts(directory, kind, -(-num // config.block_images))
+    for kind, num in (
+      ('image', len(found.image_at)),
+      ('text', len(found.texts)),
+    )
+  }
+  bad = {}
+  for number, block in enumerate(blocks['image']):
+    for i, reason in block['bad'].items():
+      bad[number * config.block_images + int(i)] = reason
+  if len(bad) > config.max_bad_share * len(found.image_at):
+    raise errors.PastaError(
+      f'split {split}: {len(bad)} of {len(found.image_at)} images are broken, '
+      f"more than the share of config field 'max_bad_share', "
+      f'{config.max_bad_share:g}; e.g. {next(iter(bad.values()))}'
+    )
+  if bad:
+    logging.warning('split %s: %d images are broken', split, len(bad))
+  shards = {kind: [b['shard'] for b in found] for kind, found in blocks.items()}
+  encoder_id = cls.GIVEN_ENCODER if encoder is None else encoder.encoder_id
+  counts = {'num_images': len(found.image_at), 'num_bad_images': len(bad)}
+  if cls.FORMAT == 'sessions':
+    return counts | _finish_sessions(
+      config, directory, found, shards, set(bad), encoder_id
+    )
+  records, dropped = _records(cls.kind(split), found, set(bad))
+  info = {
+    **counts,
+    'num_dropped': dropped,
+    'bad_images': list(bad.values())[:_SHOWN],
+    'data_set': config.data_set,
+    'split': split,
+    'preprocessing': None
+    if encoder is None
+    else {**vars(encoder.preprocessing), 'dtype': encoder.dtype},
+  }
+  preferences_lib.finish(directory, records, shards, encoder_id, info)
+  return {**counts, 'num_observations': len(records), 'num_dropped': dropped}
+
+
+def _records(
+  kind: str, found: index.Index, bad: set[int]
+) -> tuple[preferences_lib.Records, int]:
+  """All observations as arrays; those of broken images are dropped."""
+  items, dropped = [], 0
+  for shard in range(len(found.paths)):
+    for item in found.items(shard):
+      if bad and any(i in bad for column in item['columns'] for i in column):
+        dropped += 1
+      else:
+        items.append(item)
+  if not items:
+    raise errors.PastaError('the split holds no observation that can be used')
+  num_columns = max(len(i['columns']) for i in items)
+  num_images = max(len(c) for i in items for c in i['columns'])
+  image = np.full((len(items), num_columns, num_images), -1, np.int64)
+  for row, item in zip(image, items):
+    row[: len(item['columns'])] = item['columns']
+  feedback = _stack([i['feedback'] for i in items], -1)
+  users = [i['user_id'] for i in items]
+  extra = {
+    name: _stack([i['extra'][name] for i in items], np.nan)
+    for name in items[0]['extra']
+  }
+  records = preferences_lib.Records(
+    kind=kind,
+    feedback=feedback,
+    text=np.array([i['text'][0] for i in items], np.int64),
+    image=image,
+    user_id=None if None in users else np.array(users, np.str_),
+    weight=np.array([i['weight'] for i in items], np.float32),
+    extra=extra,
+  )
+  if 'centre_by' in extra:
+    records = preferences_lib.centred(records, extra['centre_by'])
+  return records, dropped
+
+
+def _stack(values: list[Any], fill: float) -> np.ndarray:
+  """Scalars, texts, or lists that are filled up to one length, as an array."""
+  if not isinstance(values[0], list):
+    return np.array(values)
+  width = max(len(v) for v in values)
+  return np.array([v + [fill] * (width - len(v)) for v in values])
+
+
+def _finish_sessions(
+  config, directory, found, shards, bad, encoder_id
+) -> dict[str, Any]:
+  """Sessions' features in shards of one size, as learners read them."""
+  image = preferences_lib.FeatureRows(directory, shards['image'])
+  text = preferences_lib.FeatureRows(directory, shards['text'])
+  items = [x for s in range(len(found.paths)) for x in found.items(s)]
+  good = [
+    x for x in items if not any(i in bad for c in x['columns'] for i in c)
+  ]
+  if not good:
+    raise errors.PastaError('the split holds no session that can be used')
+  num_turns = max(len(x['choice']) for x in good)
+  for number, (start, stop) in enumerate(
+    base.split_rows(len(good), _SESSIONS_PER_SHARD)
+  ):
+    features_lib.save(
+      os.path.join(directory, f'{number:05d}.npz'),
+      _session_features(
+        config, good[start:stop], num_turns, image, text, encoder_id
+      ),
+    )
+  return {'num_sessions': len(good), 'num_dropped': len(items) - len(good)}
+
+
+def _session_features(
+  config, items, num_turns, image, text, encoder_id
+) -> features_lib.SessionFeatures:
+  """N sessions of at most T turns as arrays."""
+  columns = len(items[0]['columns']) // len(items[0]['choice'])
+  size = len(items), num_turns
+  dim = text.shape[1]
+  num_images = len(items[0]['columns'][0])
+  slate_text = np.zeros((*size, columns, dim), np.float16)
+  slate_image = np.zeros((*size, columns, num_images, dim), np.float16)
+  choice = np.full(size, -1, np.int8)
+  satisfaction = np.full(size, np.nan, np.float32)
+  comparison = np.full(size, features_lib.MISSING_COMPARISON, np.int8)
+  for i, item in enumerate(items):
+    turns = len(item['choice'])
+    shape = turns, columns
+    slate_text[i, :turns] = text[np.reshape(item['text'][1:], shape)]
+    slate_image[i, :turns] = image[
+      np.reshape(item['columns'], (*shape, num_images))
+    ]
+    choice[i, :turns] = item['choice']
+    satisfaction[i, :turns] = item['satisfaction']
+    comparison[i, :turns] = item['comparison']
+  return features_lib.SessionFeatures(
+    session_id=tuple(x['session_id'] for x in items),
+    user_id=tuple(x['user_id'] for x in items),
+    initial_text=text[np.array([x['text'][0] for x in items])],
+    slate_text=slate_text,
+    slate_image=slate_image,
+    # No public data set says which category an expansion is of: all are one.
+    slate_category=np.zeros((*size, columns), np.int8),
+    choice=choice,
+    satisfaction=satisfaction,
+    comparison=comparison,
+    encoder_id=encoder_id,
+    t2i_id=config.data_set,
+    generator_id=config.data_set,
+  )
