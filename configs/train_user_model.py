@@ -23,6 +23,10 @@ def source(path: str, file_format: str) -> ml_collections.ConfigDict:
   config.max_observations = 64  # of one person, at a time
   config.held_out_share = 0.1  # of people, for early stopping
   config.max_held_out_users = 2000  # at most so many
+  # What is kept from training for evaluation, of preference data: 'none',
+  # 'users' (a share of people) or 'last' (of each person's answers).
+  config.reserve = 'none'
+  config.reserve_share = 0.1
   config.weight = 1.0  # of each person, against other data sets' people
   config.batch_users = 40  # most people in a step, over all devices
   config.batch_observations = 2560  # most of their observations in a step

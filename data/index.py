@@ -122,10 +122,20 @@ def _items(cls, example, split) -> Iterator[dict[str, Any]]:
 
 
 def merge(paths: list[str]) -> Index:
-  """Joins the shards' indices; equal bytes become one row."""
+  """Joins the shards' indices; equal bytes become one row.
+
+  Raises:
+    PastaError: an index is missing: another process has not written it, or
+      not to the same file system.
+  """
   digests, places, counts = [], [], []
   text_digests, text_counts, texts = [], [], []
   for shard, path in enumerate(paths):
+    if not os.path.exists(path):
+      raise errors.PastaError(
+        f'{path}: missing; all processes need the same --workdir, on a file '
+        'system that they share'
+      )
     with np.load(path, allow_pickle=False) as f:
       digests.append(f['image_digest'])
       at = f['image_at']

@@ -148,10 +148,8 @@ def train_user_model(
     if info is None:
       return
     data = {
-      name: features_lib.load_dir(path)
-      if file_format == 'sessions'
-      else preferences_lib.load(path)
-      for name, (file_format, path) in paths.items()
+      name: _read_source(config.sources[name], path)
+      for name, (_, path) in paths.items()
     }
     encoder_id = datasets.encoder_id(data)
     model, metrics = user_model_train.fit(
@@ -159,6 +157,16 @@ def train_user_model(
     )
     saved.save(directory, model, {'encoder_id': encoder_id, **metrics})
     info |= metrics
+
+
+def _read_source(source: ml_collections.ConfigDict, path: str):
+  """A data set, less what is kept for evaluation."""
+  if source.format == 'sessions':
+    return features_lib.load_dir(path)
+  store = preferences_lib.load(path)
+  return preferences_lib.part(
+    store, source.reserve, source.reserve_share, reserved=False
+  )
 
 
 def _source_fingerprint(workdir: str, file_format: str, path: str) -> str:

@@ -136,3 +136,83 @@ def test_damaged_files_are_named(tmp_path):
   (tmp_path / 'observations.npz').write_bytes(b'PK')
   with pytest.raises(errors.PastaError, match='observations.npz: not a compl'):
     preferences.load(str(tmp_path))
+
+
+def test_extra_arrays_come_back(tmp_path):
+  made = dataclasses.replace(
+    records(), extra={'order': np.arange(6), 'uid': np.array(list('abcdef'))}
+  )
+  save(tmp_path, made)
+  found = preferences.load(str(tmp_path)).records.extra
+  assert set(found) == {'order', 'uid'}
+  np.testing.assert_array_equal(found['uid'], list('abcdef'))
+  short = dataclasses.replace(made, extra={'order': np.arange(5)})
+  with pytest.raises(errors.PastaError, match='extra array order has 5 rows'):
+    save(tmp_path / 'short', short)
+
+
+def test_ratings_are_centred_within_person_and_group():
+  made = dataclasses.replace(
+    records('rating', columns=1),
+    feedback=np.array([1.0, 2, 3, 5, 8, 9]),  # of u0 u1 u2 u0 u1 u2
+  )
+  found = preferences.centred(made, np.array(list('aabaab')))
+  np.testing.assert_allclose(found.feedback, [-2, -3, -3, 2, 3, 3])
+  split = preferences.centred(made, np.array(list('aabbab')))
+  np.testing.assert_allclose(split.feedback, [0, -3, -3, 0, 3, 3])
+  with pytest.raises(errors.PastaError, match='only where users are known'):
+    preferences.centred(
+      dataclasses.replace(made, user_id=None), np.array(list('aabbab'))
+    )
+
+
+def parts(tmp_path, made, reserve, share):
+  save(tmp_path, made)
+  store = preferences.load(str(tmp_path))
+  return [
+    preferences.part(store, reserve, share, reserved=r) for r in (False, True)
+  ]
+
+
+def test_reserved_people_are_apart_and_the_same_everywhere(tmp_path):
+  made = dataclasses.replace(
+    records(num=400), user_id=np.array([f'p{i % 80}' for i in range(400)])
+  )
+  train, test = parts(tmp_path / 'all', made, 'users', 0.25)
+  held = set(test.records.user_id)
+  assert not held & set(train.records.user_id)
+  assert len(train.records) + len(test.records) == 400
+  assert 10 <= len(held) <= 30
+  few = made.select(np.arange(100, 140))
+  _, other = parts(tmp_path / 'few', few, 'users', 0.25)
+  assert set(other.records.user_id) == held & set(few.user_id)
+
+
+def test_reserved_last_answers_come_after_the_others(tmp_path):
+  order = np.random.default_rng(0).permutation(60)
+  made = dataclasses.replace(records(num=60), extra={'order': order})
+  train, test = parts(tmp_path, made, 'last', 0.3)
+  for user in ('u0', 'u1', 'u2'):
+    early = train.records.extra['order'][train.records.user_id == user]
+    late = test.records.extra['order'][test.records.user_id == user]
+    assert len(late) == 6 and early.max() < late.min()
+
+
+def test_reserves_that_cannot_be_are_refused(tmp_path):
+  save(tmp_path, records())
+  store = preferences.load(str(tmp_path))
+  assert preferences.part(store, 'none', 0.1, reserved=True) is store
+  for reserve, share, message in (
+    ('half', 0.1, "reserve is 'half' with the share 0.1"),
+    ('users', 1.0, 'share of at least 0 and below 1'),
+    ('users', 0.0, 'leaves nothing to evaluate on'),
+    ('last', 0.9, 'leaves nothing to train on'),
+  ):
+    with pytest.raises(errors.PastaError, match=message):
+      preferences.part(store, reserve, share, reserved=share != 0.9)
+  nobody = dataclasses.replace(records(), user_id=None)
+  save(tmp_path / 'nobody', nobody)
+  with pytest.raises(errors.PastaError, match='has no user ids'):
+    preferences.part(
+      preferences.load(str(tmp_path / 'nobody')), 'last', 0.1, reserved=True
+    )

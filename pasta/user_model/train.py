@@ -18,6 +18,7 @@ from pasta.user_model import (
   datasets,
   evaluate,
   prediction,
+  saved,
   scores,
   text_utility,
 )
@@ -111,6 +112,9 @@ def fit(
     one = scorer and scorer.clone(num_types=1)
     start = _initial_model(init_key, columns, settings, one)
     baseline = phase_lib.Phase(used, settings, run_key, where)(start).best
+    saved.save(
+      where, jax.device_get(baseline), {'encoder_id': datasets.encoder_id(data)}
+    )
   found |= _final_metrics(model, parts, config.main_sources[0], baseline)
   found['choice_scale'] = float(jnp.exp(model.choice_log_scale))
   return jax.device_get(model), found
