@@ -1,0 +1,139 @@
+"""Large JSON arrays of objects, found and read in parts, in bounded memory."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from pasta import errors
+
+MAX_ITEM_BYTES = 16 << 20
+_WINDOW_BYTES = 1 << 20
+_SPACES = (' ', '\t', '\r', '\n')
+
+
+def chunks(path: str, size: int) -> Iterator[tuple[int, int, int]]:
+  """Finds the parts of an array.
+
+  Args:
+    path: a file that holds one JSON array of objects.
+    size: objects of a part.
+
+  Yields:
+    First byte, last byte + 1 and number of objects of each part.
+
+  Raises:
+    PastaError: it holds something else, is cut short, or one of its objects
+      has more than MAX_ITEM_BYTES.
+  """
+  decoder = json.JSONDecoder(parse_constant=_refuse)
+  start = stop = count = 0
+  with _Window(path) as window:
+    window.expect('[')
+    if window.peek() == ']':
+      window.expect(']')
+    else:
+      while True:
+        first, last = window.decode(decoder)
+        start = start if count else first
+        stop, count = last, count + 1
+        if count == size:
+          yield start, stop, count
+          count = 0
+        if window.expect(',]') == ']':
+          break
+    if count:
+      yield start, stop, count
+    if window.peek():
+      raise window.wrong('something after the array')
+
+
+def items(path: str, start: int, stop: int) -> list[dict[str, Any]]:
+  """The objects of a part that `chunks` has found."""
+  with _open(path) as file:
+    file.seek(start)
+    content = file.read(stop - start)
+  try:
+    return json.loads(
+      '[' + content.decode('utf-8') + ']', parse_constant=_refuse
+    )
+  except (ValueError, RecursionError) as e:
+    raise _wrong(path, start, f'no JSON in UTF-8 ({e})') from None
+
+
+def _refuse(constant: str) -> None:
+  raise ValueError(f'{constant} is not JSON')
+
+
+class _Window:
+  """The part of a file that is looked at, as text.
+
+  Structure is ASCII, so read as Latin-1 every character is one byte.
+  """
+
+  def __init__(self, path: str):
+    self._path, self._file = path, _open(path)
+    self._text, self._position = '', 0  # looked at, and up to where
+    self._offset, self._ended = 0, False  # of the text in the file
+
+  def __enter__(self) -> '_Window':
+    return self
+
+  def __exit__(self, *unused_exception) -> None:
+    self._file.close()
+
+  def peek(self) -> str:
+    """The next character that is no space; '' at the end."""
+    while True:
+      while self._text[self._position : self._position + 1] in _SPACES:
+        self._position += 1
+      if self._position < len(self._text) or self._ended:
+        return self._text[self._position : self._position + 1]
+      self._read()
+
+  def expect(self, characters: str) -> str:
+    """Takes the next character, one of several."""
+    found = self.peek()
+    if not found or found not in characters:
+      raise self.wrong(f'{found or "its end"} instead of {characters[0]}')
+    self._position += 1
+    return found
+
+  def decode(self, decoder: json.JSONDecoder) -> tuple[int, int]:
+    """Takes an object; its first byte, and its last one + 1."""
+    if self.peek() != '{':
+      raise self.wrong(f'{self.peek() or "its end"} instead of {{')
+    while True:
+      try:
+        _, end = decoder.raw_decode(self._text, self._position)
+        break
+      except (ValueError, RecursionError) as e:
+        too_long = len(self._text) - self._position > MAX_ITEM_BYTES
+        if self._ended or too_long:
+          raise self.wrong(f'no object ({e})') from None
+        self._read()
+    first, self._position = self._position, end
+    return self._offset + first, self._offset + end
+
+  def _read(self) -> None:
+    """Drops what has been taken, and reads as much as is left, or more."""
+    rest = self._text[self._position :]
+    self._offset, self._position = self._offset + self._position, 0
+    more = self._file.read(max(len(rest), _WINDOW_BYTES))
+    self._text, self._ended = rest + more.decode('latin-1'), not more
+
+  def wrong(self, what: str) -> errors.PastaError:
+    return _wrong(self._path, self._offset + self._position, what)
+
+
+def _open(path: str) -> BinaryIO:
+  try:
+    return open(path, 'rb')
+  except OSError as e:
+    raise errors.PastaError(f'{path}: cannot be read: {e.strerror}') from None
+
+
+def _wrong(path: str, byte: int, what: str) -> errors.PastaError:
+  return errors.PastaError(
+    f'{path}: expected a JSON array of objects, found at byte {byte} '
+    f'{what:.200}'
+  )

@@ -1,0 +1,175 @@
+"""PAMELA: people's own ratings of AI images, with unseen people to test on."""
+
+import os
+import re
+import string
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from data import base, json_stream
+from pasta import errors
+
+_FILE = re.compile(r'pamela_(?P<split>[a-z_]+)\.json')
+_FOLDERS = ('PAMELA/annotations', 'annotations', '.')
+_IMAGE_PATHS = tuple(
+  f'{folder}images/{{image_id}}{ending}'
+  for folder in ('', 'PAMELA/')
+  for ending in ('.jpg', '.png', '.webp', '.jpeg', '')
+)
+_ITEMS_PER_UNIT = 500
+
+
+class Builder(base.Builder):
+  """PAMELA."""
+
+  VERSION = tfds.core.Version('1.0.0')
+  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  HOMEPAGE = 'https://huggingface.co/datasets/bethgelab/PAMELA'
+
+  @classmethod
+  def default_options(cls) -> dict[str, Any]:
+    return {'image_path': ''}
+
+  @classmethod
+  def check_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+    found = super().check_options(options)
+    path = found['image_path']
+    try:
+      names = [name for _, name, _, _ in string.Formatter().parse(path)]
+    except (TypeError, ValueError):
+      names = ['?']
+    if path and set(names) - {None} != {'image_id'}:
+      raise errors.PastaError(
+        f"config field 'options.image_path' is {path!r}, expected a path with "
+        "{image_id}, e.g. 'images/{image_id}.jpg'"
+      )
+    return found
+
+  @classmethod
+  def feature_spec(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+      'participant_id': tfds.features.Text(doc='Who rated.'),
+      'score': tfds.features.Scalar(np.float32, doc='original_score, 1 to 5.'),
+      'image_id': tfds.features.Text(),
+      'image': tfds.features.Image(doc='Encoded as in the raw files.'),
+      'prompt': tfds.features.Text(doc="'' where none is given."),
+      'group': tfds.features.Text(doc='Of image_metadata, as the next two.'),
+      'style': tfds.features.Text(),
+      'type': tfds.features.Text(),
+    }
+
+  @classmethod
+  def units(
+    cls, raw: str, options: Mapping[str, Any]
+  ) -> dict[str, list[base.Unit]]:
+    base.check_directory(raw)
+    for folder in _FOLDERS:
+      where = os.path.join(raw, folder)
+      names = sorted(os.listdir(where)) if os.path.isdir(where) else []
+      matches = [m for m in map(_FILE.fullmatch, names) if m]
+      if matches:
+        break
+    else:
+      raise errors.PastaError(
+        f'{raw}: holds no pamela_SPLIT.json in {" or ".join(_FOLDERS)}'
+      )
+    found = {}
+    for match in matches:
+      name = os.path.normpath(os.path.join(folder, match[0]))
+      path = os.path.join(raw, name)
+      units = []
+      for start, stop, count in json_stream.chunks(path, _ITEMS_PER_UNIT):
+        row = len(units) * _ITEMS_PER_UNIT
+        del count
+        spec = {'start': start, 'stop': stop, 'row': row}
+        units.append(base.Unit(f'{name}#{row}', (name,), spec))
+      if not units:
+        raise errors.PastaError(f'{path}: the array is empty')
+      found[match['split']] = units
+    return found
+
+  @classmethod
+  def read(
+    cls, raw: str, unit: base.Unit, options: Mapping[str, Any]
+  ) -> Iterator[tuple[str, dict[str, Any]] | base.Skipped]:
+    spec = unit.spec
+    path = os.path.join(raw, unit.files[0])
+    templates = (options['image_path'],)
+    for i, item in enumerate(
+      json_stream.items(path, spec['start'], spec['stop'])
+    ):
+      try:
+        if not templates[0]:
+          templates = (_find_template(raw, item),)
+        example = _example(raw, item, templates[0])
+        yield f'{example["participant_id"]}/{example["image_id"]}', example
+      except ValueError as e:
+        yield base.Skipped(f'{unit.files[0]}, item {spec["row"] + i}', str(e))
+
+  @classmethod
+  def images(cls, example: Mapping[str, Any]) -> list[bytes]:
+    return [example['image']]
+
+  @classmethod
+  def kind(cls, split: str) -> str:
+    return 'rating'
+
+  @classmethod
+  def observations(
+    cls, example: Mapping[str, Any], split: str
+  ) -> list[base.Observation]:
+    return [
+      base.Observation(
+        prompt=example['prompt'].decode(),
+        columns=((0,),),
+        feedback=float(example['score']),
+        user_id=example['participant_id'].decode(),
+        extra={'image_id': example['image_id'].decode()},
+      )
+    ]
+
+
+def _find_template(raw: str, item: Mapping[str, Any]) -> str:
+  """Where the images lie, from the first item whose image is found."""
+  image_id = _image_id(item)
+  for template in _IMAGE_PATHS:
+    path = base.safe_join(raw, template.format(image_id=image_id))
+    if path is not None and os.path.isfile(path):
+      return template
+  raise ValueError(
+    f'image {image_id!r:.60} is not at {_IMAGE_PATHS[0]} or the like; set '
+    "config field 'options.image_path'"
+  )
+
+
+def _image_id(item: Mapping[str, Any]) -> str:
+  return base.as_user(item.get('image_id'), 'image_id')
+
+
+def _example(
+  raw: str, item: Mapping[str, Any], template: str
+) -> dict[str, Any]:
+  metadata = item.get('image_metadata') or {}
+  if not isinstance(metadata, dict):
+    raise ValueError('image_metadata is no object')
+  image_id = _image_id(item)
+  data, problem = base.read_image(raw, template.format(image_id=image_id))
+  if problem:
+    raise ValueError(problem)
+  prompt = item.get('prompt') or metadata.get('prompt') or ''
+  return {
+    'participant_id': base.as_user(
+      item.get('participant_id'), 'participant_id'
+    ),
+    'score': base.as_number(item.get('original_score'), 'original_score', 1, 5),
+    'image_id': image_id,
+    'image': data,
+    'prompt': base.as_text(prompt, 'prompt'),
+    **{
+      name: base.as_text(str(metadata.get(name) or ''), name)
+      for name in ('group', 'style', 'type')
+    },
+  }
