@@ -15,9 +15,6 @@ NAMES = (
   'hpd_v2',
   'simulacra_aesthetic_captions',
   'pamela',
-  'pick_a_filter',
-  'pasta_release',
-  'pasta_sessions',
 )
 
 

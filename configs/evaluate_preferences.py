@@ -3,7 +3,7 @@
   python -m launch.evaluate_preferences --workdir=DIR \
     --config=configs/evaluate_preferences.py:NAME
 
-NAME: pick_a_pic, hpd_v2, pamela, simulacra_aesthetic_captions, pick_a_filter.
+NAME: pick_a_pic, hpd_v2, pamela, simulacra_aesthetic_captions, or several.
 Reads DIR/user_model and DIR/preferences, leaves DIR/preference_tables.
 """
 
@@ -46,21 +46,11 @@ def _simulacra_aesthetic_captions(tables) -> None:
   tables.simulacra.reserve = 'users'
 
 
-def _pick_a_filter(tables) -> None:
-  tables.pick_a_filter = _table(
-    'pick_a_filter/test',
-    'pairs',
-    'pick_a_filter/validation',
-    'pick_a_filter/train',
-  )
-
-
 _TABLES = {
   'pick_a_pic': _pick_a_pic,
   'hpd_v2': _hpd_v2,
   'pamela': _pamela,
   'simulacra_aesthetic_captions': _simulacra_aesthetic_captions,
-  'pick_a_filter': _pick_a_filter,
 }
 
 

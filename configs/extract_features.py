@@ -9,8 +9,7 @@ draws and encodes what the sessions in DIR/sessions showed; leaves DIR/features.
     --config=configs/extract_features.py:NAME --config.encoder=DIR_OR_HUB_ID
 
 encodes the data set that `launch.prepare_data` has left in DIR/data/NAME (NAME
-as in configs/data.py); leaves DIR/preferences/NAME/SPLIT, or, where the data
-set consists of sessions, DIR/features/SPLIT.
+as in configs/data.py); leaves DIR/preferences/NAME/SPLIT.
 """
 
 import ml_collections
@@ -23,19 +22,17 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   common.check_variant(arg, ('smoke', *data.NAMES))
   config = ml_collections.ConfigDict()
   config.data_set = ''  # name of a prepared data set; '' = DIR/sessions
-  if arg in ('', 'smoke', 'pasta_sessions'):
+  if arg not in data.NAMES:
     config.world = common.world()
     # Keep the candidates that slates were picked from: for naive and
     # conservative Q-learning, cloning and off-policy evaluation.
     config.with_pool = False
-  if arg not in data.NAMES:
     return config
   config.data_set = arg
   config.variant = data.get_config(arg).variant  # of the data set
   config.splits = ()  # which; () = all
   config.max_bad_share = 0.01  # of images; more broken ones are an error
   config.output = 'preferences'  # directory of preference data
-  config.sessions_output = 'features'  # directory of sessions' features
   # 'sketch-clip', a directory or a hub id, e.g. 'yuvalkirstain/PickScore_v1'.
   config.encoder = 'openai/clip-vit-large-patch14'
   config.dtype = 'auto'  # bfloat16, but float32 on CPUs; or either

@@ -66,7 +66,7 @@ class Observation(NamedTuple):
   """What somebody said about some images of an example.
 
   Attributes:
-    prompt: text of the prompt, or its features as float16 bytes.
+    prompt: its text.
     columns: L columns of M positions each in `Builder.images(example)`.
     feedback: as in `pasta.preferences.Records` for the split's kind.
     user_id: who; None where it is not known.
@@ -75,7 +75,7 @@ class Observation(NamedTuple):
       all of a split.
   """
 
-  prompt: str | bytes
+  prompt: str
   columns: tuple[tuple[int, ...], ...]
   feedback: Any
   user_id: str | None
@@ -92,9 +92,6 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   MANUAL_DOWNLOAD_INSTRUCTIONS = 'See README.md beside the builder.'
   HOMEPAGE = ''
-  FORMAT = 'preferences'  # what its features become; or 'sessions'
-  # The encoder behind features that the raw files hold; '' = they hold images.
-  GIVEN_ENCODER = ''
 
   def __init__(
     self,
@@ -164,7 +161,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   @classmethod
   @abc.abstractmethod
   def images(cls, example: Mapping[str, Any]) -> list[bytes]:
-    """All encoded images of a stored example, or features as float16 bytes."""
+    """All encoded images of a stored example."""
 
   @classmethod
   @abc.abstractmethod

@@ -118,8 +118,8 @@ def encode_images(
   cls: type[base.Builder],
   split: str,
   found: index.Index,
-  encoder: clip.ClipEncoder | None,
-  run: ImageEncoder | None,
+  encoder: clip.ClipEncoder,
+  run: ImageEncoder,
   *,
   block_size: int,
   num_threads: int,
@@ -133,7 +133,7 @@ def encode_images(
     cls: its builder.
     split: name.
     found: its index.
-    encoder: None where the data set holds features itself.
+    encoder: its preprocessing is used.
     run: its image tower.
     block_size: images of a block.
     num_threads: that decode.
@@ -156,13 +156,8 @@ def encode_images(
   with progress.progress(total=total, unit='image', desc=split) as bar:
     for number, (start, stop) in todo:
       groups = _groups(found.image_at[start:stop])
-      if encoder is None:
-        features, bad = _given(prepared, cls, split, groups, stop - start), {}
-      else:
-        work = Work(prepared, cls, split, groups, encoder.preprocessing)
-        features, bad = _encode_block(
-          work, stop - start, run, num_threads, times
-        )
+      work = Work(prepared, cls, split, groups, encoder.preprocessing)
+      features, bad = _encode_block(work, stop - start, run, num_threads, times)
       _save(directory, 'image', number, features, bad)
       times['num_images'] += stop - start
       bar.update(stop - start)
@@ -237,31 +232,10 @@ def _batches(
     yield numbers, images
 
 
-def _given(prepared, cls, split, groups, num) -> np.ndarray:
-  """Features that the data set holds itself, float16 [num, D]."""
-  rows = {}
-  for shard, row, positions, numbers in groups:
-    (example,) = prepared.examples(split, shard, [row])
-    images = cls.images(example)
-    for position, number in zip(positions, numbers):
-      rows[number] = np.frombuffer(images[position], np.float16)
-  return _same_width([rows[i] for i in range(num)], split)
-
-
-def _same_width(rows: list[np.ndarray], split: str) -> np.ndarray:
-  widths = {len(r) for r in rows}
-  if len(widths) != 1:
-    raise errors.PastaError(
-      f'split {split} holds features of several widths: {sorted(widths)}'
-    )
-  return np.stack(rows)
-
-
 def encode_texts(
   directory: str,
   texts: list[bytes],
-  encoder: clip.ClipEncoder | None,
-  split: str,
+  encoder: clip.ClipEncoder,
   *,
   block_size: int,
   process: tuple[int, int],
@@ -275,12 +249,7 @@ def encode_texts(
     if os.path.exists(_receipt(directory, 'text', number)):
       continue
     block = texts[start:stop]
-    if encoder is None:
-      features = _same_width(
-        [np.frombuffer(t, np.float16) for t in block], split
-      )
-    else:
-      features = encoder.encode_text([t.decode() for t in block])
+    features = encoder.encode_text([t.decode() for t in block])
     _save(directory, 'text', number, features.astype(np.float16), {})
 
 

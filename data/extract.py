@@ -5,7 +5,6 @@ pass: distinct images and prompts through the encoder (`data.encode`). Then the
 observations and the manifest, which says that all is there.
 """
 
-import glob
 import os
 import shutil
 from typing import Any
@@ -18,12 +17,10 @@ from jax.experimental import multihost_utils
 
 from data import base, encode, index, prepare, read
 from pasta import errors, progress, stages
-from pasta import features as features_lib
 from pasta import preferences as preferences_lib
 from pasta import workdir as workdir_lib
 from pasta.encoders import clip
 
-_SESSIONS_PER_SHARD = 256
 _SHOWN = 20  # broken images that the manifest names
 _IGNORED = ('num_threads', 'num_workers', 'num_devices')
 
@@ -33,7 +30,7 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
 
   Args:
     config: `configs/extract_features.py`.
-    workdir: holds data/ or sessions/; gets preferences/ or features/.
+    workdir: holds data/ or sessions/; gets preferences/NAME/SPLIT or features/.
 
   Raises:
     PastaError: nothing is prepared there, or too many images are broken.
@@ -46,13 +43,11 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
   cls = base.builder_class(config.data_set)
   prepared = read.Prepared(source)
   splits = list(config.splits) or sorted(prepared.shards)
-  encoder = _encoder(cls, config)
-  run = None
-  if encoder is not None:
-    run = encode.ImageEncoder(encoder, config.batch_size, config.num_devices)
+  encoder = clip.ClipEncoder.load(config.encoder, dtype=config.dtype)
+  run = encode.ImageEncoder(encoder, config.batch_size, config.num_devices)
   for split in splits:
     prepared.split(split)
-    directory = output_directory(config, workdir, cls, split)
+    directory = os.path.join(workdir, config.output, config.data_set, split)
     with workdir_lib.open_stage(
       'extract_features',
       directory,
@@ -65,20 +60,8 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
           config, prepared, cls, split, directory, encoder, run
         )
     if jax.process_index() == 0:
-      _clear(directory, cls.FORMAT)
-
-
-def output_directory(config, workdir, cls, split) -> str:
-  """Where a split's features lie."""
-  if cls.FORMAT == 'sessions':
-    return os.path.join(workdir, config.sessions_output, split)
-  return os.path.join(workdir, config.output, config.data_set, split)
-
-
-def _encoder(cls, config) -> clip.ClipEncoder | None:
-  if cls.GIVEN_ENCODER:
-    return None
-  return clip.ClipEncoder.load(config.encoder, dtype=config.dtype)
+      # Only a restart would have needed it.
+      shutil.rmtree(os.path.join(directory, 'index'), ignore_errors=True)
 
 
 def extract_split(
@@ -87,8 +70,8 @@ def extract_split(
   cls: type[base.Builder],
   split: str,
   directory: str,
-  encoder: clip.ClipEncoder | None,
-  run: encode.ImageEncoder | None,
+  encoder: clip.ClipEncoder,
+  run: encode.ImageEncoder,
   process: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
   """One split; see `main`. `process` is this one's number, and of how many.
@@ -128,7 +111,6 @@ def extract_split(
     directory,
     found.texts,
     encoder,
-    split,
     block_size=config.block_images,
     process=process,
   )
@@ -138,14 +120,6 @@ def extract_split(
   return {**times, **_finish(config, cls, split, directory, found, encoder)}
 
 
-def _clear(directory: str, data_format: str) -> None:
-  """Removes what only a restart would have needed."""
-  shutil.rmtree(os.path.join(directory, 'index'), ignore_errors=True)
-  if data_format == 'sessions':
-    for path in glob.glob(os.path.join(directory, '*.npy')):
-      os.remove(path)
-
-
 def _wait(name: str, process: tuple[int, int]) -> None:
   """Waits for all processes of a pod."""
   if jax.process_count() > 1 and process[1] > 1:
@@ -153,7 +127,7 @@ def _wait(name: str, process: tuple[int, int]) -> None:
 
 
 def _finish(config, cls, split, directory, found, encoder) -> dict[str, Any]:
-  """Observations or sessions, then what says that all is there."""
+  """Observations, then what says that all is there."""
   blocks = {
     kind: encode.receipts(directory, kind, -(-num // config.block_images))
     for kind, num in (
@@ -174,12 +148,7 @@ def _finish(config, cls, split, directory, found, encoder) -> dict[str, Any]:
   if bad:
     logging.warning('split %s: %d images are broken', split, len(bad))
   shards = {kind: [b['shard'] for b in found] for kind, found in blocks.items()}
-  encoder_id = cls.GIVEN_ENCODER if encoder is None else encoder.encoder_id
   counts = {'num_images': len(found.image_at), 'num_bad_images': len(bad)}
-  if cls.FORMAT == 'sessions':
-    return counts | _finish_sessions(
-      config, directory, found, shards, set(bad), encoder_id
-    )
   records, dropped = _records(cls.kind(split), found, set(bad))
   info = {
     **counts,
@@ -187,11 +156,9 @@ def _finish(config, cls, split, directory, found, encoder) -> dict[str, Any]:
     'bad_images': list(bad.values())[:_SHOWN],
     'data_set': config.data_set,
     'split': split,
-    'preprocessing': None
-    if encoder is None
-    else {**vars(encoder.preprocessing), 'dtype': encoder.dtype},
+    'preprocessing': {**vars(encoder.preprocessing), 'dtype': encoder.dtype},
   }
-  preferences_lib.finish(directory, records, shards, encoder_id, info)
+  preferences_lib.finish(directory, records, shards, encoder.encoder_id, info)
   return {**counts, 'num_observations': len(records), 'num_dropped': dropped}
 
 
@@ -222,7 +189,7 @@ def _records(
   records = preferences_lib.Records(
     kind=kind,
     feedback=feedback,
-    text=np.array([i['text'][0] for i in items], np.int64),
+    text=np.array([i['text'] for i in items], np.int64),
     image=image,
     user_id=None if None in users else np.array(users, np.str_),
     weight=np.array([i['weight'] for i in items], np.float32),
@@ -239,68 +206,3 @@ def _stack(values: list[Any], fill: float) -> np.ndarray:
     return np.array(values)
   width = max(len(v) for v in values)
   return np.array([v + [fill] * (width - len(v)) for v in values])
-
-
-def _finish_sessions(
-  config, directory, found, shards, bad, encoder_id
-) -> dict[str, Any]:
-  """Sessions' features in shards of one size, as learners read them."""
-  image = preferences_lib.FeatureRows(directory, shards['image'])
-  text = preferences_lib.FeatureRows(directory, shards['text'])
-  items = [x for s in range(len(found.paths)) for x in found.items(s)]
-  good = [
-    x for x in items if not any(i in bad for c in x['columns'] for i in c)
-  ]
-  if not good:
-    raise errors.PastaError('the split holds no session that can be used')
-  num_turns = max(len(x['choice']) for x in good)
-  for number, (start, stop) in enumerate(
-    base.split_rows(len(good), _SESSIONS_PER_SHARD)
-  ):
-    features_lib.save(
-      os.path.join(directory, f'{number:05d}.npz'),
-      _session_features(
-        config, good[start:stop], num_turns, image, text, encoder_id
-      ),
-    )
-  return {'num_sessions': len(good), 'num_dropped': len(items) - len(good)}
-
-
-def _session_features(
-  config, items, num_turns, image, text, encoder_id
-) -> features_lib.SessionFeatures:
-  """N sessions of at most T turns as arrays."""
-  columns = len(items[0]['columns']) // len(items[0]['choice'])
-  size = len(items), num_turns
-  dim = text.shape[1]
-  num_images = len(items[0]['columns'][0])
-  slate_text = np.zeros((*size, columns, dim), np.float16)
-  slate_image = np.zeros((*size, columns, num_images, dim), np.float16)
-  choice = np.full(size, -1, np.int8)
-  satisfaction = np.full(size, np.nan, np.float32)
-  comparison = np.full(size, features_lib.MISSING_COMPARISON, np.int8)
-  for i, item in enumerate(items):
-    turns = len(item['choice'])
-    shape = turns, columns
-    slate_text[i, :turns] = text[np.reshape(item['text'][1:], shape)]
-    slate_image[i, :turns] = image[
-      np.reshape(item['columns'], (*shape, num_images))
-    ]
-    choice[i, :turns] = item['choice']
-    satisfaction[i, :turns] = item['satisfaction']
-    comparison[i, :turns] = item['comparison']
-  return features_lib.SessionFeatures(
-    session_id=tuple(x['session_id'] for x in items),
-    user_id=tuple(x['user_id'] for x in items),
-    initial_text=text[np.array([x['text'][0] for x in items])],
-    slate_text=slate_text,
-    slate_image=slate_image,
-    # No public data set says which category an expansion is of: all are one.
-    slate_category=np.zeros((*size, columns), np.int8),
-    choice=choice,
-    satisfaction=satisfaction,
-    comparison=comparison,
-    encoder_id=encoder_id,
-    t2i_id=config.data_set,
-    generator_id=config.data_set,
-  )

@@ -57,7 +57,7 @@ class Index:
     images, texts = self.image_of[shard], self.text_of[shard]
     for item in items:
       item['columns'] = [images[c].tolist() for c in item['columns']]
-      item['text'] = texts[item['text']].tolist()
+      item['text'] = int(texts[item['text']])
     return items
 
 
@@ -80,10 +80,8 @@ def build(job: Job) -> int:
           f'{row} names an image that it does not have'
         )
       item['columns'] = [[first + i for i in column] for column in found]
-      prompts, item['text'] = item['text'], []
-      for prompt in prompts:
-        item['text'].append(len(texts))
-        texts.append(prompt if isinstance(prompt, bytes) else prompt.encode())
+      texts.append(item['text'].encode())
+      item['text'] = len(texts) - 1
       items.append(item)
   features_lib.save_arrays(
     job.path,
@@ -99,20 +97,10 @@ def build(job: Job) -> int:
 
 
 def _items(cls, example, split) -> Iterator[dict[str, Any]]:
-  """What was said of an example: texts and columns, and the rest as it is."""
-  if cls.FORMAT == 'sessions':
-    session = cls.session(example)
-    prompts = [p for turn in session.pop('prompts') for p in turn]
-    columns = [c for turn in session.pop('columns') for c in turn]
-    yield {
-      'text': [session['initial_prompt'], *prompts],
-      'columns': [list(c) for c in columns],
-      **session,
-    }
-    return
+  """What was said of an example, as plain values."""
   for item in cls.observations(example, split):
     yield {
-      'text': [item.prompt],
+      'text': item.prompt,
       'columns': [list(c) for c in item.columns],
       'feedback': item.feedback,
       'user_id': item.user_id,

@@ -1,0 +1,317 @@
+"""Every data set: raw files -> TFDS -> features -> user model -> table."""
+
+import glob
+import importlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import data_fuzzing
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tensorflow_datasets as tfds
+
+from configs import data as data_config
+from configs import evaluate_preferences, extract_features, train_user_model
+from data import base, extract, json_stream, prepare, read
+from pasta import errors, stages
+from pasta.evaluate import preference_tables
+
+TRAIN = dict.fromkeys(data_config.NAMES, 'train')
+RAW_FILES = {
+  'pick_a_pic': 'train-*.parquet',
+  'hpd_v2': 'test.json',
+  'simulacra_aesthetic_captions': '*.sqlite',
+  'pamela': 'PAMELA/annotations/pamela_train.json',
+}
+
+
+def fake(name, raw):
+  module = importlib.import_module(f'data.{name}.fake_files')
+  if name == 'pick_a_pic':
+    module.write(raw, 120, num_users=12)
+  else:
+    module.write(raw)
+  return glob.glob(os.path.join(raw, RAW_FILES[name]))[0]
+
+
+def survey(name, raw, **options):
+  return dict(data_fuzzing.survey(base.builder_class(name), raw, options))
+
+
+def refusal(name, raw, **options):
+  """The error that reading everything ends in."""
+  cls = base.builder_class(name)
+  options = cls.check_options(options)
+  with pytest.raises(errors.PastaError) as found:
+    for units in cls.units(str(raw), options).values():
+      for unit in units:
+        list(cls.read(str(raw), unit, options))
+  return str(found.value)
+
+
+@pytest.mark.parametrize('name', data_config.NAMES)
+def test_whole_run(name, tmp_path, capsys):
+  raw, root = str(tmp_path / 'raw'), str(tmp_path / 'run')
+  fake(name, raw)
+  config = data_config.get_config(name)
+  config.num_workers = 1
+  prepare.main(config, root, raw)
+  extraction = extract_features.get_config(name)
+  extraction.update(
+    {'encoder': 'sketch-clip', 'batch_size': 64, 'num_workers': 1}
+  )
+  extract.main(extraction, root)
+  training = train_user_model.get_config('smoke')
+  training.sources = {
+    'preferences': train_user_model.source(
+      f'preferences/{name}/{TRAIN[name]}', 'preferences'
+    )
+  }
+  training.main_sources = ('preferences',)
+  source = training.sources.preferences
+  source.batch_users, source.batch_observations = 64, 512
+  if name == 'hpd_v2':
+    source.membership = 'example'
+  tables = evaluate_preferences.get_config(name)
+  if name == 'simulacra_aesthetic_captions':
+    source.reserve, source.reserve_share = 'users', 0.4
+    tables.tables.simulacra.reserve_share = 0.4
+  stages.train_user_model(training, root)
+  preference_tables.main(tables, root)
+  printed = capsys.readouterr().out
+  assert '| one type |' in printed and '| cosine, sketch-clip@' in printed
+  with open(f'{root}/preference_tables/results.json', encoding='utf-8') as f:
+    found = json.load(f)
+  for table in found.values():
+    for row in table['rows'].values():
+      assert row
+      for value in row.values():
+        assert value['low'] <= value['mean'] <= value['high']
+        assert value['num'] >= 1
+    if name in ('pick_a_pic', 'pamela', 'hpd_v2') and table['quoted']:
+      assert '*quoted:*' in printed
+  again = prepare.prepared_directory(name, config.variant, root)
+  loaded = tfds.builder_from_directory(again)
+  for split, info in loaded.info.splits.items():
+    source = loaded.as_data_source(split)
+    assert len(source) == info.num_examples > 0 and source[0]
+
+
+@pytest.mark.parametrize('name', data_config.NAMES)
+def test_broken_files_end_in_skips_or_one_clear_error(name, tmp_path):
+  raw = str(tmp_path)
+  path = fake(name, raw)
+  intact = survey(name, raw)
+  assert set(intact) == {'read'}
+  found = data_fuzzing.fuzz(base.builder_class(name), raw, path, 60)
+  assert found['refused'] > 10
+  assert survey(name, raw) == intact
+
+
+@pytest.mark.parametrize('name', data_config.NAMES)
+def test_missing_directories_and_files_are_named(name, tmp_path):
+  assert 'does not exist' in refusal(name, tmp_path / 'nowhere')
+  assert str(tmp_path) in refusal(name, tmp_path)
+  path = fake(name, str(tmp_path))
+  with open(path, 'rb') as f:
+    data = f.read()
+  for broken in (b'', data[: len(data) // 2]):
+    with open(path, 'wb') as f:
+      f.write(broken)
+    assert os.path.basename(path) in refusal(name, tmp_path)
+
+
+def test_parquet_columns_are_checked(tmp_path):
+  path = fake('pick_a_pic', str(tmp_path))
+  table = pq.read_table(path)
+  pq.write_table(table.drop_columns(['label_1']), path)
+  assert "lacks the column 'label_1'; it has" in refusal('pick_a_pic', tmp_path)
+  column = table.column_names.index('user_id')
+  text = pa.array(['x'] * len(table))
+  pq.write_table(table.set_column(column, 'user_id', text), path)
+  assert "'user_id' is string, expected int64" in refusal(
+    'pick_a_pic', tmp_path
+  )
+  labels = pa.array([0.7] * len(table))
+  column = table.column_names.index('label_0')
+  pq.write_table(table.set_column(column, 'label_0', labels), path)
+  assert survey('pick_a_pic', str(tmp_path))['skipped'] >= 0.9 * len(table)
+
+
+@pytest.mark.parametrize(
+  'file', ['../out.jpg', '/etc/passwd', 'link.jpg', 'none.jpg', '', 7, 'a\0b']
+)
+def test_images_outside_the_folder_are_skipped(file, tmp_path):
+  path = fake('hpd_v2', str(tmp_path / 'raw'))
+  with open(path, encoding='utf-8') as f:
+    items = json.load(f)
+  shutil.copy(
+    tmp_path / 'raw' / 'test' / items[0]['image_path'][0], tmp_path / 'out.jpg'
+  )
+  shutil.copy(tmp_path / 'out.jpg', tmp_path / 'raw' / 'out.jpg')
+  os.symlink(tmp_path / 'out.jpg', tmp_path / 'raw' / 'test' / 'link.jpg')
+  before = survey('hpd_v2', str(tmp_path / 'raw'))
+  items[0]['image_path'][0] = file
+  with open(path, 'w', encoding='utf-8') as f:
+    json.dump(items, f)
+  found = survey('hpd_v2', str(tmp_path / 'raw'))
+  assert found == {'read': before['read'] - 1, 'skipped': 1}
+
+
+def test_json_arrays_are_found_in_parts(tmp_path, monkeypatch):
+  monkeypatch.setattr(json_stream, '_WINDOW_BYTES', 7)
+  items = [{'a': i, 'b': 'é}],{"\\' * (i % 4), 'c': [{}]} for i in range(23)]
+  path = str(tmp_path / 'x.json')
+  for indent in (None, 1):
+    with open(path, 'w', encoding='utf-8') as f:
+      json.dump(items, f, ensure_ascii=False, indent=indent)
+    parts = list(json_stream.chunks(path, 5))
+    assert [n for _, _, n in parts] == [5, 5, 5, 5, 3]
+    found = [x for a, b, _ in parts for x in json_stream.items(path, a, b)]
+    assert found == items
+  for text in (
+    '',
+    '{}',
+    '[1]',
+    '[{}',
+    '[{},]',
+    '[{}] x',
+    '[{"a": NaN}]',
+    '[,{}]',
+  ):
+    with open(path, 'w', encoding='utf-8') as f:
+      f.write(text)
+    with pytest.raises(
+      errors.PastaError, match='x.json: expected a JSON array'
+    ):
+      list(json_stream.chunks(path, 5))
+  with open(path, 'w', encoding='utf-8') as f:
+    f.write(' [ ] ')
+  assert list(json_stream.chunks(path, 5)) == []
+  monkeypatch.setattr(json_stream, 'MAX_ITEM_BYTES', 100)
+  with open(path, 'w', encoding='utf-8') as f:
+    json.dump([{'a': 'x' * 1000}], f)
+  with pytest.raises(errors.PastaError, match='no object'):
+    list(json_stream.chunks(path, 5))
+
+
+def test_sqlite_is_checked(tmp_path):
+  name, raw = 'simulacra_aesthetic_captions', str(tmp_path)
+  path = fake(name, raw)
+  intact = survey(name, raw)
+  writer = sqlite3.connect(path)
+  writer.execute('UPDATE ratings SET rating = 11 WHERE rowid = 1')
+  writer.commit()
+  assert survey(name, raw) == {**intact, 'skipped': 1}
+  writer.execute('BEGIN EXCLUSIVE')
+  assert 'is locked by another program' in refusal(name, raw)
+  writer.rollback()
+  writer.executescript(
+    'DROP TABLE ratings; CREATE TABLE ratings(gid INTEGER, rating INTEGER)'
+  )
+  assert 'an older export' in refusal(name, raw)
+  writer.execute('DROP TABLE ratings')
+  assert "has no table 'ratings', only ['generations'" in refusal(name, raw)
+  writer.close()
+  assert 'missing; config field' in refusal(name, raw, database='other.sqlite')
+
+
+def test_ratings_out_of_range_and_wrong_options(tmp_path):
+  path = fake('pamela', str(tmp_path))
+  with open(path, encoding='utf-8') as f:
+    items = json.load(f)
+  for i, score in enumerate((0, 6, '3', None, True, 1e999)):
+    items[i]['original_score'] = score
+  items[6]['participant_id'] = ''
+  with open(path, 'w', encoding='utf-8') as f:
+    f.write(json.dumps(items).replace('Infinity', '1e999'))
+  assert survey('pamela', str(tmp_path))['skipped'] == 7
+  for bad in ('images', '{id}.jpg', '{'):
+    with pytest.raises(errors.PastaError, match="'options.image_path' is"):
+      base.builder_class('pamela').check_options({'image_path': bad})
+  with pytest.raises(errors.PastaError, match="unknown option 'x', expected"):
+    base.builder_class('pamela').check_options({'x': 1})
+  with pytest.raises(errors.PastaError, match="no data set 'mnist', expected"):
+    base.builder_class('mnist')
+
+
+def prepared(name, raw, directory, **options):
+  os.makedirs(directory, exist_ok=True)
+  cls = base.builder_class(name)
+  return prepare.prepare(
+    cls, raw, directory, options=cls.check_options({}), num_workers=1, **options
+  )
+
+
+def test_duplicates_and_too_many_broken_records_are_refused(tmp_path):
+  raw = str(tmp_path / 'raw')
+  path = fake('pamela', raw)
+  with open(path, encoding='utf-8') as f:
+    items = json.load(f)
+  with open(path, 'w', encoding='utf-8') as f:
+    json.dump([*items, items[3]], f)
+  message = 'split train has 1 examples with the id of another'
+  with pytest.raises(errors.PastaError, match=message):
+    prepared('pamela', raw, str(tmp_path / 'a'))
+  found = prepared('pamela', raw, str(tmp_path / 'b'), duplicates='keep')
+  assert found['num_examples']['train'] == len(items) + 1
+  items[5]['original_score'] = 9
+  with open(path, 'w', encoding='utf-8') as f:
+    json.dump(items, f)
+  message = r'1 of \d+ records are broken.*max_skipped_share.*item 5: original'
+  with pytest.raises(errors.PastaError, match=message):
+    prepared('pamela', raw, str(tmp_path / 'c'), max_skipped_share=0.001)
+  assert not os.path.exists(tmp_path / 'c' / 'dataset_info.json')
+  found = prepared('pamela', raw, str(tmp_path / 'c'), max_skipped_share=0.1)
+  assert found['num_skipped'] == 1
+  # The raw file has changed since: its unit is read again.
+  items[5]['original_score'] = 4
+  with open(path, 'w', encoding='utf-8') as f:
+    json.dump(items, f)
+  assert prepared('pamela', raw, str(tmp_path / 'c'))['num_skipped'] == 0
+  examples = read.Prepared(str(tmp_path / 'c')).examples('train', 0)
+  assert [float(e['score']) for e in examples] == [
+    float(x['original_score']) for x in items
+  ]
+
+
+def test_killed_preparation_goes_on_and_leaves_the_same_bytes(tmp_path):
+  raw = str(tmp_path / 'raw')
+  module = importlib.import_module('data.pick_a_pic.fake_files')
+  module.write(raw, 1200, rows_per_group=20, size=128)
+
+  def command(workdir):
+    return [
+      *(sys.executable, '-m', 'launch.prepare_data', f'--raw={raw}'),
+      *('--config=configs/data.py:pick_a_pic', f'--workdir={workdir}'),
+    ]
+
+  def shards(workdir):
+    found = {}
+    for path in glob.glob(f'{workdir}/data/pick_a_pic/v2/1.0.0/*'):
+      name = os.path.basename(path)
+      if 'array_record' in name or name in ('features.json', 'checksums.json'):
+        with open(path, 'rb') as f:
+          found[name] = f.read()
+    return found
+
+  subprocess.run(command(tmp_path / 'whole'), check=True, capture_output=True)
+  rng = np.random.default_rng(0)
+  for _ in range(4):
+    process = subprocess.Popen(
+      command(tmp_path / 'cut'), stderr=subprocess.DEVNULL
+    )
+    time.sleep(0.5 + 1.5 * rng.random())
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+  subprocess.run(command(tmp_path / 'cut'), check=True, capture_output=True)
+  whole = shards(tmp_path / 'whole')
+  assert len(whole) > 60 and shards(tmp_path / 'cut') == whole
