@@ -23,6 +23,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 from array_record.python import array_record_module
+from tensorflow_datasets.core import example_serializer
 
 from data import base
 from pasta import errors, progress
@@ -238,6 +239,9 @@ def _write_unit(
       return 1
   cls = base.builder_class(name)
   features = tfds.features.FeaturesDict(cls.feature_spec(options))
+  serializer = example_serializer.ExampleSerializer(
+    features.get_serialized_info()
+  )
   temporary = f'{shard}.{os.getpid()}.tmp'
   keys, skipped, num_bytes = [], [], 0
   with contextlib.ExitStack() as stack:
@@ -249,7 +253,10 @@ def _write_unit(
         skipped.append(item)
         continue
       key, example = item
-      record = features.serialize_example(example)
+      # TFDS's own way leaves the order of the fields to chance.
+      record = serializer.get_tf_example(
+        features.encode_example(example)
+      ).SerializeToString(deterministic=True)
       writer.write(record)
       num_bytes += len(record)
       keys.append(key_hash(key))
