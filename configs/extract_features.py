@@ -39,6 +39,6 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.batch_size = 256  # images in a call, over all devices of a host
   config.block_images = 4096  # images of a file; what a restart may do again
   config.num_devices = 0  # of a host; 0 = all
-  config.num_threads = 16  # that decode images
+  config.num_threads = 0  # that decode images; 0 = one a core
   config.num_workers = 0  # processes of the first pass; 0 = one a core
   return config

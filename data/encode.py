@@ -136,7 +136,7 @@ def encode_images(
     encoder: its preprocessing is used.
     run: its image tower.
     block_size: images of a block.
-    num_threads: that decode.
+    num_threads: that decode; 0 = one a core.
     process: this one's number, and of how many.
 
   Returns:
@@ -211,6 +211,7 @@ def _batches(
   work: Work, size: int, num_threads: int, bad: dict[int, str]
 ) -> Iterator[tuple[list[int], np.ndarray]]:
   """Numbers of at most `size` images, and pixels of exactly so many."""
+  num_threads = num_threads or os.cpu_count() or 1
   options = grain.ReadOptions(
     num_threads=num_threads, prefetch_buffer_size=max(2 * size, num_threads)
   )

@@ -1,5 +1,6 @@
 """Prepared data sets, read record by record without decoding images."""
 
+import functools
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from tensorflow_datasets.core import example_parser
 from pasta import errors
 
 _BLOCK = 64  # records that are read at once
+_MAX_OPEN = 64  # files
 
 
 class Prepared:
@@ -48,6 +50,9 @@ class Prepared:
         f'{directory}: its metadata cannot be read: {reason}'
       ) from e
     self.directory = directory
+    # Threads may read from a file that the cache has dropped meanwhile: it is
+    # closed when the last of them lets go.
+    self._open = functools.lru_cache(_MAX_OPEN)(_open)
     self._parser = example_parser.ExampleParserNp(features)
 
   def split(self, name: str) -> list[tuple[str, int]]:
@@ -76,15 +81,11 @@ class Prepared:
     if not length:
       return
     try:
-      with array_record_data_source.ArrayRecordDataSource(path) as source:
-        if len(source) != length:
-          raise errors.PastaError(
-            f'{path}: holds {len(source)} records, expected {length}'
-          )
-        rows = list(range(length)) if rows is None else rows
-        for start in range(0, len(rows), _BLOCK):
-          for record in source.__getitems__(rows[start : start + _BLOCK]):
-            yield self._parser.parse_example(record)
+      source = self._open(path, length)
+      rows = list(range(length)) if rows is None else rows
+      for start in range(0, len(rows), _BLOCK):
+        for record in source.__getitems__(rows[start : start + _BLOCK]):
+          yield self._parser.parse_example(record)
     except errors.PastaError:
       raise
     except (OSError, ValueError, RuntimeError, IndexError) as e:
@@ -92,3 +93,14 @@ class Prepared:
       raise errors.PastaError(
         f'{path}: not a complete ArrayRecord file: {reason}'
       ) from e
+
+
+def _open(
+  path: str, length: int
+) -> array_record_data_source.ArrayRecordDataSource:
+  source = array_record_data_source.ArrayRecordDataSource(path)
+  if len(source) != length:
+    raise errors.PastaError(
+      f'{path}: holds {len(source)} records, expected {length}'
+    )
+  return source

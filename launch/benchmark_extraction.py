@@ -15,10 +15,6 @@ from absl import flags
 
 from launch import cli
 
-flags.DEFINE_integer('num_rows', 20_000, 'Rows of the larger stand-in.')
-flags.DEFINE_string('encoder', 'sketch-clip', 'Directory or hub id.')
-flags.DEFINE_integer('batch_size', 64, 'Images in a call.')
-
 
 def main(workdir: str, num_rows: int, encoder: str, batch_size: int) -> None:
   """Prints rates of preparation, decoding, encoding and training's reads."""
@@ -99,6 +95,9 @@ def _rate(run, pixels: np.ndarray, num: int = 40) -> float:
 
 
 if __name__ == '__main__':
+  flags.DEFINE_integer('num_rows', 20_000, 'Rows of the larger stand-in.')
+  flags.DEFINE_string('encoder', 'sketch-clip', 'Directory or hub id.')
+  flags.DEFINE_integer('batch_size', 64, 'Images in a call.')
   cli.run(
     'launch.benchmark_extraction:main',
     config=False,
