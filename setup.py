@@ -66,6 +66,7 @@ setuptools.setup(
     'beam': ['apache-beam>=2.70,<3'],
     # Work on the project itself.
     'dev': [
+      'apache-beam>=2.70,<3',
       'pytest>=8,<10',
       'pytest-xdist>=3.6,<4',
       'ruff>=0.14',

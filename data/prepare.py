@@ -6,13 +6,13 @@ restart does what has no receipt. TFDS's own metadata come last: with them
 `tfds.builder_from_directory` reads the result, and all is there.
 """
 
-import collections
 import concurrent.futures
 import contextlib
 import functools
 import hashlib
 import multiprocessing
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -61,7 +61,7 @@ def main(config: ml_collections.ConfigDict, workdir: str, raw: str) -> None:
     if info is None:
       return
     if config.runner == 'beam':
-      info |= _prepare_on_beam(cls, config, options, raw, workdir, directory)
+      info |= _prepare_on_beam(cls, config, options, raw, directory)
     else:
       info |= prepare(
         cls,
@@ -441,9 +441,7 @@ def _beside(cls: type[base.Builder], name: str) -> str:
     return f.read()
 
 
-def _prepare_on_beam(
-  cls, config, options, raw, workdir, directory
-) -> dict[str, Any]:
+def _prepare_on_beam(cls, config, options, raw, directory) -> dict[str, Any]:
   """TFDS's own way, on Apache Beam."""
   try:
     from apache_beam.options import pipeline_options
@@ -452,9 +450,11 @@ def _prepare_on_beam(
       "config field 'runner' = 'beam' needs Apache Beam: run "
       "`pip install -e '.[beam]'`"
     ) from None
-  counts = collections.Counter()
+  # TFDS takes a directory that is there for a data set that is complete.
+  scratch = os.path.join(directory, 'beam')
+  shutil.rmtree(scratch, ignore_errors=True)
   builder = cls(
-    data_dir=os.path.join(workdir, 'data'),
+    data_dir=scratch,
     options=options,
     beam=True,
     **({'config': config.variant} if config.variant else {}),
@@ -467,6 +467,11 @@ def _prepare_on_beam(
     ),
     file_format=_SUFFIX,
   )
-  for split, found in builder.info.splits.items():
-    counts[split] = found.num_examples
-  return {'num_examples': dict(counts)}
+  made = os.fspath(builder.data_dir)
+  # With the metadata all is there, so they come last.
+  for name in sorted(os.listdir(made), key=lambda n: n.endswith('.json')):
+    os.replace(os.path.join(made, name), os.path.join(directory, name))
+  shutil.rmtree(scratch)
+  return {
+    'num_examples': {k: v.num_examples for k, v in builder.info.splits.items()}
+  }

@@ -315,3 +315,29 @@ def test_killed_preparation_goes_on_and_leaves_the_same_bytes(tmp_path):
   subprocess.run(command(tmp_path / 'cut'), check=True, capture_output=True)
   whole = shards(tmp_path / 'whole')
   assert len(whole) > 60 and shards(tmp_path / 'cut') == whole
+
+
+def test_beam_makes_the_same_examples(tmp_path):
+  pytest.importorskip('apache_beam')
+  fake('pamela', str(tmp_path / 'raw'))
+  found = {}
+  for runner in ('local', 'beam'):
+    config = data_config.get_config('pamela')
+    config.runner, config.num_workers = runner, 1
+    root = str(tmp_path / runner)
+    prepare.main(config, root, str(tmp_path / 'raw'))
+    where = read.Prepared(prepare.prepared_directory('pamela', '', root))
+    found[runner] = {
+      split: [
+        str(sorted(e.items()))
+        for i in range(len(shards))
+        for e in where.examples(split, i)
+      ]
+      for split, shards in where.shards.items()
+    }
+  assert {k: sorted(v) for k, v in found['local'].items()} == {
+    k: sorted(v) for k, v in found['beam'].items()
+  }
+  assert not glob.glob(
+    str(tmp_path / 'beam' / 'data' / 'pamela' / '*' / 'beam')
+  )
