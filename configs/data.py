@@ -10,6 +10,13 @@ result lies in DIR/data/NAME. The same command goes on after a kill.
 import ml_collections
 
 _VARIANTS = {'pick_a_pic': 'v2'}
+_OPTIONS = {  # by data set; data/NAME/README.md explains them
+  'pamela': {'image_path': ''},
+  'simulacra_aesthetic_captions': {
+    'database': 'sac_public_2022_06_29.sqlite',
+    'images': '',
+  },
+}
 NAMES = (
   'pick_a_pic',
   'hpd_v2',
@@ -25,11 +32,12 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.name = arg
   config.variant = _VARIANTS.get(arg, '')  # of the data set; Pick-a-Pic: v1, v2
-  # The data set's own options, see data/NAME/README.md.
-  config.options = ml_collections.ConfigDict()
+  config.options = ml_collections.ConfigDict(_OPTIONS.get(arg, {}))
   config.num_workers = 0  # processes; 0 = one a core
   config.max_skipped_share = 0.01  # of all records; more broken ones: an error
   config.duplicates = 'refuse'  # or 'keep': examples with the same id
-  config.runner = 'local'  # or 'beam'
+  # 'local' or 'beam', where nobody sees all records: the three fields above
+  # mean nothing there, and half of a unit's records may be broken.
+  config.runner = 'local'
   config.beam_options = ()  # e.g. ('--runner=FlinkRunner',)
   return config

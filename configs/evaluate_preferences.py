@@ -65,9 +65,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.user_model = 'user_model'  # directory of the fitted model
   config.features = 'preferences'  # directory of features in all paths below
-  # Further scorers: name -> directory of the same data's features by another
-  # encoder, whose cosine is the score, e.g. PickScore's.
-  config.baselines = ml_collections.ConfigDict()
+  # Further scorers, NAME=DIRECTORY of the same data's features by another
+  # encoder, whose cosine is the score: ('pickscore=preferences_pickscore',).
+  config.baselines = ()
   config.output = 'preference_tables'
   config.tables = ml_collections.ConfigDict()
   for name in names:

@@ -18,7 +18,7 @@ import importlib
 import math
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow_datasets as tfds
@@ -374,8 +374,3 @@ def as_user(value: Any, name: str) -> str:
 
 def _kind(value: Any) -> str:
   return 'missing' if value is None else f'a {type(value).__name__}'
-
-
-def split_rows(num: int, size: int) -> Iterable[tuple[int, int]]:
-  """(start, stop) of consecutive parts of `size` rows, the last one shorter."""
-  return [(i, min(i + size, num)) for i in range(0, num, size)]

@@ -7,7 +7,6 @@ are dealt to processes by number.
 
 import collections
 import dataclasses
-import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ import jax
 import numpy as np
 
 from data import base, index, read
-from pasta import errors, parallel, progress, workdir
+from pasta import errors, feature_rows, parallel, progress, workdir
 from pasta.encoders import clip, pixels
 
 
@@ -107,11 +106,6 @@ class ImageEncoder:
     ).reshape(self.batch_size, self.dim)
 
 
-def block_path(directory: str, kind: str, number: int) -> str:
-  """The file of a block of features."""
-  return os.path.join(directory, f'{kind}-{number:05d}.npy')
-
-
 def encode_images(
   directory: str,
   prepared: read.Prepared,
@@ -140,29 +134,39 @@ def encode_images(
     process: this one's number, and of how many.
 
   Returns:
-    'num_images' encoded now, and 'seconds', of them 'decoding_seconds' in which
+    'num_encoded' images, and 'seconds', of them 'decoding_seconds' in which
     nothing was left to encode.
   """
-  num = len(found.image_at)
-  todo = [
-    (i, span)
-    for i, span in enumerate(base.split_rows(num, block_size))
-    if i % process[1] == process[0]
-    and not os.path.exists(_receipt(directory, 'image', i))
-  ]
-  times = collections.Counter(num_images=0, seconds=0, decoding_seconds=0)
+  todo = _todo(directory, 'image', len(found.image_at), block_size, process)
+  times = collections.Counter(num_encoded=0, seconds=0, decoding_seconds=0)
   started = time.perf_counter()
-  total = sum(stop - start for _, (start, stop) in todo)
+  total = sum(stop - start for _, start, stop in todo)
   with progress.progress(total=total, unit='image', desc=split) as bar:
-    for number, (start, stop) in todo:
+    for number, start, stop in todo:
       groups = _groups(found.image_at[start:stop])
       work = Work(prepared, cls, split, groups, encoder.preprocessing)
       features, bad = _encode_block(work, stop - start, run, num_threads, times)
       _save(directory, 'image', number, features, bad)
-      times['num_images'] += stop - start
+      times['num_encoded'] += stop - start
       bar.update(stop - start)
   times['seconds'] = time.perf_counter() - started
   return dict(times)
+
+
+def _todo(
+  directory: str,
+  kind: str,
+  num: int,
+  block_size: int,
+  process: tuple[int, int],
+) -> list[tuple[int, int, int]]:
+  """Number, first row and last row + 1 of this process's missing blocks."""
+  return [
+    (i, start, min(start + block_size, num))
+    for i, start in enumerate(range(0, num, block_size))
+    if i % process[1] == process[0]
+    and not os.path.exists(_receipt(directory, kind, i))
+  ]
 
 
 def _groups(at: np.ndarray) -> list[tuple[int, int, list[int], list[int]]]:
@@ -242,13 +246,8 @@ def encode_texts(
   process: tuple[int, int],
 ) -> None:
   """Writes the blocks of distinct texts that are missing; as for images."""
-  for number, (start, stop) in enumerate(
-    base.split_rows(len(texts), block_size)
-  ):
-    if number % process[1] != process[0]:
-      continue
-    if os.path.exists(_receipt(directory, 'text', number)):
-      continue
+  todo = _todo(directory, 'text', len(texts), block_size, process)
+  for number, start, stop in todo:
     block = texts[start:stop]
     features = encoder.encode_text([t.decode() for t in block])
     _save(directory, 'text', number, features.astype(np.float16), {})
@@ -262,22 +261,10 @@ def _save(
     raise errors.PastaError(
       f'the encoder gives features that are not finite ({kind} block {number})'
     )
-  path = block_path(directory, kind, number)
-  temporary = f'{path}.{os.getpid()}.tmp'
-  with open(temporary, 'wb') as f:
-    np.save(f, block)
-    f.flush()
-    os.fsync(f.fileno())
-  os.replace(temporary, path)
   workdir.write_json(
     _receipt(directory, kind, number),
     {
-      'shard': {
-        'file': os.path.basename(path),
-        'rows': len(block),
-        'dim': block.shape[1],
-        'sha256': hashlib.sha256(np.ascontiguousarray(block)).hexdigest(),
-      },
+      'shard': feature_rows.write_shard(directory, kind, number, block),
       'bad': {str(k): v for k, v in sorted(bad.items())},
     },
   )

@@ -5,6 +5,7 @@ pass: distinct images and prompts through the encoder (`data.encode`). Then the
 observations and the manifest, which says that all is there.
 """
 
+import functools
 import os
 import shutil
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
 
-from data import base, encode, index, prepare, read
+from data import base, encode, index, prepare, read, workers
 from pasta import errors, progress, stages
 from pasta import preferences as preferences_lib
 from pasta import workdir as workdir_lib
@@ -43,10 +44,17 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
   cls = base.builder_class(config.data_set)
   prepared = read.Prepared(source)
   splits = list(config.splits) or sorted(prepared.shards)
-  encoder = clip.ClipEncoder.load(config.encoder, dtype=config.dtype)
-  run = encode.ImageEncoder(encoder, config.batch_size, config.num_devices)
   for split in splits:
-    prepared.split(split)
+    prepared.split(split)  # Refuses unknown ones before any work.
+
+  @functools.cache  # Where all is done already none is needed.
+  def towers() -> tuple[clip.ClipEncoder, encode.ImageEncoder]:
+    encoder = clip.ClipEncoder.load(config.encoder, dtype=config.dtype)
+    return encoder, encode.ImageEncoder(
+      encoder, config.batch_size, config.num_devices
+    )
+
+  for split in splits:
     directory = os.path.join(workdir, config.output, config.data_set, split)
     with workdir_lib.open_stage(
       'extract_features',
@@ -57,7 +65,7 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
     ) as info:
       if info is not None:
         info |= extract_split(
-          config, prepared, cls, split, directory, encoder, run
+          config, prepared, cls, split, directory, *towers()
         )
     if jax.process_index() == 0:
       # Only a restart would have needed it.
@@ -91,7 +99,7 @@ def extract_split(
   ]
   tasks = [(index.build, job) for job in jobs]
   with progress.progress(total=len(jobs), unit='shard', desc='index') as bar:
-    for size in prepare.run_tasks(tasks, config.num_workers):
+    for size in workers.run_tasks(tasks, config.num_workers):
       bar.update(size)
   _wait('index', process)
   found = index.merge(paths)
@@ -115,9 +123,11 @@ def extract_split(
     process=process,
   )
   _wait('encode', process)
-  if process[0]:
-    return times
-  return {**times, **_finish(config, cls, split, directory, found, encoder)}
+  counts = {}
+  if process[0] == 0:
+    counts = _finish(config, cls, split, directory, found, encoder)
+  _wait('finish', process)  # Nobody calls the stage done before it is.
+  return {**times, **counts}
 
 
 def _wait(name: str, process: tuple[int, int]) -> None:

@@ -1,9 +1,11 @@
 """Large JSON arrays of objects, found and read in parts, in bounded memory."""
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from data import base
 from pasta import errors
 
 MAX_ITEM_BYTES = 16 << 20
@@ -45,6 +47,25 @@ def chunks(path: str, size: int) -> Iterator[tuple[int, int, int]]:
       yield start, stop, count
     if window.peek():
       raise window.wrong('something after the array')
+
+
+def units(raw: str, name: str, size: int) -> list[base.Unit]:
+  """Units of `size` objects of RAW/NAME; PastaError for an empty array."""
+  found, row = [], 0
+  for start, stop, count in chunks(os.path.join(raw, name), size):
+    spec = {'start': start, 'stop': stop, 'row': row}
+    found.append(base.Unit(f'{name}#{row}', (name,), spec))
+    row += count
+  if not found:
+    raise errors.PastaError(f'{os.path.join(raw, name)}: the array is empty')
+  return found
+
+
+def rows(raw: str, unit: base.Unit) -> Iterator[tuple[int, dict[str, Any]]]:
+  """Place in the array and content of each object of one of `units`."""
+  spec = unit.spec
+  path = os.path.join(raw, unit.files[0])
+  return enumerate(items(path, spec['start'], spec['stop']), spec['row'])
 
 
 def items(path: str, start: int, stop: int) -> list[dict[str, Any]]:

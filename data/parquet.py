@@ -1,7 +1,7 @@
 """Parquet files, read in row groups and a few rows at a time."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -55,7 +55,7 @@ def open_file(
 
 
 def rows(
-  file: pq.ParquetFile, path: str, group: int, columns: Sequence[str]
+  file: pq.ParquetFile, path: str, group: int, columns: Iterable[str]
 ) -> Iterator[dict[str, Any]]:
   """Yields the rows of one row group as plain values; times as Unix ms.
 

@@ -6,16 +6,12 @@ restart does what has no receipt. TFDS's own metadata come last: with them
 `tfds.builder_from_directory` reads the result, and all is there.
 """
 
-import concurrent.futures
 import contextlib
 import functools
 import hashlib
-import multiprocessing
 import os
 import shutil
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
@@ -25,11 +21,11 @@ from absl import logging
 from array_record.python import array_record_module
 from tensorflow_datasets.core import example_serializer
 
-from data import base
-from pasta import errors, progress
+from data import base, workers
+from pasta import errors, progress, seeds
 from pasta import workdir as workdir_lib
 
-RECEIPTS = 'receipts'  # their directory, within the data set's
+_RECEIPTS = 'receipts'  # their directory, within the data set's
 _SHOWN = 20  # skipped records that a receipt names
 _SUFFIX = 'array_record'
 _IGNORED = ('num_workers',)
@@ -68,7 +64,6 @@ def main(config: ml_collections.ConfigDict, workdir: str, raw: str) -> None:
         raw,
         directory,
         options=options,
-        variant=config.variant,
         num_workers=config.num_workers,
         max_skipped_share=config.max_skipped_share,
         duplicates=config.duplicates,
@@ -93,7 +88,6 @@ def prepare(
   directory: str,
   *,
   options: Mapping[str, Any],
-  variant: str = '',
   num_workers: int = 0,
   max_skipped_share: float = 0.01,
   duplicates: str = 'refuse',
@@ -105,7 +99,6 @@ def prepare(
     raw: directory of the raw files.
     directory: where to.
     options: the data set's own, checked.
-    variant: name of its TFDS config, '' where there is none.
     num_workers: processes; 0 = one a core, 1 = this process.
     max_skipped_share: broken records, of all; more are an error.
     duplicates: 'refuse' or 'keep' examples with the same key in a split.
@@ -122,7 +115,7 @@ def prepare(
       "'keep'"
     )
   splits = cls.units(raw, options)
-  receipts = os.path.join(directory, RECEIPTS)
+  receipts = os.path.join(directory, _RECEIPTS)
   os.makedirs(receipts, exist_ok=True)
   jobs = [
     (split, i, len(units), unit)
@@ -136,7 +129,7 @@ def prepare(
   tasks = [(write, job) for job in jobs]
   tasks += [(functools.partial(_checksum, raw, directory), f) for f in files]
   with progress.progress(total=len(jobs), unit='unit', desc=cls.name) as bar:
-    for size in run_tasks(tasks, num_workers):
+    for size in workers.run_tasks(tasks, num_workers):
       bar.update(size)
   made = {
     split: [_read_receipt(directory, split, i, len(u)) for i in range(len(u))]
@@ -144,10 +137,10 @@ def prepare(
   }
   _check_skipped(made, max_skipped_share, cls.name)
   if duplicates == 'refuse':
-    _check_duplicates(directory, made)
+    _check_duplicates(made)
   sums = {f: _file_receipt(directory, f)['sha256'] for f in files}
   workdir_lib.write_json(os.path.join(directory, 'checksums.json'), sums)
-  _write_metadata(cls, directory, variant, options, made)
+  _write_metadata(cls, directory, options, made)
   skipped = sum(r['num_skipped'] for split in made.values() for r in split)
   if skipped:
     logging.warning(
@@ -164,57 +157,6 @@ def prepare(
   }
 
 
-def run_tasks(
-  tasks: Iterable[tuple[Callable[[Any], Any], Any]], num_workers: int
-) -> Iterator[Any]:
-  """Calls functions in worker processes; yields results as they come.
-
-  The first error stops all that has not begun. Workers end with this process.
-
-  Args:
-    tasks: (function, its argument), both such that they can be pickled.
-    num_workers: processes; 0 = one a core, 1 = none but this one.
-
-  Raises:
-    PastaError: raised by a function, or a worker died.
-  """
-  tasks = list(tasks)
-  num_workers = min(num_workers or os.cpu_count() or 1, len(tasks))
-  if num_workers <= 1:
-    for function, argument in tasks:
-      yield function(argument)
-    return
-  with concurrent.futures.ProcessPoolExecutor(
-    num_workers,
-    mp_context=multiprocessing.get_context('spawn'),
-    initializer=_end_with_parent,
-  ) as pool:
-    pending = {pool.submit(f, a): a for f, a in tasks}
-    try:
-      for future in concurrent.futures.as_completed(pending):
-        try:
-          yield future.result()
-        except concurrent.futures.process.BrokenProcessPool:
-          raise errors.PastaError(
-            'a worker process died, perhaps for lack of memory; run the same '
-            'command again, or set num_workers = 1 to see where'
-          ) from None
-    finally:
-      pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-  """Ends this worker once its parent has been killed."""
-  parent = os.getppid()
-
-  def watch() -> None:
-    while os.getppid() == parent:
-      time.sleep(1)
-    os._exit(1)
-
-  threading.Thread(target=watch, daemon=True).start()
-
-
 def _write_unit(
   name: str,
   raw: str,
@@ -227,7 +169,7 @@ def _write_unit(
   split, index, num, unit = job
   receipt_path = _receipt_path(directory, split, index, num)
   sources = {f: _stamp(os.path.join(raw, f)) for f in unit.files}
-  shard = shard_path(directory, name, split, index, num)
+  shard = _shard_path(directory, name, split, index, num)
   if os.path.exists(receipt_path):
     receipt = workdir_lib.read_json(receipt_path)
     if (
@@ -259,7 +201,7 @@ def _write_unit(
       ).SerializeToString(deterministic=True)
       writer.write(record)
       num_bytes += len(record)
-      keys.append(key_hash(key))
+      keys.append(seeds.text_hash(key))
     writer.close()
     if not keys and skipped and max_skipped_share < 1:
       first = skipped[0]
@@ -294,12 +236,6 @@ def _remove(path: str) -> None:
     os.remove(path)
 
 
-def key_hash(key: str) -> int:
-  """A key as 64 bits."""
-  digest = hashlib.blake2b(key.encode('utf-8', 'replace'), digest_size=8)
-  return int.from_bytes(digest.digest(), 'little')
-
-
 def _stamp(path: str) -> list[int]:
   """Size and time of change of a raw file."""
   try:
@@ -324,15 +260,15 @@ def _checksum(raw: str, directory: str, file: str) -> int:
 
 
 def _file_path(directory: str, file: str) -> str:
-  name = f'file-{key_hash(file):016x}.json'
-  return os.path.join(directory, RECEIPTS, name)
+  name = f'file-{seeds.text_hash(file):016x}.json'
+  return os.path.join(directory, _RECEIPTS, name)
 
 
 def _file_receipt(directory: str, file: str) -> dict[str, Any]:
   return workdir_lib.read_json(_file_path(directory, file))
 
 
-def shard_path(
+def _shard_path(
   directory: str, name: str, split: str, index: int, num: int
 ) -> str:
   """The file of a split's shard, named as TFDS does."""
@@ -342,7 +278,7 @@ def shard_path(
 
 def _receipt_path(directory: str, split: str, index: int, num: int) -> str:
   name = f'{split}-{index:05d}-of-{num:05d}.json'
-  return os.path.join(directory, RECEIPTS, name)
+  return os.path.join(directory, _RECEIPTS, name)
 
 
 def _keys_path(receipt_path: str) -> str:
@@ -373,7 +309,7 @@ def _check_skipped(
     )
 
 
-def _check_duplicates(directory: str, made: Mapping[str, list[dict]]) -> None:
+def _check_duplicates(made: Mapping[str, list[dict]]) -> None:
   """Raises PastaError where two examples of a split have one key."""
   for split, parts in made.items():
     keys = [np.load(r['keys']) for r in parts]
@@ -395,7 +331,6 @@ def _check_duplicates(directory: str, made: Mapping[str, list[dict]]) -> None:
 def _write_metadata(
   cls: type[base.Builder],
   directory: str,
-  variant: str,
   options: Mapping[str, Any],
   made: Mapping[str, list[dict]],
 ) -> None:
@@ -418,21 +353,11 @@ def _write_metadata(
     version=str(cls.VERSION),
     filename_template=template,
     check_data=False,  # That needs TensorFlow.
-    description=description(cls),
+    description=_beside(cls, 'README.md'),
     homepage=cls.HOMEPAGE,
-    citation=citation(cls),
+    citation=_beside(cls, 'CITATIONS.bib'),
     disable_shuffling=True,
   )
-
-
-def description(cls: type[base.Builder]) -> str:
-  """The data set's README."""
-  return _beside(cls, 'README.md')
-
-
-def citation(cls: type[base.Builder]) -> str:
-  """The data set's BibTeX entries."""
-  return _beside(cls, 'CITATIONS.bib')
 
 
 def _beside(cls: type[base.Builder], name: str) -> str:

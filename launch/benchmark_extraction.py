@@ -23,7 +23,7 @@ def main(workdir: str, num_rows: int, encoder: str, batch_size: int) -> None:
   from configs import data as data_config
   from configs import extract_features
   from data import encode, extract, prepare, read
-  from data.pick_a_pic import fake_files
+  from data.pick_a_pic import fake_files, pick_a_pic_dataset_builder
   from pasta import preferences
   from pasta import workdir as workdir_lib
   from pasta.encoders import clip
@@ -52,9 +52,9 @@ def main(workdir: str, num_rows: int, encoder: str, batch_size: int) -> None:
     bare = max(bare, _rate(run, pixels))
     directory = os.path.join(root, 'preferences', 'pick_a_pic', 'train')
     info = workdir_lib.read_done(directory, 'extract_features')['info']
-    rate = info['num_images'] / info['seconds']
+    rate = info['num_encoded'] / info['seconds']
     print(
-      f'{num} rows: {info["num_images"]} images at {rate:.0f}/s, '
+      f'{num} rows: {info["num_encoded"]} images at {rate:.0f}/s, '
       f'{rate / bare:.2f} of the encoder alone; waiting for decoded images '
       f'{info["decoding_seconds"] / info["seconds"]:.2f} of the time; '
       f'{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB'
@@ -63,7 +63,7 @@ def main(workdir: str, num_rows: int, encoder: str, batch_size: int) -> None:
   rows = [(0, i, [0, 1], [0, 1]) for i in range(500)]
   work = encode.Work(
     read.Prepared(source),
-    extract.base.builder_class('pick_a_pic'),
+    pick_a_pic_dataset_builder.Builder,
     'train',
     rows,
     model.preprocessing,

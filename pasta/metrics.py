@@ -224,6 +224,21 @@ def paired_bootstrap(
   return bootstrap_mean(x - y, num_resamples=num_resamples, seed=seed)
 
 
+def spearman(x: np.ndarray, y: np.ndarray) -> float:
+  """Spearman's correlation of x and y [n]; NaN where one is constant."""
+  a, b = _ranks(x), _ranks(y)
+  spread = a.std() * b.std()
+  if not spread:
+    return float('nan')
+  return float(np.mean((a - a.mean()) * (b - b.mean())) / spread)
+
+
+def _ranks(x: np.ndarray) -> np.ndarray:
+  """Ranks, equal values at their mean."""
+  _, inverse, count = np.unique(x, return_inverse=True, return_counts=True)
+  return (np.cumsum(count) - (count - 1) / 2)[inverse]
+
+
 def _event_writer(directory: str, resume_step: int):
   """TensorBoard's writer, or None where tensorboardX is not installed."""
   try:

@@ -11,20 +11,18 @@ stored and encoded once. The manifest is written last: with it, all is there.
 
 import dataclasses
 import hashlib
-import mmap
 import os
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from pasta import errors, workdir
+from pasta import errors, feature_rows, workdir
 from pasta import features as features_lib
 
 VERSION = 1
 KINDS = ('choice', 'pair', 'ranking', 'rating')
 _MANIFEST, _OBSERVATIONS = 'manifest.json', 'observations.npz'
-_SHARD_ROWS = 262_144
 _EXTRA = 'extra_'  # in front of the names of extra arrays
 
 
@@ -213,7 +211,7 @@ def save(
     raise errors.PastaError(f'{directory}: holds preference data already')
   os.makedirs(directory, exist_ok=True)
   shards = {
-    name: _write_shards(directory, name, blocks)
+    name: feature_rows.write_shards(directory, name, blocks)
     for name, blocks in (('text', text), ('image', image))
   }
   finish(directory, records, shards, encoder_id, {})
@@ -266,114 +264,6 @@ def finish(
   )
 
 
-def _write_shards(directory, name, blocks) -> list[dict]:
-  """Writes features in shards of one size; their names and rows."""
-  shards, pending, row = [], [], 0
-
-  def flush(block: np.ndarray) -> None:
-    file = f'{name}-{len(shards):05d}.npy'
-    path = os.path.join(directory, file)
-    with open(f'{path}.tmp', 'wb') as f:
-      np.save(f, block)
-    os.replace(f'{path}.tmp', path)
-    digest = hashlib.sha256(np.ascontiguousarray(block)).hexdigest()
-    shards.append(
-      {
-        'file': file,
-        'rows': len(block),
-        'dim': block.shape[1],
-        'sha256': digest,
-      }
-    )
-
-  for block in [blocks] if isinstance(blocks, np.ndarray) else blocks:
-    block = np.asarray(block, np.float16)
-    if block.ndim != 2:
-      raise errors.PastaError(
-        f'{name} features have shape {block.shape}, expected [rows, D]'
-      )
-    finite = np.isfinite(block).all(1)
-    if not finite.all():
-      raise errors.PastaError(
-        f'{name} features: row {row + int(np.argmin(finite))} is not finite'
-      )
-    row += len(block)
-    pending.append(block)
-    while sum(map(len, pending)) >= _SHARD_ROWS:
-      whole = np.concatenate(pending)
-      flush(whole[:_SHARD_ROWS])
-      pending = [whole[_SHARD_ROWS:]]
-  rest = np.concatenate(pending) if pending else np.zeros((0, 0), np.float16)
-  if len(rest):
-    flush(rest)
-  if not shards:
-    raise errors.PastaError(f'{name} features: there are none')
-  return shards
-
-
-class FeatureRows:
-  """Rows of features in several .npy files, by memory map.
-
-  Attributes:
-    shape: [rows, D].
-  """
-
-  def __init__(self, directory: str, shards: list[Mapping]):
-    self._maps = [_map(os.path.join(directory, s['file']), s) for s in shards]
-    arrays = [a for a, _ in self._maps]
-    self._ends = np.cumsum([len(a) for a in arrays])
-    self.shape = (int(self._ends[-1]), arrays[0].shape[1])
-
-  def __getitem__(self, index: np.ndarray) -> np.ndarray:
-    """Rows at positions [...] as float16 [..., D]."""
-    flat = np.asarray(index).ravel()
-    if len(self._maps) == 1:
-      out = self._maps[0][0][flat]
-    else:
-      out = np.empty((len(flat), self.shape[1]), np.float16)
-      shard = np.searchsorted(self._ends, flat, 'right')
-      for i, (array, _) in enumerate(self._maps):
-        (here,) = np.nonzero(shard == i)
-        if here.size:
-          start = self._ends[i] - len(array)
-          out[here] = array[flat[here] - start]
-    # Pages that were read stay in the system's cache but not in this process:
-    # memory does not grow with the size of the files.
-    for _, memory in self._maps:
-      memory.madvise(mmap.MADV_DONTNEED)
-    return out.reshape(*np.shape(index), self.shape[1])
-
-
-def _map(path: str, shard: Mapping) -> tuple[np.ndarray, mmap.mmap]:
-  """A .npy file as an array on a memory map, checked against the manifest."""
-  try:
-    with open(path, 'rb') as f:
-      version = np.lib.format.read_magic(f)
-      read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-      }[version]
-      shape, fortran, dtype = read(f)
-      offset = f.tell()
-      memory = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
-  except FileNotFoundError:
-    raise errors.PastaError(f'{path}: no such feature file') from None
-  except (ValueError, KeyError, OSError) as e:
-    raise errors.PastaError(f'{path}: not a .npy file ({e})') from None
-  expected = (shard['rows'], shard['dim'])
-  if shape != expected or dtype != np.float16 or fortran:
-    raise errors.PastaError(
-      f'{path}: holds {dtype}{list(shape)}, expected float16{list(expected)}'
-    )
-  size = offset + 2 * shape[0] * shape[1]
-  if len(memory) != size:
-    raise errors.PastaError(
-      f'{path}: {len(memory)} bytes long, expected {size}: it is not complete'
-    )
-  memory.madvise(mmap.MADV_RANDOM)
-  return np.ndarray(shape, np.float16, memory, offset), memory
-
-
 @dataclasses.dataclass(frozen=True)
 class Store:
   """A data set on disk.
@@ -388,66 +278,9 @@ class Store:
 
   directory: str
   records: Records
-  text: FeatureRows
-  image: FeatureRows
+  text: feature_rows.FeatureRows
+  image: feature_rows.FeatureRows
   encoder_id: str
-
-
-RESERVES = ('none', 'users', 'last')
-
-
-def part(store: Store, reserve: str, share: float, reserved: bool) -> Store:
-  """What training has of a data set, or what it leaves alone.
-
-  Args:
-    store: the data set.
-    reserve: what is left alone: 'none'; 'users', all that some people said,
-      drawn by their ids, so the same ones in every data set; or 'last', the
-      last answers of each person, by extra array 'order' where there is one.
-    share: of people, or of each person's answers (rounded up).
-    reserved: whether that part is wanted, or the rest. With 'none' either is
-      all of it.
-
-  Raises:
-    PastaError: unknown users, or nothing is left of the part.
-  """
-  if reserve not in RESERVES or not 0 <= share < 1:
-    raise errors.PastaError(
-      f'reserve is {reserve!r} with the share {share:g}, expected one of '
-      f'{RESERVES} and a share of at least 0 and below 1'
-    )
-  if reserve == 'none':
-    return store
-  records = store.records
-  if records.user_id is None:
-    raise errors.PastaError(
-      f"{store.directory}: has no user ids, so reserve must be 'none'"
-    )
-  names, person = np.unique(records.user_id, return_inverse=True)
-  if reserve == 'users':
-    limit = share * 2.0**64
-    chosen = np.array([_hash(n) < limit for n in names])
-    taken = chosen[person]
-  else:
-    time = records.extra.get('order', np.arange(len(records)))
-    order = np.lexsort((time, person))
-    count = np.bincount(person)
-    first = np.cumsum(count) - count
-    place = np.empty(len(records), np.int64)
-    place[order] = np.arange(len(records)) - first[person[order]]
-    taken = place >= count[person] - np.ceil(share * count[person])
-  index = np.flatnonzero(taken == reserved)
-  if not index.size:
-    raise errors.PastaError(
-      f'{store.directory}: reserve {reserve!r} with the share {share:g} leaves '
-      f'nothing {"to evaluate" if reserved else "to train"} on'
-    )
-  return dataclasses.replace(store, records=records.select(index))
-
-
-def _hash(name: str) -> int:
-  digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-  return int.from_bytes(digest, 'little')
 
 
 def fingerprint(directory: str) -> str:
@@ -476,8 +309,8 @@ def load(directory: str) -> Store:
     raise errors.PastaError(
       f'{path}: version {manifest["version"]}, expected {VERSION}'
     )
-  text = FeatureRows(directory, manifest['text'])
-  image = FeatureRows(directory, manifest['image'])
+  text = feature_rows.FeatureRows(directory, manifest['text'])
+  image = feature_rows.FeatureRows(directory, manifest['image'])
   if text.shape[1] != image.shape[1]:
     raise errors.PastaError(
       f'{path}: prompts have D = {text.shape[1]}, images {image.shape[1]}'

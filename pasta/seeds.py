@@ -4,6 +4,7 @@ Vectorised numpy, for what happens outside jax (render workers, candidate
 generators, people's noise). No state, so order and batching never matter.
 """
 
+import hashlib
 import zlib
 
 import numpy as np
@@ -61,3 +62,9 @@ def normal(
   """Standard normal noise (Box and Muller), one for each of `derive`."""
   radius = np.sqrt(-2.0 * np.log(uniform(root, *labels, 'radius')))
   return radius * np.cos(2.0 * np.pi * uniform(root, *labels, 'angle'))
+
+
+def text_hash(text: str) -> int:
+  """A text as 64 bits, the same on every machine."""
+  data = text.encode('utf-8', 'replace')
+  return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), 'little')

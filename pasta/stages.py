@@ -13,7 +13,7 @@ import jax
 import ml_collections
 from absl import logging
 
-from pasta import errors, oracle, progress, shards
+from pasta import errors, oracle, progress, reserve, shards
 from pasta import features as features_lib
 from pasta import preferences as preferences_lib
 from pasta import sessions as sessions_lib
@@ -164,7 +164,7 @@ def _read_source(source: ml_collections.ConfigDict, path: str):
   if source.format == 'sessions':
     return features_lib.load_dir(path)
   store = preferences_lib.load(path)
-  return preferences_lib.part(
+  return reserve.part(
     store, source.reserve, source.reserve_share, reserved=False
   )
 

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pasta import errors, preferences
+from pasta import errors, feature_rows, preferences
+from pasta import reserve as reserving
 
 D = 5
 
@@ -56,7 +57,7 @@ def test_round_trip(tmp_path, kind):
 
 
 def test_rows_of_several_shards(tmp_path, monkeypatch):
-  monkeypatch.setattr(preferences, '_SHARD_ROWS', 4)
+  monkeypatch.setattr(feature_rows, '_SHARD_ROWS', 4)
   whole = features(11)
   blocks = (whole[i : i + 3] for i in range(0, 11, 3))
   save(tmp_path, records(), image=blocks)
@@ -170,7 +171,7 @@ def parts(tmp_path, made, reserve, share):
   save(tmp_path, made)
   store = preferences.load(str(tmp_path))
   return [
-    preferences.part(store, reserve, share, reserved=r) for r in (False, True)
+    reserving.part(store, reserve, share, reserved=r) for r in (False, True)
   ]
 
 
@@ -201,7 +202,7 @@ def test_reserved_last_answers_come_after_the_others(tmp_path):
 def test_reserves_that_cannot_be_are_refused(tmp_path):
   save(tmp_path, records())
   store = preferences.load(str(tmp_path))
-  assert preferences.part(store, 'none', 0.1, reserved=True) is store
+  assert reserving.part(store, 'none', 0.1, reserved=True) is store
   for reserve, share, message in (
     ('half', 0.1, "reserve is 'half' with the share 0.1"),
     ('users', 1.0, 'share of at least 0 and below 1'),
@@ -209,10 +210,10 @@ def test_reserves_that_cannot_be_are_refused(tmp_path):
     ('last', 0.9, 'leaves nothing to train on'),
   ):
     with pytest.raises(errors.PastaError, match=message):
-      preferences.part(store, reserve, share, reserved=share != 0.9)
+      reserving.part(store, reserve, share, reserved=share != 0.9)
   nobody = dataclasses.replace(records(), user_id=None)
   save(tmp_path / 'nobody', nobody)
   with pytest.raises(errors.PastaError, match='has no user ids'):
-    preferences.part(
+    reserving.part(
       preferences.load(str(tmp_path / 'nobody')), 'last', 0.1, reserved=True
     )

@@ -46,18 +46,11 @@ class Builder(base.Builder):
     cls, raw: str, options: Mapping[str, Any]
   ) -> dict[str, list[base.Unit]]:
     base.check_directory(raw)
-    found = {}
-    for split in ('train', 'test'):
-      name = f'{split}.json'
-      path = os.path.join(raw, name)
-      if os.path.exists(path):
-        found[split], row = [], 0
-        for start, stop, count in json_stream.chunks(path, _ITEMS_PER_UNIT):
-          spec = {'split': split, 'start': start, 'stop': stop, 'row': row}
-          found[split].append(base.Unit(f'{name}#{row}', (name,), spec))
-          row += count
-        if not row:
-          raise errors.PastaError(f'{path}: the array is empty')
+    found = {
+      split: json_stream.units(raw, f'{split}.json', _ITEMS_PER_UNIT)
+      for split in ('train', 'test')
+      if os.path.exists(os.path.join(raw, f'{split}.json'))
+    }
     if not found:
       raise errors.PastaError(
         f'{raw}: holds neither train.json nor test.json, found '
@@ -69,16 +62,12 @@ class Builder(base.Builder):
   def read(
     cls, raw: str, unit: base.Unit, options: Mapping[str, Any]
   ) -> Iterator[tuple[str, dict[str, Any]] | base.Skipped]:
-    spec = unit.spec
-    path = os.path.join(raw, unit.files[0])
-    folder = os.path.join(raw, spec['split'])
+    split = unit.files[0].removesuffix('.json')
+    folder = os.path.join(raw, split)
     if not os.path.isdir(folder):
       raise errors.PastaError(f'{folder}: missing, expected the images there')
-    make = _train if spec['split'] == 'train' else _test
-    for i, item in enumerate(
-      json_stream.items(path, spec['start'], spec['stop'])
-    ):
-      row = spec['row'] + i
+    make = _train if split == 'train' else _test
+    for row, item in json_stream.rows(raw, unit):
       try:
         yield str(row), {**make(item, folder), 'row': row}
       except ValueError as e:

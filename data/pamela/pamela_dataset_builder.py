@@ -76,38 +76,25 @@ class Builder(base.Builder):
       raise errors.PastaError(
         f'{raw}: holds no pamela_SPLIT.json in {" or ".join(_FOLDERS)}'
       )
-    found = {}
-    for match in matches:
-      name = os.path.normpath(os.path.join(folder, match[0]))
-      path = os.path.join(raw, name)
-      units = []
-      for start, stop, count in json_stream.chunks(path, _ITEMS_PER_UNIT):
-        row = len(units) * _ITEMS_PER_UNIT
-        del count
-        spec = {'start': start, 'stop': stop, 'row': row}
-        units.append(base.Unit(f'{name}#{row}', (name,), spec))
-      if not units:
-        raise errors.PastaError(f'{path}: the array is empty')
-      found[match['split']] = units
-    return found
+    return {
+      match['split']: json_stream.units(
+        raw, os.path.normpath(os.path.join(folder, match[0])), _ITEMS_PER_UNIT
+      )
+      for match in matches
+    }
 
   @classmethod
   def read(
     cls, raw: str, unit: base.Unit, options: Mapping[str, Any]
   ) -> Iterator[tuple[str, dict[str, Any]] | base.Skipped]:
-    spec = unit.spec
-    path = os.path.join(raw, unit.files[0])
-    templates = (options['image_path'],)
-    for i, item in enumerate(
-      json_stream.items(path, spec['start'], spec['stop'])
-    ):
+    template = options['image_path']
+    for row, item in json_stream.rows(raw, unit):
       try:
-        if not templates[0]:
-          templates = (_find_template(raw, item),)
-        example = _example(raw, item, templates[0])
+        template = template or _find_template(raw, item)
+        example = _example(raw, item, template)
         yield f'{example["participant_id"]}/{example["image_id"]}', example
       except ValueError as e:
-        yield base.Skipped(f'{unit.files[0]}, item {spec["row"] + i}', str(e))
+        yield base.Skipped(f'{unit.files[0]}, item {row}', str(e))
 
   @classmethod
   def images(cls, example: Mapping[str, Any]) -> list[bytes]:
@@ -127,7 +114,6 @@ class Builder(base.Builder):
         columns=((0,),),
         feedback=float(example['score']),
         user_id=example['participant_id'].decode(),
-        extra={'image_id': example['image_id'].decode()},
       )
     ]
 

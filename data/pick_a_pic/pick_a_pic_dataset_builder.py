@@ -67,7 +67,7 @@ class Builder(base.Builder):
       'label_1': tfds.features.Scalar(np.float32, doc='1 - label_0.'),
       'has_label': tfds.features.Scalar(np.bool_, doc='False: no judgement.'),
       'user_id': tfds.features.Scalar(np.int64),
-      'ranking_id': tfds.features.Scalar(np.int64, doc='Grows with time.'),
+      'ranking_id': tfds.features.Scalar(np.int64, doc='Of this judgement.'),
       'created_at': tfds.features.Scalar(np.int64, doc='Unix time, in ms.'),
       'num_example_per_prompt': tfds.features.Scalar(np.int64),
       'image_0_uid': tfds.features.Text(),
@@ -108,9 +108,8 @@ class Builder(base.Builder):
   ) -> Iterator[tuple[str, dict[str, Any]] | base.Skipped]:
     path = os.path.join(raw, unit.files[0])
     file = parquet.open_file(path, _COLUMNS)
-    columns = [*_COLUMNS]
     for i, row in enumerate(
-      parquet.rows(file, path, unit.spec['group'], columns)
+      parquet.rows(file, path, unit.spec['group'], _COLUMNS)
     ):
       try:
         yield str(row['ranking_id']), _example(row)
@@ -141,8 +140,7 @@ class Builder(base.Builder):
         # Prompts with many judgements do not rule the loss (PickScore).
         weight=1.0 / float(example['num_example_per_prompt']),
         extra={
-          'time': int(example['created_at']),
-          'order': int(example['ranking_id']),
+          'order': int(example['created_at']),
           'image_uid_0': first.decode(),
           'image_uid_1': second.decode(),
         },

@@ -125,11 +125,9 @@ class Builder(base.Builder):
         feedback=float(rating),
         user_id=sid.decode(),
         # People grade the pictures of each method on a curve of its own.
-        extra={'centre_by': method, 'verified': int(verified)},
+        extra={'centre_by': method},
       )
-      for sid, rating, verified in zip(
-        ratings['sid'], ratings['rating'], ratings['verified']
-      )
+      for sid, rating in zip(ratings['sid'], ratings['rating'])
     ]
 
 

@@ -108,7 +108,7 @@ def rankings(
     there = ~np.isnan(mean_rank[rows[0]])
     guess = score[rows].mean(0)[there]
     truth = -mean_rank[rows[0]][there]
-    correlations.append(spearman(guess, truth))
+    correlations.append(metrics.spearman(guess, truth))
     hits, num = _ordered(guess, truth)
     right.append(hits)
     count.append(num)
@@ -146,28 +146,15 @@ def ratings(score: np.ndarray, rating: np.ndarray, person: np.ndarray) -> Row:
       continue
     hits, num = _ordered(score[rows], rating[rows])
     accuracies.append(hits / num)
-    correlations.append(np.nan_to_num(spearman(score[rows], rating[rows])))
+    correlations.append(
+      np.nan_to_num(metrics.spearman(score[rows], rating[rows]))
+    )
   if not accuracies:
     return {}
   return {
     name: _interval(metrics.bootstrap_mean(np.array(x)), len(x))
     for name, x in (('srocc', correlations), ('pair_accuracy', accuracies))
   }
-
-
-def spearman(x: np.ndarray, y: np.ndarray) -> float:
-  """Spearman's correlation of x and y [n]; NaN where one is constant."""
-  a, b = _ranks(x), _ranks(y)
-  spread = a.std() * b.std()
-  if not spread:
-    return float('nan')
-  return float(np.mean((a - a.mean()) * (b - b.mean())) / spread)
-
-
-def _ranks(x: np.ndarray) -> np.ndarray:
-  """Ranks, equal values at their mean."""
-  _, inverse, count = np.unique(x, return_inverse=True, return_counts=True)
-  return (np.cumsum(count) - (count - 1) / 2)[inverse]
 
 
 def _ordered(guess: np.ndarray, truth: np.ndarray) -> tuple[float, int]:

@@ -14,7 +14,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from pasta import errors, preferences, workdir
+from pasta import errors, preferences, reserve, workdir
 from pasta.evaluate import preference_measures as measures
 from pasta.evaluate import quoted
 from pasta.user_model import pair_protocols, prediction, saved, sources
@@ -51,8 +51,7 @@ def main(config: ml_collections.ConfigDict, workdir_path: str) -> None:
   Raises:
     PastaError: no table, an unknown protocol, or data that do not suit it.
   """
-  if not config.tables:
-    raise errors.PastaError("config field 'tables' is empty")
+  check(config)
   directory = os.path.join(workdir_path, config.output)
   upstream = [
     workdir.upstream(workdir_path, config.user_model, 'train_user_model')
@@ -77,6 +76,23 @@ def main(config: ml_collections.ConfigDict, workdir_path: str) -> None:
     print(f.read())
 
 
+def check(config: ml_collections.ConfigDict) -> None:
+  """Raises PastaError for a field that holds what it cannot."""
+  if not config.tables:
+    raise errors.PastaError("config field 'tables' is empty")
+  for name, table in config.tables.items():
+    if table.protocol not in PROTOCOLS:
+      raise errors.PastaError(
+        f"config field 'tables.{name}.protocol' is {table.protocol!r}, "
+        f'expected one of {PROTOCOLS}'
+      )
+  for baseline in config.baselines:
+    if '=' not in baseline:
+      raise errors.PastaError(
+        f"config field 'baselines' holds {baseline!r}, expected NAME=DIRECTORY"
+      )
+
+
 def evaluate(
   table: ml_collections.ConfigDict,
   name: str,
@@ -84,18 +100,12 @@ def evaluate(
   root: str,
 ) -> dict[str, Any]:
   """One table: {'rows': {name: measures}, 'quoted': [...], ...}."""
-  if table.protocol not in PROTOCOLS:
-    raise errors.PastaError(
-      f"config field 'tables.{name}.protocol' is {table.protocol!r}, expected "
-      f'one of {PROTOCOLS}'
-    )
   where = os.path.join(root, config.user_model)
-  store = _open(root, table.path, table)
+  paths = {'': table.path}
+  paths |= {p: table[p] for p in ('validation', 'context') if table[p]}
+  stores = _open(root, table, paths)
+  store = stores['']
   model = saved.load(where, store.encoder_id)
-  stores = {'': store}
-  for part in ('validation', 'context'):
-    if table[part]:
-      stores[part] = preferences.load(os.path.join(root, table[part]))
   users = store.records.user_id
   rows = {}
 
@@ -108,24 +118,33 @@ def evaluate(
     add("user model, after people's earlier answers", own, 'earlier')
     if table.context and stores['context'].records.user_id is not None:
       add(f'user model, after answers in {table.context}', own, 'context')
-      add("user model, after another person's answers there", own, 'mismatched')
+      if len(np.unique(stores['context'].records.user_id)) > 1:
+        label = "user model, after another person's answers there"
+        add(label, own, 'mismatched')
+  # What follows learns from nobody's answers.
+  judged = {part: s for part, s in stores.items() if part != 'context'}
   one = os.path.join(where, 'one_type')
   if os.path.exists(os.path.join(one, 'user_model.json')):
     single = saved.load(one, store.encoder_id)
     add(
-      'one type', {p: of_model(single, s) for p, s in stores.items()}, 'prior'
+      'one type', {p: of_model(single, s) for p, s in judged.items()}, 'prior'
     )
   add(
     f'cosine, {store.encoder_id}',
-    {p: cosine(s) for p, s in stores.items()},
+    {p: cosine(s) for p, s in judged.items()},
     'prior',
   )
-  for label, folder in config.baselines.items():
-    others = {
-      part: _open(root, _moved(path, config.features, folder), table)
-      for part, path in (('', table.path), ('validation', table.validation))
-      if path
-    }
+  for baseline in config.baselines:
+    label, _, folder = baseline.partition('=')
+    others = _open(
+      root,
+      table,
+      {
+        part: _moved(table[field], config.features, folder)
+        for part, field in (('', 'path'), ('validation', 'validation'))
+        if table[field]
+      },
+    )
     if len(others[''].records) != len(store.records):
       raise errors.PastaError(
         f'{others[""].directory}: holds {len(others[""].records)} '
@@ -143,11 +162,17 @@ def evaluate(
 
 
 def _open(
-  root: str, path: str, table: ml_collections.ConfigDict
-) -> preferences.Store:
-  """A data set, or the part of it that training has left alone."""
-  store = preferences.load(os.path.join(root, path))
-  return preferences.part(store, table.reserve, table.reserve_share, True)
+  root: str, table: ml_collections.ConfigDict, paths: Mapping[str, str]
+) -> dict[str, preferences.Store]:
+  """Data sets by part; of the judged one '' what training has left alone."""
+  stores = {
+    part: preferences.load(os.path.join(root, path))
+    for part, path in paths.items()
+  }
+  stores[''] = reserve.part(
+    stores[''], table.reserve, table.reserve_share, reserved=True
+  )
+  return stores
 
 
 def _moved(path: str, old: str, new: str) -> str:
@@ -309,10 +334,8 @@ def markdown(found: Mapping[str, Mapping[str, Any]]) -> str:
   """All tables; quoted figures are marked."""
   lines = []
   for name, table in found.items():
-    columns = list(dict.fromkeys(c for r in table['rows'].values() for c in r))
-    columns += [
-      q['column'] for q in table['quoted'] if q['column'] not in columns
-    ]
+    columns = [c for row in table['rows'].values() for c in row]
+    columns += [q['column'] for q in table['quoted']]
     columns = list(dict.fromkeys(columns))
     lines += [
       f'## {name}',

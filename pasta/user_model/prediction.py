@@ -185,16 +185,7 @@ def _spearman(
     place = np.full(len(row), np.inf)
     named = row[row >= 0]
     place[named] = np.arange(len(named))
-    truth, guess = _ranks(place[there]), _ranks(-expected[i][there])
-    spread = truth.std() * guess.std()
-    if spread > 0:
-      centred = (truth - truth.mean()) * (guess - guess.mean())
-      values.append(centred.mean() / spread)
+    value = metrics.spearman(place[there], -expected[i][there])
+    if np.isfinite(value):
+      values.append(value)
   return float(np.mean(values)) if values else float('nan')
-
-
-def _ranks(x: np.ndarray) -> np.ndarray:
-  """Ranks from 0, equal values at their mean."""
-  _, inverse, count = np.unique(x, return_inverse=True, return_counts=True)
-  end = np.cumsum(count)
-  return (end - (count + 1) / 2)[inverse]

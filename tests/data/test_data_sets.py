@@ -81,6 +81,7 @@ def test_whole_run(name, tmp_path, capsys):
   if name == 'hpd_v2':
     source.membership = 'example'
   tables = evaluate_preferences.get_config(name)
+  tables.baselines = ('other=preferences',)
   if name == 'simulacra_aesthetic_captions':
     source.reserve, source.reserve_share = 'users', 0.4
     tables.tables.simulacra.reserve_share = 0.4
@@ -91,6 +92,8 @@ def test_whole_run(name, tmp_path, capsys):
   with open(f'{root}/preference_tables/results.json', encoding='utf-8') as f:
     found = json.load(f)
   for table in found.values():
+    same = [r for k, r in table['rows'].items() if k.startswith('cosine')]
+    assert table['rows']['other'] == same[0]
     for row in table['rows'].values():
       assert row
       for value in row.values():
@@ -341,3 +344,16 @@ def test_beam_makes_the_same_examples(tmp_path):
   assert not glob.glob(
     str(tmp_path / 'beam' / 'data' / 'pamela' / '*' / 'beam')
   )
+
+
+@pytest.mark.parametrize('name', data_config.NAMES)
+def test_configs_name_the_options_of_each_data_set(name):
+  options = data_config.get_config(name).options.to_dict()
+  assert options == base.builder_class(name).default_options()
+
+
+def test_baselines_without_a_directory_are_refused(tmp_path):
+  config = evaluate_preferences.get_config('pamela')
+  config.baselines = ('pickscore',)
+  with pytest.raises(errors.PastaError, match="'pickscore', expected NAME="):
+    preference_tables.check(config)
