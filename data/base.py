@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import tensorflow_datasets as tfds
 from absl import logging
 
-from pasta import errors
+from pasta import errors, sessions
 
 MAX_IMAGE_BYTES = 64 << 20
 _IMAGE_STARTS = (
@@ -66,7 +66,7 @@ class Observation(NamedTuple):
   """What somebody said about some images of an example.
 
   Attributes:
-    prompt: its text.
+    prompt: its text (bytes where the builder has an ENCODER_ID).
     columns: L columns of M positions each in `Builder.images(example)`.
     feedback: as in `pasta.preferences.Records` for the split's kind.
     user_id: who; None where it is not known.
@@ -75,7 +75,7 @@ class Observation(NamedTuple):
       all of a split.
   """
 
-  prompt: str
+  prompt: str | bytes
   columns: tuple[tuple[int, ...], ...]
   feedback: Any
   user_id: str | None
@@ -88,10 +88,16 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   Subclasses define VERSION, RELEASE_NOTES, HOMEPAGE and the methods below; all
   but the constructor are class methods, so that workers need no instance.
+
+  Attributes:
+    ENCODER_ID: of a data set that has features in place of images and texts:
+      who made them. Its `images` and the prompts of its observations are
+      float16 features as bytes, and nothing is left to encode.
   """
 
   MANUAL_DOWNLOAD_INSTRUCTIONS = 'See README.md beside the builder.'
   HOMEPAGE = ''
+  ENCODER_ID = ''
 
   def __init__(
     self,
@@ -166,7 +172,10 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   @classmethod
   @abc.abstractmethod
   def kind(cls, split: str) -> str:
-    """The kind of feedback of a split (see pasta.preferences.KINDS)."""
+    """The kind of feedback of a split.
+
+    One of `pasta.preferences.KINDS`, or 'session' of a `SessionBuilder`.
+    """
 
   @classmethod
   @abc.abstractmethod
@@ -220,6 +229,29 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
           number += 1
     if skipped:
       logging.warning('%s: skipped %d broken records', self.name, skipped)
+
+
+class SessionBuilder(Builder, skip_registration=True):
+  """A data set of whole sessions, one an example, all in the split 'train'."""
+
+  @classmethod
+  @abc.abstractmethod
+  def session(cls, example: Mapping[str, Any]) -> sessions.Session:
+    """A stored example as a session of ours.
+
+    `images(example)` has its images turn by turn, in a turn slate entry by
+    slate entry, M each.
+    """
+
+  @classmethod
+  def kind(cls, split: str) -> str:
+    return 'session'
+
+  @classmethod
+  def observations(
+    cls, example: Mapping[str, Any], split: str
+  ) -> list[Observation]:
+    raise NotImplementedError('sessions become features of sessions')
 
 
 def _beam_examples(cls, raw, numbered, options):

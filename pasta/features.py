@@ -27,7 +27,7 @@ class Pool:
 
   Attributes:
     text: float16 [N, T, C, D], the candidates' text features.
-    category: int8 [N, T, C], index into candidates.base.CATEGORIES.
+    category: int8 [N, T, C], as `SessionFeatures.slate_category`.
     slate: int16 [N, T, L], the shown candidates.
     log_propensity: float32 [N, T], of the slate as a set; NaN where unknown.
   """
@@ -51,7 +51,8 @@ class SessionFeatures:
     initial_text: float16 [N, D], the initial prompt's text features.
     slate_text: float16 [N, T, L, D], the shown prompts' text features.
     slate_image: float16 [N, T, L, M, D], the shown images' features.
-    slate_category: int8 [N, T, L], index into candidates.base.CATEGORIES.
+    slate_category: int8 [N, T, L], index into candidates.base.CATEGORIES; -1
+      where it is not known.
     choice: int8 [N, T], index of the chosen slate entry.
     satisfaction: float32 [N, T] in [0, 1], NaN where not given.
     comparison: int8 [N, T], -1 worse, 0 same, 1 better than the turn before.

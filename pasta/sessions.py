@@ -156,7 +156,7 @@ def check(session: Session, where: str) -> None:
   for t, turn in enumerate(session.turns):
     num_candidates, num_columns = len(turn.candidates), len(turn.slate)
     for candidate in turn.candidates:
-      if candidate.category not in base.CATEGORIES:
+      if candidate.category not in (*base.CATEGORIES, base.UNKNOWN_CATEGORY):
         fail(
           t,
           f'unknown category {candidate.category!r}, expected one of '

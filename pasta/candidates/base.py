@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 CATEGORIES = ('rephrase', 'detail', 'style', 'subject', 'creative')
+UNKNOWN_CATEGORY = ''  # of candidates in sessions that others have recorded
 _KNOWN = ('grammar', 'grammar:terse')
 
 
@@ -21,11 +22,16 @@ class Candidate:
 
   Attributes:
     text: the whole prompt.
-    category: kind of expansion, one of CATEGORIES.
+    category: kind of expansion, one of CATEGORIES, or UNKNOWN_CATEGORY.
   """
 
   text: str
   category: str
+
+
+def category_index(category: str) -> int:
+  """Position in CATEGORIES; -1 for UNKNOWN_CATEGORY."""
+  return -1 if category == UNKNOWN_CATEGORY else CATEGORIES.index(category)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,7 +37,7 @@ def assemble(
   for i, record in enumerate(records):
     for t, turn in enumerate(record.turns):
       category[i, t] = [
-        candidates_lib.CATEGORIES.index(turn.candidates[c].category)
+        candidates_lib.category_index(turn.candidates[c].category)
         for c in turn.slate
       ]
       choice[i, t] = turn.choice
@@ -79,7 +79,7 @@ def _pool(
   for i, record in enumerate(records):
     for t, turn in enumerate(record.turns):
       pool.category[i, t] = [
-        candidates_lib.CATEGORIES.index(c.category) for c in turn.candidates
+        candidates_lib.category_index(c.category) for c in turn.candidates
       ]
       pool.slate[i, t] = turn.slate
       if turn.log_propensity is not None:

@@ -1,0 +1,85 @@
+"""Members of zip files, read in bounded memory; nothing is unpacked to disk."""
+
+import functools
+import os
+import zipfile
+import zlib
+
+from pasta import errors
+
+_MAX_MEMBERS = 20_000_000
+_ENCRYPTED = 0x1  # flag bit of a member
+
+
+class ZipFile:
+  """A zip file whose members are read one by one.
+
+  Attributes:
+    path: of the file.
+    sizes: unpacked bytes of each regular member, by name, in order of names.
+  """
+
+  def __init__(self, path: str):
+    """Opens a file.
+
+    Raises:
+      PastaError: missing, no complete zip file, a name stands in it twice, or
+        a member is encrypted.
+    """
+    self.path = path
+    try:
+      self._file = zipfile.ZipFile(path)
+    except FileNotFoundError:
+      raise errors.PastaError(f'{path}: no such file') from None
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as e:
+      size = os.path.getsize(path) if os.path.isfile(path) else 0
+      raise errors.PastaError(
+        f'{path}: not a complete zip file ({size} bytes): {e}'
+      ) from None
+    members = [m for m in self._file.infolist() if not m.is_dir()]
+    if len(members) > _MAX_MEMBERS:
+      raise errors.PastaError(
+        f'{path}: holds {len(members)} files, at most {_MAX_MEMBERS} are read'
+      )
+    for member in members:
+      if member.flag_bits & _ENCRYPTED:
+        raise errors.PastaError(f'{path}: {member.filename!r} is encrypted')
+    self.sizes = {
+      m.filename: m.file_size for m in sorted(members, key=lambda m: m.filename)
+    }
+    if len(self.sizes) < len(members):
+      raise errors.PastaError(f'{path}: two of its files have the same name')
+
+  def read(self, name: str, max_bytes: int) -> bytes:
+    """The content of a member.
+
+    Raises:
+      ValueError: not there, larger than `max_bytes` (also where it claims to
+        be smaller), or damaged.
+    """
+    if name not in self.sizes:
+      raise ValueError(f'{name!r} is not in {os.path.basename(self.path)}')
+    try:
+      with self._file.open(name) as f:
+        data = f.read(max_bytes + 1)
+    except (
+      zipfile.BadZipFile,
+      zlib.error,
+      EOFError,
+      OSError,
+      RuntimeError,
+      ValueError,
+      NotImplementedError,
+    ) as e:
+      raise ValueError(f'{name!r} cannot be read: {e}') from None
+    if len(data) > max_bytes:
+      raise ValueError(
+        f'{name!r} has more than the {max_bytes} bytes that are read'
+      )
+    return data
+
+
+@functools.lru_cache(4)
+def open_zip(path: str) -> ZipFile:
+  """A zip file that stays open: its list of members is read once a process."""
+  return ZipFile(path)
