@@ -25,6 +25,10 @@ NAMES = (
 )
 
 
+SESSIONS = ('pasta_release', 'pasta_sessions')  # those of whole sessions
+EMBEDDED = ('pick_a_filter',)  # those that have features, not images
+
+
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
   """Variants: NAMES."""
   if arg not in NAMES:

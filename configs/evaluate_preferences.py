@@ -3,8 +3,9 @@
   python -m launch.evaluate_preferences --workdir=DIR \
     --config=configs/evaluate_preferences.py:NAME
 
-NAME: pick_a_pic, hpd_v2, pamela, simulacra_aesthetic_captions, or several.
-Reads DIR/user_model and DIR/preferences, leaves DIR/preference_tables.
+NAME: a data set with images that people judged, 'sessions' for the sessions in
+DIR/features, or several. Reads DIR/user_model and DIR/preferences, leaves
+DIR/preference_tables.
 """
 
 import ml_collections
@@ -16,7 +17,7 @@ def _table(
   """A table on one split."""
   config = ml_collections.ConfigDict()
   config.path = f'preferences/{path}'  # the split that is judged
-  config.protocol = protocol  # pairs, chains, rankings or ratings
+  config.protocol = protocol  # pairs, chains, rankings, ratings or sessions
   # Where the threshold of ties is chosen, and where else people have answered.
   config.validation = f'preferences/{validation}' if validation else ''
   config.context = f'preferences/{context}' if context else ''
@@ -46,11 +47,18 @@ def _simulacra_aesthetic_captions(tables) -> None:
   tables.simulacra.reserve = 'users'
 
 
+def _sessions(tables) -> None:
+  tables.sessions = _table('', 'sessions')
+  tables.sessions.path = 'features'
+  tables.sessions.reserve = 'users'
+
+
 _TABLES = {
   'pick_a_pic': _pick_a_pic,
   'hpd_v2': _hpd_v2,
   'pamela': _pamela,
   'simulacra_aesthetic_captions': _simulacra_aesthetic_captions,
+  'sessions': _sessions,
 }
 
 

@@ -9,7 +9,9 @@ draws and encodes what the sessions in DIR/sessions showed; leaves DIR/features.
     --config=configs/extract_features.py:NAME --config.encoder=DIR_OR_HUB_ID
 
 encodes the data set that `launch.prepare_data` has left in DIR/data/NAME (NAME
-as in configs/data.py); leaves DIR/preferences/NAME/SPLIT.
+as in configs/data.py); leaves DIR/preferences/NAME/SPLIT. Data sets of sessions
+(pasta_release, pasta_sessions) leave DIR/sessions and DIR/features instead, as
+if they had been collected here. Pick-a-Filter has features itself: no encoder.
 """
 
 import ml_collections
@@ -32,9 +34,14 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.variant = data.get_config(arg).variant  # of the data set
   config.splits = ()  # which; () = all
   config.max_bad_share = 0.01  # of images; more broken ones are an error
-  config.output = 'preferences'  # directory of preference data
+  # Directory of preference data, or which sessions/ and features/ go to.
+  config.output = '' if arg in data.SESSIONS else 'preferences'
   # 'sketch-clip', a directory or a hub id, e.g. 'yuvalkirstain/PickScore_v1'.
   config.encoder = 'openai/clip-vit-large-patch14'
+  if arg in data.EMBEDDED:
+    config.encoder = ''  # The data set has features itself.
+  # Of sessions: keep the candidates that slates were picked from, too.
+  config.with_pool = False
   config.dtype = 'auto'  # bfloat16, but float32 on CPUs; or either
   config.batch_size = 256  # images in a call, over all devices of a host
   config.block_images = 4096  # images of a file; what a restart may do again

@@ -23,8 +23,8 @@ def source(path: str, file_format: str) -> ml_collections.ConfigDict:
   config.max_observations = 64  # of one person, at a time
   config.held_out_share = 0.1  # of people, for early stopping
   config.max_held_out_users = 2000  # at most so many
-  # What is kept from training for evaluation, of preference data: 'none',
-  # 'users' (a share of people) or 'last' (of each person's answers).
+  # What is kept from training for evaluation: 'none', 'users' (a share of
+  # people) or, of preference data, 'last' (of each person's answers).
   config.reserve = 'none'
   config.reserve_share = 0.1
   config.weight = 1.0  # of each person, against other data sets' people

@@ -153,6 +153,52 @@ def encode_images(
   return dict(times)
 
 
+def copy_features(
+  directory: str,
+  prepared: read.Prepared,
+  cls: type[base.Builder],
+  split: str,
+  found: index.Index,
+  *,
+  block_size: int,
+  process: tuple[int, int],
+) -> None:
+  """Writes the blocks of a data set that has features itself.
+
+  Args: as of `encode_images`.
+
+  Raises:
+    PastaError: they have different widths.
+  """
+  num_images, num_texts = len(found.image_at), len(found.texts)
+  for number, start, stop in _todo(
+    directory, 'image', num_images, block_size, process
+  ):
+    block = [b''] * (stop - start)
+    for shard, row, positions, numbers in _groups(found.image_at[start:stop]):
+      (example,) = prepared.examples(split, shard, [row])
+      images = cls.images(example)
+      for position, i in zip(positions, numbers):
+        block[i] = images[position]
+    _save(directory, 'image', number, _stacked(block, prepared), {})
+  for number, start, stop in _todo(
+    directory, 'text', num_texts, block_size, process
+  ):
+    block = _stacked(found.texts[start:stop], prepared)
+    _save(directory, 'text', number, block, {})
+
+
+def _stacked(features: list[bytes], prepared: read.Prepared) -> np.ndarray:
+  """float16 [n, D] from the bytes of each."""
+  sizes = {len(f) for f in features}
+  if len(sizes) > 1:
+    raise errors.PastaError(
+      f'{prepared.directory}: features of different widths, '
+      f'{sorted(n // 2 for n in sizes)}'
+    )
+  return np.frombuffer(b''.join(features), '<f2').reshape(len(features), -1)
+
+
 def _todo(
   directory: str,
   kind: str,

@@ -2,7 +2,8 @@
 
 First pass: what lies where and what was said about it (`data.index`). Second
 pass: distinct images and prompts through the encoder (`data.encode`). Then the
-observations and the manifest, which says that all is there.
+observations and the manifest, which says that all is there; or, of a data set
+of sessions, these and their features (`data.extract_sessions`).
 """
 
 import functools
@@ -16,14 +17,26 @@ import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
 
-from data import base, encode, index, prepare, read, workers
-from pasta import errors, progress, stages
+from data import (
+  base,
+  encode,
+  extract_sessions,
+  index,
+  prepare,
+  read,
+  workers,
+)
+from pasta import errors, feature_rows, progress, stages
 from pasta import preferences as preferences_lib
 from pasta import workdir as workdir_lib
 from pasta.encoders import clip
 
+_WORK = 'index'  # directory of what only a restart needs
 _SHOWN = 20  # broken images that the manifest names
 _IGNORED = ('num_threads', 'num_workers', 'num_devices')
+
+
+Towers = tuple[clip.ClipEncoder, encode.ImageEncoder]
 
 
 def main(config: ml_collections.ConfigDict, workdir: str) -> None:
@@ -31,7 +44,8 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
 
   Args:
     config: `configs/extract_features.py`.
-    workdir: holds data/ or sessions/; gets preferences/NAME/SPLIT or features/.
+    workdir: holds data/ or sessions/; gets preferences/NAME/SPLIT, or sessions/
+      and features/.
 
   Raises:
     PastaError: nothing is prepared there, or too many images are broken.
@@ -42,20 +56,28 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
   source = prepare.prepared_directory(config.data_set, config.variant, workdir)
   done = workdir_lib.read_done(source, 'prepare_data')
   cls = base.builder_class(config.data_set)
+  if bool(config.encoder) == bool(cls.ENCODER_ID):
+    what = f'features of {cls.ENCODER_ID}' if cls.ENCODER_ID else 'images'
+    raise errors.PastaError(
+      f"config field 'encoder' is {config.encoder!r}, but {config.data_set} "
+      f'holds {what}: expected {"none" if cls.ENCODER_ID else "an encoder"}'
+    )
   prepared = read.Prepared(source)
   splits = list(config.splits) or sorted(prepared.shards)
   for split in splits:
     prepared.split(split)  # Refuses unknown ones before any work.
 
   @functools.cache  # Where all is done already none is needed.
-  def towers() -> tuple[clip.ClipEncoder, encode.ImageEncoder]:
+  def towers() -> Towers | None:
+    if cls.ENCODER_ID:
+      return None
     encoder = clip.ClipEncoder.load(config.encoder, dtype=config.dtype)
     return encoder, encode.ImageEncoder(
       encoder, config.batch_size, config.num_devices
     )
 
   for split in splits:
-    directory = os.path.join(workdir, config.output, config.data_set, split)
+    directory = _directory(config, cls, split, workdir)
     with workdir_lib.open_stage(
       'extract_features',
       directory,
@@ -64,12 +86,18 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
       _IGNORED,
     ) as info:
       if info is not None:
-        info |= extract_split(
-          config, prepared, cls, split, directory, *towers()
-        )
+        info |= extract_split(config, prepared, cls, split, directory, towers())
     if jax.process_index() == 0:
       # Only a restart would have needed it.
-      shutil.rmtree(os.path.join(directory, 'index'), ignore_errors=True)
+      shutil.rmtree(os.path.join(directory, _WORK), ignore_errors=True)
+
+
+def _directory(config, cls, split: str, workdir: str) -> str:
+  """Where a split's features go: sessions' where all stages look for them."""
+  root = os.path.join(workdir, config.output)
+  if issubclass(cls, base.SessionBuilder):
+    return os.path.join(root, 'features')
+  return os.path.join(root, config.data_set, split)
 
 
 def extract_split(
@@ -78,22 +106,34 @@ def extract_split(
   cls: type[base.Builder],
   split: str,
   directory: str,
-  encoder: clip.ClipEncoder,
-  run: encode.ImageEncoder,
+  towers: Towers | None,
   process: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
-  """One split; see `main`. `process` is this one's number, and of how many.
+  """One split.
+
+  Args:
+    config: `configs/extract_features.py`.
+    prepared: the data set.
+    cls: its builder.
+    split: name.
+    directory: of the features; sessions go beside it.
+    towers: the encoder; None for data sets that have features themselves.
+    process: this one's number, and of how many; None: as JAX says.
 
   Returns:
     Numbers of what was found, and the time that encoding took.
   """
   process = process or (jax.process_index(), jax.process_count())
-  work = os.path.join(directory, 'index')
+  is_sessions = issubclass(cls, base.SessionBuilder)
+  work = os.path.join(directory, _WORK)
   os.makedirs(work, exist_ok=True)
+  # Features of distinct images and texts are what is wanted, or on the way.
+  blocks = work if is_sessions else directory
   shards = prepared.split(split)
   paths = [os.path.join(work, f'{i:05d}.npz') for i in range(len(shards))]
+  with_pool = is_sessions and config.with_pool
   jobs = [
-    index.Job(config.data_set, prepared.directory, split, i, path)
+    index.Job(config.data_set, prepared.directory, split, i, path, with_pool)
     for i, path in enumerate(paths)
     if i % process[1] == process[0]
   ]
@@ -103,29 +143,26 @@ def extract_split(
       bar.update(size)
   _wait('index', process)
   found = index.merge(paths)
-  times = encode.encode_images(
-    directory,
-    prepared,
-    cls,
-    split,
-    found,
-    encoder,
-    run,
-    block_size=config.block_images,
-    num_threads=config.num_threads,
-    process=process,
-  )
-  encode.encode_texts(
-    directory,
-    found.texts,
-    encoder,
-    block_size=config.block_images,
-    process=process,
-  )
+  sizes = {'block_size': config.block_images, 'process': process}
+  times = {}
+  if towers is None:
+    encode.copy_features(blocks, prepared, cls, split, found, **sizes)
+  else:
+    times = encode.encode_images(
+      blocks,
+      prepared,
+      cls,
+      split,
+      found,
+      *towers,
+      num_threads=config.num_threads,
+      **sizes,
+    )
+    encode.encode_texts(blocks, found.texts, towers[0], **sizes)
   _wait('encode', process)
   counts = {}
   if process[0] == 0:
-    counts = _finish(config, cls, split, directory, found, encoder)
+    counts = _finish(config, cls, split, directory, found, towers)
   _wait('finish', process)  # Nobody calls the stage done before it is.
   return {**times, **counts}
 
@@ -136,17 +173,19 @@ def _wait(name: str, process: tuple[int, int]) -> None:
     multihost_utils.sync_global_devices(name)
 
 
-def _finish(config, cls, split, directory, found, encoder) -> dict[str, Any]:
-  """Observations, then what says that all is there."""
-  blocks = {
-    kind: encode.receipts(directory, kind, -(-num // config.block_images))
+def _finish(config, cls, split, directory, found, towers) -> dict[str, Any]:
+  """What was said, then what says that all is there."""
+  is_sessions = issubclass(cls, base.SessionBuilder)
+  blocks = os.path.join(directory, _WORK) if is_sessions else directory
+  receipts = {
+    kind: encode.receipts(blocks, kind, -(-num // config.block_images))
     for kind, num in (
       ('image', len(found.image_at)),
       ('text', len(found.texts)),
     )
   }
   bad = {}
-  for number, block in enumerate(blocks['image']):
+  for number, block in enumerate(receipts['image']):
     for i, reason in block['bad'].items():
       bad[number * config.block_images + int(i)] = reason
   if len(bad) > config.max_bad_share * len(found.image_at):
@@ -157,19 +196,32 @@ def _finish(config, cls, split, directory, found, encoder) -> dict[str, Any]:
     )
   if bad:
     logging.warning('split %s: %d images are broken', split, len(bad))
-  shards = {kind: [b['shard'] for b in found] for kind, found in blocks.items()}
-  counts = {'num_images': len(found.image_at), 'num_bad_images': len(bad)}
-  records, dropped = _records(cls.kind(split), found, set(bad))
-  info = {
-    **counts,
-    'num_dropped': dropped,
+  shards = {kind: [b['shard'] for b in x] for kind, x in receipts.items()}
+  encoder_id = towers[0].encoder_id if towers else cls.ENCODER_ID
+  counts = {
+    'num_images': len(found.image_at),
+    'num_bad_images': len(bad),
     'bad_images': list(bad.values())[:_SHOWN],
-    'data_set': config.data_set,
-    'split': split,
-    'preprocessing': {**vars(encoder.preprocessing), 'dtype': encoder.dtype},
   }
-  preferences_lib.finish(directory, records, shards, encoder.encoder_id, info)
-  return {**counts, 'num_observations': len(records), 'num_dropped': dropped}
+  if is_sessions:
+    return counts | extract_sessions.write(
+      directory,
+      found,
+      {k: feature_rows.FeatureRows(blocks, v) for k, v in shards.items()},
+      set(bad),
+      encoder_id,
+      with_pool=config.with_pool,
+    )
+  records, dropped = _records(cls.kind(split), found, set(bad))
+  counts['num_dropped'] = dropped
+  info = {**counts, 'data_set': config.data_set, 'split': split}
+  if towers:
+    info['preprocessing'] = {
+      **vars(towers[0].preprocessing),
+      'dtype': towers[0].dtype,
+    }
+  preferences_lib.finish(directory, records, shards, encoder_id, info)
+  return counts | {'num_observations': len(records)}
 
 
 def _records(
@@ -199,7 +251,7 @@ def _records(
   records = preferences_lib.Records(
     kind=kind,
     feedback=feedback,
-    text=np.array([i['text'] for i in items], np.int64),
+    text=np.array([i['texts'][0] for i in items], np.int64),
     image=image,
     user_id=None if None in users else np.array(users, np.str_),
     weight=np.array([i['weight'] for i in items], np.float32),

@@ -15,20 +15,31 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data import base, read
-from pasta import errors
+from pasta import errors, sessions
 from pasta import features as features_lib
 
 _DIGEST_BYTES = 16
 
 
 class Job(NamedTuple):
-  """One shard to look through."""
+  """One shard to look through.
+
+  Attributes:
+    name: of the data set.
+    prepared: directory of the prepared data set.
+    split: name.
+    shard: number.
+    path: the index file to write.
+    with_pool: of sessions: whether all candidates' texts count, or what was
+      shown alone.
+  """
 
   name: str
   prepared: str
   split: str
   shard: int
   path: str
+  with_pool: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +49,7 @@ class Index:
   Attributes:
     image_at: shard, row and position of each distinct image [I, 3], int64, in
       the order in which they come first.
-    texts: distinct prompts, as bytes.
+    texts: distinct prompts, as bytes (features of data sets that have those).
     image_of: by shard, the distinct image of each mention.
     text_of: by shard, the distinct text of each mention.
     paths: the index files.
@@ -57,7 +68,7 @@ class Index:
     images, texts = self.image_of[shard], self.text_of[shard]
     for item in items:
       item['columns'] = [images[c].tolist() for c in item['columns']]
-      item['text'] = int(texts[item['text']])
+      item['texts'] = texts[item['texts']].tolist()
     return items
 
 
@@ -72,7 +83,7 @@ def build(job: Job) -> int:
     first = len(images)
     encoded = cls.images(example)
     images += [(_digest(x), row, i) for i, x in enumerate(encoded)]
-    for item in _items(cls, example, job.split):
+    for item, prompts in _items(cls, example, job):
       found = item['columns']
       if not all(0 <= i < len(encoded) for column in found for i in column):
         raise errors.PastaError(
@@ -80,8 +91,8 @@ def build(job: Job) -> int:
           f'{row} names an image that it does not have'
         )
       item['columns'] = [[first + i for i in column] for column in found]
-      texts.append(item['text'].encode())
-      item['text'] = len(texts) - 1
+      item['texts'] = list(range(len(texts), len(texts) + len(prompts)))
+      texts += [p if isinstance(p, bytes) else p.encode() for p in prompts]
       items.append(item)
   features_lib.save_arrays(
     job.path,
@@ -96,17 +107,41 @@ def build(job: Job) -> int:
   return 1
 
 
-def _items(cls, example, split) -> Iterator[dict[str, Any]]:
-  """What was said of an example, as plain values."""
-  for item in cls.observations(example, split):
-    yield {
-      'text': item.prompt,
-      'columns': [list(c) for c in item.columns],
-      'feedback': item.feedback,
-      'user_id': item.user_id,
-      'weight': item.weight,
-      'extra': dict(item.extra),
-    }
+def _items(cls, example, job) -> Iterator[tuple[dict, list[str | bytes]]]:
+  """What was said of an example, as plain values, and its texts."""
+  if issubclass(cls, base.SessionBuilder):
+    session = cls.session(example)
+    sessions.check(session, f'{job.prepared}: split {job.split}')
+    num = session.images_per_prompt
+    count = sum(len(t.slate) for t in session.turns)
+    if len(cls.images(example)) != count * num:
+      raise errors.PastaError(
+        f'{job.prepared}: session {session.session_id} has '
+        f'{len(cls.images(example))} images, expected {count} times {num}'
+      )
+    columns = [list(range(i * num, i * num + num)) for i in range(count)]
+    item = {'session': sessions.to_json(session), 'columns': columns}
+    yield item, session_texts(session, job.with_pool)
+    return
+  for item in cls.observations(example, job.split):
+    yield (
+      {
+        'columns': [list(c) for c in item.columns],
+        'feedback': item.feedback,
+        'user_id': item.user_id,
+        'weight': item.weight,
+        'extra': dict(item.extra),
+      },
+      [item.prompt],
+    )
+
+
+def session_texts(session: sessions.Session, with_pool: bool) -> list[str]:
+  """The initial prompt, then each turn's candidates or what it showed."""
+  found = [session.initial_prompt]
+  for turn in session.turns:
+    found += [c.text for c in turn.candidates] if with_pool else turn.prompts
+  return found
 
 
 def merge(paths: list[str]) -> Index:

@@ -1,12 +1,29 @@
-"""Which part of preference data training leaves alone for evaluation."""
+"""Which part of a data set training leaves alone for evaluation."""
 
 import dataclasses
 
 import numpy as np
 
-from pasta import errors, preferences, seeds
+from pasta import errors, features, preferences, seeds
 
 RESERVES = ('none', 'users', 'last')
+
+
+def sessions(
+  found: features.SessionFeatures, reserve: str, share: float, reserved: bool
+) -> features.SessionFeatures:
+  """As `part`, of sessions, where 'last' does not go.
+
+  Raises:
+    PastaError: nothing is left of the part.
+  """
+  _check(reserve, share, ('none', 'users'))
+  if reserve == 'none':
+    return found
+  index = np.flatnonzero(_people(np.array(found.user_id), share) == reserved)
+  if not index.size:
+    raise _nothing(f'{len(found)} sessions', reserve, share, reserved)
+  return found.select(index)
 
 
 def part(
@@ -26,11 +43,7 @@ def part(
   Raises:
     PastaError: unknown users, or nothing is left of the part.
   """
-  if reserve not in RESERVES or not 0 <= share < 1:
-    raise errors.PastaError(
-      f'reserve is {reserve!r} with the share {share:g}, expected one of '
-      f'{RESERVES} and a share of at least 0 and below 1'
-    )
+  _check(reserve, share, RESERVES)
   if reserve == 'none':
     return store
   records = store.records
@@ -38,12 +51,10 @@ def part(
     raise errors.PastaError(
       f"{store.directory}: has no user ids, so reserve must be 'none'"
     )
-  names, person = np.unique(records.user_id, return_inverse=True)
   if reserve == 'users':
-    limit = share * 2.0**64
-    chosen = np.array([seeds.text_hash(n) < limit for n in names])
-    taken = chosen[person]
+    taken = _people(records.user_id, share)
   else:
+    _, person = np.unique(records.user_id, return_inverse=True)
     time = records.extra.get('order', np.arange(len(records)))
     order = np.lexsort((time, person))
     count = np.bincount(person)
@@ -53,8 +64,29 @@ def part(
     taken = place >= count[person] - np.ceil(share * count[person])
   index = np.flatnonzero(taken == reserved)
   if not index.size:
-    raise errors.PastaError(
-      f'{store.directory}: reserve {reserve!r} with the share {share:g} leaves '
-      f'nothing {"to evaluate" if reserved else "to train"} on'
-    )
+    raise _nothing(store.directory, reserve, share, reserved)
   return dataclasses.replace(store, records=records.select(index))
+
+
+def _check(reserve: str, share: float, known: tuple[str, ...]) -> None:
+  if reserve not in known or not 0 <= share < 1:
+    raise errors.PastaError(
+      f'reserve is {reserve!r} with the share {share:g}, expected one of '
+      f'{known} and a share of at least 0 and below 1'
+    )
+
+
+def _people(user_id: np.ndarray, share: float) -> np.ndarray:
+  """Whether each person [N] is one of those who are left alone."""
+  names, person = np.unique(user_id, return_inverse=True)
+  limit = share * 2.0**64
+  return np.array([seeds.text_hash(n) < limit for n in names])[person]
+
+
+def _nothing(
+  where: str, reserve: str, share: float, reserved: bool
+) -> errors.PastaError:
+  return errors.PastaError(
+    f'{where}: reserve {reserve!r} with the share {share:g} leaves nothing '
+    f'{"to evaluate" if reserved else "to train"} on'
+  )

@@ -161,12 +161,10 @@ def train_user_model(
 
 def _read_source(source: ml_collections.ConfigDict, path: str):
   """A data set, less what is kept for evaluation."""
+  how = source.reserve, source.reserve_share
   if source.format == 'sessions':
-    return features_lib.load_dir(path)
-  store = preferences_lib.load(path)
-  return reserve.part(
-    store, source.reserve, source.reserve_share, reserved=False
-  )
+    return reserve.sessions(features_lib.load_dir(path), *how, reserved=False)
+  return reserve.part(preferences_lib.load(path), *how, reserved=False)
 
 
 def _source_fingerprint(workdir: str, file_format: str, path: str) -> str:

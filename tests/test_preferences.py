@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pasta import errors, feature_rows, preferences
+from pasta import features as session_features
 from pasta import reserve as reserving
 
 D = 5
@@ -217,3 +218,33 @@ def test_reserves_that_cannot_be_are_refused(tmp_path):
     reserving.part(
       preferences.load(str(tmp_path / 'nobody')), 'last', 0.1, reserved=True
     )
+
+
+def test_reserved_people_of_sessions_are_those_of_preferences(tmp_path):
+  made = dataclasses.replace(
+    records(num=40), user_id=np.array([f'p{i % 20}' for i in range(40)])
+  )
+  train, left = parts(tmp_path, made, 'users', 0.5)
+  names = tuple(np.unique(made.user_id))
+  num = len(names)
+  found = session_features.SessionFeatures(
+    session_id=tuple(f's{i}' for i in range(num)),
+    user_id=names,
+    initial_text=np.zeros((num, D), np.float16),
+    slate_text=np.zeros((num, 2, 3, D), np.float16),
+    slate_image=np.zeros((num, 2, 3, 1, D), np.float16),
+    slate_category=np.zeros((num, 2, 3), np.int8),
+    choice=np.zeros((num, 2), np.int8),
+    satisfaction=np.zeros((num, 2), np.float32),
+    comparison=np.zeros((num, 2), np.int8),
+    encoder_id='e',
+    t2i_id='t',
+  )
+  for part, reserved in ((train, False), (left, True)):
+    picked = reserving.sessions(found, 'users', 0.5, reserved)
+    assert set(picked.user_id) == set(part.records.user_id)
+  assert reserving.sessions(found, 'none', 0.5, reserved=True) is found
+  with pytest.raises(errors.PastaError, match="reserve is 'last' with"):
+    reserving.sessions(found, 'last', 0.5, reserved=True)
+  with pytest.raises(errors.PastaError, match='nothing to evaluate on'):
+    reserving.sessions(found, 'users', 0.0, reserved=True)

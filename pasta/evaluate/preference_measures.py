@@ -84,7 +84,7 @@ def cross_turn(
 ) -> Row:
   """Share of chains [n] whose later winner has the higher score."""
   right = (better > worse) + 0.5 * (better == worse)
-  return {'cross_turn_accuracy': _over_people(right, person)}
+  return {'cross_turn_accuracy': over_people(right, person)}
 
 
 def rankings(
@@ -166,10 +166,17 @@ def _ordered(guess: np.ndarray, truth: np.ndarray) -> tuple[float, int]:
   return float((0.5 * (agreed[known] + 1)).sum()), int(known.sum())
 
 
-def _over_people(value: np.ndarray, person: np.ndarray) -> dict[str, float]:
+def over_people(value: np.ndarray, person: np.ndarray) -> dict[str, float]:
+  """Mean of values [n] with its interval over people, who said them [n]."""
   _, who = np.unique(person, return_inverse=True)
   interval = metrics.bootstrap_ratio(np.bincount(who, value), np.bincount(who))
   return _interval(interval, len(value))
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+  """Features [..., D] as float32 of length 1."""
+  x = x.astype(np.float32)
+  return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
 
 
 def _interval(interval: metrics.Interval, num: int) -> dict[str, float]:

@@ -16,12 +16,12 @@ import numpy as np
 
 from pasta import errors, preferences, reserve, workdir
 from pasta.evaluate import preference_measures as measures
-from pasta.evaluate import quoted
+from pasta.evaluate import quoted, session_table
 from pasta.user_model import pair_protocols, prediction, saved, sources
 from pasta.user_model.model import UserModel
 
 STAGE = 'evaluate_preferences'
-PROTOCOLS = ('pairs', 'chains', 'rankings', 'ratings')
+PROTOCOLS = ('pairs', 'chains', 'rankings', 'ratings', 'sessions')
 _COSINE_SCALE = 100.0  # CLIP's own logit scale
 
 
@@ -57,6 +57,11 @@ def main(config: ml_collections.ConfigDict, workdir_path: str) -> None:
     workdir.upstream(workdir_path, config.user_model, 'train_user_model')
   ]
   for table in config.tables.values():
+    if table.protocol == 'sessions':
+      upstream.append(
+        workdir.upstream(workdir_path, table.path, 'extract_features')
+      )
+      continue
     upstream += [
       preferences.fingerprint(os.path.join(workdir_path, path))
       for path in (table.path, table.validation, table.context)
@@ -101,6 +106,8 @@ def evaluate(
 ) -> dict[str, Any]:
   """One table: {'rows': {name: measures}, 'quoted': [...], ...}."""
   where = os.path.join(root, config.user_model)
+  if table.protocol == 'sessions':
+    return session_table.evaluate(table, name, where, root)
   paths = {'': table.path}
   paths |= {p: table[p] for p in ('validation', 'context') if table[p]}
   stores = _open(root, table, paths)
@@ -123,9 +130,8 @@ def evaluate(
         add(label, own, 'mismatched')
   # What follows learns from nobody's answers.
   judged = {part: s for part, s in stores.items() if part != 'context'}
-  one = os.path.join(where, 'one_type')
-  if os.path.exists(os.path.join(one, 'user_model.json')):
-    single = saved.load(one, store.encoder_id)
+  single = saved.load_one_type(where, store.encoder_id)
+  if single is not None:
     add(
       'one type', {p: of_model(single, s) for p, s in judged.items()}, 'prior'
     )
@@ -204,15 +210,10 @@ def cosine(store: preferences.Store) -> Scores:
   utility = np.zeros((*records.image.shape[:2], 1), np.float32)
   for start in range(0, len(records), 4096):
     part = slice(start, start + 4096)
-    text = _unit(store.text[records.text[part]])
-    image = _unit(store.image[np.maximum(records.image[part], 0)])
+    text = measures.unit(store.text[records.text[part]])
+    image = measures.unit(store.image[np.maximum(records.image[part], 0)])
     utility[part, :, 0] = np.einsum('nd,nlmd->nlm', text, image).max(-1)
   return Scores(utility, None, _COSINE_SCALE, np.zeros(1))
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-  x = x.astype(np.float32)
-  return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
 
 
 def log_beliefs(

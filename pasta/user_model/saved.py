@@ -12,6 +12,7 @@ from pasta.user_model import heads as heads_lib
 from pasta.user_model import scores
 from pasta.user_model.model import UserModel
 
+ONE_TYPE = 'one_type'  # directory of the fit with K = 1, in the other's
 _INFO = 'user_model.json'
 
 
@@ -97,6 +98,14 @@ def load(
   return checkpoint.load_params(
     os.path.join(directory, 'model'), UserModel(**abstract, scorer=scorer)
   )
+
+
+def load_one_type(directory: str, encoder_id: str) -> UserModel | None:
+  """The fit with one type beside a model; None where none was made."""
+  where = os.path.join(directory, ONE_TYPE)
+  if not os.path.exists(os.path.join(where, _INFO)):
+    return None
+  return load(where, encoder_id)
 
 
 def _read(directory: str) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def fit(
   baseline = None
   if config.baseline_steps and model.num_types > 1:
     settings = _baseline_config(config)
-    where = os.path.join(directory, 'one_type')
+    where = os.path.join(directory, saved.ONE_TYPE)
     one = scorer and scorer.clone(num_types=1)
     start = _initial_model(init_key, columns, settings, one)
     baseline = phase_lib.Phase(used, settings, run_key, where)(start).best

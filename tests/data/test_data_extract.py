@@ -51,8 +51,7 @@ def run(prepared, encoder, directory, process=(0, 1), devices=1, **changes):
     BUILDER,
     'train',
     str(directory),
-    encoder,
-    tower,
+    (encoder, tower),
     process,
   )
 
