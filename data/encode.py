@@ -10,7 +10,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import chex
 import grain
@@ -21,41 +21,61 @@ from data import base, index, read
 from pasta import errors, feature_rows, parallel, progress, workdir
 from pasta.encoders import clip, pixels
 
+# Images that a thread reads at once: a single record costs as much to read as
+# several images to decode.
+_CHUNK_IMAGES = 32
+
+
+class Wanted(NamedTuple):
+  """Images of a block that one example holds."""
+
+  row: int
+  positions: list[int]  # in the example
+  numbers: list[int]  # in the block
+
 
 @dataclasses.dataclass
 class Work:
-  """Images of a block, grouped by the example that holds them.
+  """Images of a block, in chunks that are read at once.
 
   Attributes:
     prepared: the data set.
     cls: its builder.
     split: name.
-    groups: shard, row, positions in the example, numbers in the block.
-    how: preprocessing.
+    chunks: shard, and examples in it.
+    how: preprocessing; None where nothing is decoded.
   """
 
   prepared: read.Prepared
   cls: type[base.Builder]
   split: str
-  groups: list[tuple[int, int, list[int], list[int]]]
-  how: pixels.Preprocessing
+  chunks: list[tuple[int, list[Wanted]]]
+  how: pixels.Preprocessing | None
 
   def __len__(self) -> int:
-    return len(self.groups)
+    return len(self.chunks)
 
   def __getitem__(self, i: int) -> list[tuple[int, np.ndarray | None, str]]:
-    """(number in the block, pixels or None, what is wrong) of an example."""
-    shard, row, positions, numbers = self.groups[i]
-    (example,) = self.prepared.examples(self.split, shard, [row])
-    images = self.cls.images(example)
+    """(number in the block, pixels or None, what is wrong) of each image."""
     found = []
-    for position, number in zip(positions, numbers):
+    for number, data, where in self.encoded(i):
       try:
-        found.append((number, pixels.load(images[position], self.how), ''))
+        found.append((number, pixels.load(data, self.how), ''))
       except ValueError as e:
-        where = f'shard {shard}, example {row}, image {position}'
         found.append((number, None, f'{where}: {e}'))
     return found
+
+  def encoded(self, i: int) -> Iterator[tuple[int, bytes, str]]:
+    """(number in the block, bytes, its name for a person) of each image."""
+    shard, wanted = self.chunks[i]
+    examples = self.prepared.examples(
+      self.split, shard, [w.row for w in wanted]
+    )
+    for (row, positions, numbers), example in zip(wanted, examples):
+      images = self.cls.images(example)
+      for position, number in zip(positions, numbers):
+        where = f'shard {shard}, example {row}, image {position}'
+        yield number, images[position], where
 
 
 class ImageEncoder:
@@ -143,8 +163,8 @@ def encode_images(
   total = sum(stop - start for _, start, stop in todo)
   with progress.progress(total=total, unit='image', desc=split) as bar:
     for number, start, stop in todo:
-      groups = _groups(found.image_at[start:stop])
-      work = Work(prepared, cls, split, groups, encoder.preprocessing)
+      parts = chunks(found.image_at[start:stop])
+      work = Work(prepared, cls, split, parts, encoder.preprocessing)
       features, bad = _encode_block(work, stop - start, run, num_threads, times)
       _save(directory, 'image', number, features, bad)
       times['num_encoded'] += stop - start
@@ -174,12 +194,11 @@ def copy_features(
   for number, start, stop in _todo(
     directory, 'image', num_images, block_size, process
   ):
+    work = Work(prepared, cls, split, chunks(found.image_at[start:stop]), None)
     block = [b''] * (stop - start)
-    for shard, row, positions, numbers in _groups(found.image_at[start:stop]):
-      (example,) = prepared.examples(split, shard, [row])
-      images = cls.images(example)
-      for position, i in zip(positions, numbers):
-        block[i] = images[position]
+    for i in range(len(work)):
+      for row, features, _ in work.encoded(i):
+        block[row] = features
     _save(directory, 'image', number, _stacked(block, prepared), {})
   for number, start, stop in _todo(
     directory, 'text', num_texts, block_size, process
@@ -215,14 +234,21 @@ def _todo(
   ]
 
 
-def _groups(at: np.ndarray) -> list[tuple[int, int, list[int], list[int]]]:
-  """Images [n, 3] by the example that holds them, in order."""
+def chunks(at: np.ndarray) -> list[tuple[int, list[Wanted]]]:
+  """Images [n, 3] by shard and example, in order, some for each chunk."""
   found = {}
   for number, (shard, row, position) in enumerate(at.tolist()):
-    positions, numbers = found.setdefault((shard, row), ([], []))
-    positions.append(position)
-    numbers.append(number)
-  return [(*key, *value) for key, value in found.items()]
+    wanted = found.setdefault((shard, row), Wanted(row, [], []))
+    wanted.positions.append(position)
+    wanted.numbers.append(number)
+  parts, size = [], 0
+  for (shard, _), wanted in found.items():
+    if not parts or parts[-1][0] != shard or size >= _CHUNK_IMAGES:
+      parts.append((shard, []))
+      size = 0
+    parts[-1][1].append(wanted)
+    size += len(wanted.numbers)
+  return parts
 
 
 def _encode_block(
@@ -263,7 +289,8 @@ def _batches(
   """Numbers of at most `size` images, and pixels of exactly so many."""
   num_threads = num_threads or os.cpu_count() or 1
   options = grain.ReadOptions(
-    num_threads=num_threads, prefetch_buffer_size=max(2 * size, num_threads)
+    num_threads=num_threads,
+    prefetch_buffer_size=max(2 * size // _CHUNK_IMAGES, num_threads),
   )
   numbers, images = [], None
   for group in grain.MapDataset.source(work).to_iter_dataset(options):

@@ -60,19 +60,19 @@ def main(workdir: str, num_rows: int, encoder: str, batch_size: int) -> None:
       f'{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB'
     )
   source = prepare.prepared_directory('pick_a_pic', 'v2', root)
-  rows = [(0, i, [0, 1], [0, 1]) for i in range(500)]
+  at = np.array([(0, i, side) for i in range(500) for side in (0, 1)])
   work = encode.Work(
     read.Prepared(source),
     pick_a_pic_dataset_builder.Builder,
     'train',
-    rows,
+    encode.chunks(at),
     model.preprocessing,
   )
   started = time.perf_counter()
-  for i in range(len(rows)):
+  for i in range(len(work)):
     work[i]
   seconds = time.perf_counter() - started
-  print(f'one thread decodes {2 * len(rows) / seconds:.0f} images/s')
+  print(f'one thread reads and decodes {len(at) / seconds:.0f} images/s')
   store = preferences.load(directory)
   index = np.random.default_rng(0).integers(
     store.image.shape[0], size=(100, 8192)
