@@ -84,6 +84,7 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
       {**config.to_dict(), 'split': split},
       (done['fingerprint'],),
       _IGNORED,
+      mark=jax.process_index() == 0,
     ) as info:
       if info is not None:
         info |= extract_split(config, prepared, cls, split, directory, towers())

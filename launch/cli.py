@@ -46,7 +46,11 @@ _MIN_COMPILE_SECONDS = '0.3'  # compilations below are not worth a cache file
 
 
 def run(
-  entry: str, *, config: bool = True, flag_names: Sequence[str] = ()
+  entry: str,
+  *,
+  config: bool = True,
+  flag_names: Sequence[str] = (),
+  distributed: bool = False,
 ) -> None:
   """Parses the flags, calls the entry and exits with its code.
 
@@ -58,6 +62,7 @@ def run(
     entry: 'module:function'.
     config: whether the script takes --config (and --config.FIELD=VALUE).
     flag_names: the script's own flags, handed on as keyword arguments.
+    distributed: whether several processes, one a host, may run it together.
   """
   flags.DEFINE_string('workdir', None, 'Directory for all that is written.')
   if config:
@@ -69,6 +74,17 @@ def run(
     )
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS['config'])
   flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS['workdir'])
+  if distributed:
+    flags.DEFINE_string(
+      'distributed',
+      None,
+      "Run on several hosts with one --workdir: 'auto' where JAX finds out "
+      'which (TPU pods, Slurm, Open MPI), or HOST:PORT,NUMBER,RANK: where '
+      'process 0 listens, how many there are, and which this one is.',
+    )
+    flags.FLAGS.register_key_flag_for_module(
+      sys.argv[0], flags.FLAGS['distributed']
+    )
   # absl's own default shows warnings only; 0 is INFO.
   flags.FLAGS.set_default('verbosity', 0)
   _set_environment()
@@ -80,10 +96,9 @@ def run(
       function = _load(entry)
       extra = {name: flags.FLAGS[name].value for name in flag_names}
       workdir = os.path.expanduser(flags.FLAGS.workdir)
-      if config:
-        function(flags.FLAGS.config, workdir, **extra)
-      else:
-        function(workdir, **extra)
+      args = (flags.FLAGS.config, workdir) if config else (workdir,)
+      with _joined(flags.FLAGS.distributed if distributed else None):
+        function(*args, **extra)
     return 0
 
   def parse(argv: Sequence[str]) -> list[str]:
@@ -197,6 +212,39 @@ def _reported_errors():
     _fail(f'error: {_one_line(str(e))}', 1)
   except KeyboardInterrupt:
     _fail('interrupted; the same command continues the run', 130)
+
+
+@contextlib.contextmanager
+def _joined(distributed: str | None):
+  """Within it, this process and those of other hosts are one JAX program."""
+  if distributed is None:
+    yield
+    return
+  import jax
+
+  options = {}
+  if distributed != 'auto':
+    match = re.fullmatch(r'([^,]+:\d+),(\d+),(\d+)', distributed)
+    if not match or not int(match[3]) < int(match[2]):
+      raise errors.PastaError(
+        f"flag --distributed is {distributed!r}, expected 'auto' or "
+        'HOST:PORT,NUMBER,RANK with RANK from 0 to NUMBER - 1'
+      )
+    options = {
+      'coordinator_address': match[1],
+      'num_processes': int(match[2]),
+      'process_id': int(match[3]),
+    }
+  try:
+    jax.distributed.initialize(**options)
+  except (ValueError, RuntimeError) as e:
+    raise errors.PastaError(
+      f'flag --distributed={distributed}: the processes cannot join: {e}'
+    ) from e
+  logging.info('process %d of %d', jax.process_index(), jax.process_count())
+  yield
+  # Not after an error: it would wait for processes that wait for this one.
+  jax.distributed.shutdown()
 
 
 def _fail(line: str, code: int) -> None:

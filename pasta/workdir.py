@@ -37,6 +37,7 @@ import shlex
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -174,10 +175,12 @@ def open_stage(
   config: Mapping[str, Any],
   upstream: Sequence[str] = (),
   ignore: Sequence[str] = (),
+  mark: bool = True,
 ) -> Iterator[dict | None]:
   """Opens a stage's directory; closes it with a mark if all went well.
 
-  Args: as for `prepare`.
+  Args: as for `prepare`, and:
+    mark: whether this process says when all is done; one of a pod does.
 
   Yields:
     None where the stage is done already, else a dict: what it holds at the end
@@ -193,13 +196,15 @@ def open_stage(
   started, info = time.time(), {}
   yield info
   info['seconds'] = time.time() - started
-  mark_done(directory, stage, fingerprint, info)
+  if mark:
+    mark_done(directory, stage, fingerprint, info)
 
 
 def atomic_write(path: str, data: bytes | str) -> None:
   """Writes a file such that readers see the old or the whole new content."""
   directory, name = os.path.split(os.path.abspath(path))
-  temporary = os.path.join(directory, f'.{name}.{os.getpid()}.tmp')
+  # Processes of a pod may have the same number on different hosts.
+  temporary = os.path.join(directory, f'.{name}.{uuid.uuid4().hex}.tmp')
   try:
     with open(temporary, 'wb') as f:
       f.write(data.encode() if isinstance(data, str) else data)

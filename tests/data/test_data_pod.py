@@ -1,0 +1,87 @@
+"""Extraction by two real processes, as on a pod."""
+
+import glob
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import numpy as np
+
+from configs import data as data_config
+from data import prepare
+from data.pick_a_pic import fake_files
+from pasta import preferences
+
+_ROOT = str(pathlib.Path(__file__).resolve().parent.parent.parent)
+
+
+def command(workdir, *more):
+  return [
+    sys.executable,
+    '-m',
+    'launch.extract_features',
+    '--config=configs/extract_features.py:pick_a_pic',
+    f'--workdir={workdir}',
+    '--config.encoder=sketch-clip',
+    '--config.batch_size=16',
+    '--config.block_images=32',
+    "--config.splits=('train',)",
+    '--config.num_workers=1',
+    *more,
+  ]
+
+
+def start(command):
+  environment = {**os.environ, 'JAX_NUM_CPU_DEVICES': '2'}
+  return subprocess.Popen(
+    command,
+    cwd=_ROOT,
+    env=environment,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
+
+
+def test_two_processes_leave_what_one_does(tmp_path):
+  raw, one, two = (str(tmp_path / n) for n in ('raw', 'one', 'two'))
+  fake_files.write(raw, 100, num_users=5, rows_per_group=20)
+  config = data_config.get_config('pick_a_pic')
+  config.num_workers = 1
+  for root in (one, two):
+    prepare.main(config, root, raw)
+  with socket.socket() as s:
+    s.bind(('127.0.0.1', 0))
+    port = s.getsockname()[1]
+  runs = [
+    start(command(two, f'--distributed=127.0.0.1:{port},2,{rank}'))
+    for rank in (0, 1)
+  ]
+  printed = [run.communicate(timeout=300)[0] for run in runs]
+  assert [run.returncode for run in runs] == [0, 0], printed
+  assert 'process 1 of 2' in printed[1]
+  alone = start(command(one))
+  assert alone.communicate(timeout=300)[0] and alone.returncode == 0
+  found = [
+    preferences.load(f'{r}/preferences/pick_a_pic/train') for r in (one, two)
+  ]
+  a, b = found
+  rows = np.arange(a.image.shape[0])
+  assert len(rows) > 64  # Both had blocks to do.
+  np.testing.assert_array_equal(a.image[rows], b.image[rows])
+  np.testing.assert_array_equal(a.records.image, b.records.image)
+  assert not glob.glob(f'{two}/**/*.tmp', recursive=True)
+  # All is done: no process has anything left to do.
+  again = start(command(two))
+  assert 'done already' in again.communicate(timeout=300)[0]
+
+
+def test_wrong_ranks_are_refused(tmp_path):
+  values = 'here', '127.0.0.1:1,2,2', '127.0.0.1,2,0'
+  runs = [start(command(str(tmp_path), f'--distributed={v}')) for v in values]
+  for value, run in zip(values, runs):
+    printed = run.communicate(timeout=300)[0]
+    assert run.returncode == 1
+    assert f"flag --distributed is '{value}', expected 'auto' or" in printed
