@@ -290,7 +290,7 @@ def read_shard(path: str) -> list[Session]:
 
 
 def check_complete(
-  path: str, header: str, num_found: int, is_ended: bool
+  path: str, header: str | bytes, num_found: int, is_ended: bool
 ) -> None:
   """Checks what a shard says of itself.
 
