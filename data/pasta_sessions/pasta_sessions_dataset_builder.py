@@ -18,7 +18,7 @@ from pasta import errors, sessions
 from pasta.candidates import base as candidates_lib
 from pasta.t2i import base as t2i_lib
 
-_SESSIONS_PER_UNIT = 200
+_SESSIONS_PER_UNIT = {'none': 200, 'render': 25}  # by option `images`
 _MAX_LINE_BYTES = 16 << 20
 _MAX_IMAGES = 64  # of a prompt
 _NO_COMPARISON = -2
@@ -135,7 +135,7 @@ class Builder(base.SessionBuilder):
     cls, raw: str, options: Mapping[str, Any]
   ) -> dict[str, list[base.Unit]]:
     base.check_directory(raw)
-    groups = list(_groups(raw))
+    groups = list(_groups(raw, _SESSIONS_PER_UNIT[options['images']]))
     if not groups:
       raise errors.PastaError(
         f'{raw}: holds no session, expected shards NNNNN.jsonl, found '
@@ -222,15 +222,15 @@ class Builder(base.SessionBuilder):
     )
 
 
-def _groups(raw: str) -> Iterator[list[dict[str, Any]]]:
-  """Yields parts of shards, as many as make a unit.
+def _groups(raw: str, num: int) -> Iterator[list[dict[str, Any]]]:
+  """Yields parts of shards that make a unit of at most `num` sessions.
 
   What is recorded at a terminal has one session a shard, simulations hundreds.
   """
   group, size = [], 0
   for path in sessions.shards(raw):
-    for part in _parts(path):
-      if size + part['count'] > _SESSIONS_PER_UNIT:
+    for part in _parts(path, num):
+      if size + part['count'] > num:
         yield group
         group, size = [], 0
       group.append(part)
@@ -239,19 +239,19 @@ def _groups(raw: str) -> Iterator[list[dict[str, Any]]]:
     yield group
 
 
-def _parts(path: str) -> Iterator[dict[str, Any]]:
+def _parts(path: str, num: int) -> Iterator[dict[str, Any]]:
   """Yields parts of a shard: first byte, first row and number of sessions."""
   found, row = [], 0
   with _open(path) as f:
     header = line = _line(f, path)
     while line.endswith(b'\n'):
-      if row % _SESSIONS_PER_UNIT == 0:
+      if row % num == 0:
         found.append((f.tell(), row))
       line = _line(f, path)
       row += line.endswith(b'\n')
   sessions.check_complete(path, header, row, not line)
   for start, first in found:
-    count = min(row - first, _SESSIONS_PER_UNIT)
+    count = min(row - first, num)
     if count:
       file = os.path.basename(path)
       yield {'file': file, 'start': start, 'row': first, 'count': count}

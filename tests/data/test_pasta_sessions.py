@@ -123,7 +123,7 @@ def refusal(raw, **options):
 def test_sessions_come_back_as_they_were(
   images, per_unit, tmp_path, monkeypatch
 ):
-  monkeypatch.setattr(builder, '_SESSIONS_PER_UNIT', per_unit)
+  monkeypatch.setitem(builder._SESSIONS_PER_UNIT, images, per_unit)
   records = every_kind()
   raw = write(tmp_path / 'raw', records[:1], [], records[1:4], records[4:])
   examples = prepared(raw, tmp_path / 'a', images=images)
