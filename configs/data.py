@@ -16,12 +16,14 @@ _OPTIONS = {  # by data set; data/NAME/README.md explains them
     'database': 'sac_public_2022_06_29.sqlite',
     'images': '',
   },
+  'pasta_sessions': {'images': 'none'},
 }
 NAMES = (
   'pick_a_pic',
   'hpd_v2',
   'simulacra_aesthetic_captions',
   'pamela',
+  'pasta_sessions',
 )
 
 

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 
 from pasta import errors, workdir
@@ -20,6 +21,32 @@ FORMAT = 'pasta-sessions'
 VERSION = 1
 COMPARISONS = {-1: 'worse', 0: 'same', 1: 'better'}
 _SHARD = re.compile(r'\d{5,}\.jsonl')
+_KINDS = {str: 'a text', int: 'a whole number', float: 'a finite number'}
+_SESSION_FIELDS = {
+  'session_id': str,
+  'user_id': str,
+  'source': str,
+  'initial_prompt': str,
+  'policy_id': str,
+  'generator_id': str,
+  't2i_id': str,
+  'images_per_prompt': int,
+  'started_at': float,
+}
+_TURN_FIELDS = {
+  'scores': float,
+  'slate': int,
+  'columns': int,
+  'seeds': int,
+  'log_propensity': float,
+  'choice': int,
+  'satisfaction': float,
+  'comparison': int,
+  'critique': str,
+  'answered_at': float,
+}
+_LISTS = ('scores', 'slate', 'columns', 'seeds')
+_OPTIONAL = ('scores', 'log_propensity', 'satisfaction', 'comparison')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,10 +166,43 @@ def from_json(line: str, where: str) -> Session:
       for turn in content['turns']
     )
     session = Session(**content)
-  except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as e:
-    raise errors.PastaError(f'{where}: not a session ({e})') from None
+    _check_kinds(session)
+  except (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+  ) as e:
+    raise errors.PastaError(f'{where}: not a session ({e!s:.200})') from None
   check(session, where)
   return session
+
+
+def _check_kinds(session: Session) -> None:
+  """Raises ValueError where a field, as JSON has it, is of another kind."""
+  for name, kind in _SESSION_FIELDS.items():
+    _check_kind(getattr(session, name), kind, name)
+  for t, turn in enumerate(session.turns):
+    for candidate in turn.candidates:
+      _check_kind(candidate.text, str, f'turn {t}: candidates')
+      _check_kind(candidate.category, str, f'turn {t}: candidates')
+    for name, kind in _TURN_FIELDS.items():
+      value = getattr(turn, name)
+      if value is None and name in _OPTIONAL:
+        continue
+      if name in _LISTS and not isinstance(value, tuple):
+        raise ValueError(f'turn {t}: {name} is {value!r:.40}, expected a list')
+      for x in value if name in _LISTS else (value,):
+        _check_kind(x, kind, f'turn {t}: {name}')
+
+
+def _check_kind(value: object, kind: type, name: str) -> None:
+  fits = type(value) is kind
+  if kind is float:  # JSON writes 1.0 as 1, too
+    fits = type(value) in (int, float) and abs(value) <= sys.float_info.max
+  if not fits:
+    raise ValueError(f'{name} is {value!r:.40}, expected {_KINDS[kind]}')
 
 
 def check(session: Session, where: str) -> None:
@@ -219,28 +279,52 @@ def read_shard(path: str) -> list[Session]:
   try:
     with open(path, encoding='utf-8') as f:
       lines = f.read().split('\n')
-    header = json.loads(lines[0])
-    file_format, version = header['format'], header['version']
-    num_sessions = int(header['num_sessions'])
   except FileNotFoundError:
     raise errors.PastaError(f'{path}: no such session file') from None
-  except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
-    raise errors.PastaError(
-      f'{path}: not a session file (its first line is no {FORMAT} header)'
-    ) from None
-  if file_format != FORMAT or version != VERSION:
-    raise errors.PastaError(
-      f'{path}: {file_format} version {version}, expected {FORMAT} version '
-      f'{VERSION}'
-    )
-  if len(lines) != num_sessions + 2 or lines[-1]:
-    raise errors.PastaError(
-      f'{path}: truncated: header promises {num_sessions} sessions, '
-      f'{max(len(lines) - 2, 0)} complete ones found'
-    )
+  except UnicodeDecodeError:
+    raise _foreign(path) from None
+  check_complete(path, lines[0], len(lines) - 2, not lines[-1])
   return [
     from_json(line, f'{path}:{i + 2}') for i, line in enumerate(lines[1:-1])
   ]
+
+
+def check_complete(
+  path: str, header: str | bytes, num_found: int, is_ended: bool
+) -> None:
+  """Checks what a shard says of itself.
+
+  Args:
+    path: of the shard.
+    header: its first line.
+    num_found: whole lines after that one.
+    is_ended: whether the last line is whole, too.
+
+  Raises:
+    PastaError: it is no shard of this version, or it is truncated.
+  """
+  try:
+    content = json.loads(header)
+    file_format, version = content['format'], content['version']
+    num_sessions = int(content['num_sessions'])
+  except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+    raise _foreign(path) from None
+  if file_format != FORMAT or version != VERSION:
+    raise errors.PastaError(
+      f'{path}: {file_format!s:.40} version {version!s:.40}, expected {FORMAT} '
+      f'version {VERSION}'
+    )
+  if num_found != num_sessions or not is_ended:
+    raise errors.PastaError(
+      f'{path}: truncated: header promises {num_sessions!s:.20} sessions, '
+      f'{max(num_found, 0)} complete ones found'
+    )
+
+
+def _foreign(path: str) -> errors.PastaError:
+  return errors.PastaError(
+    f'{path}: not a session file (its first line is no {FORMAT} header)'
+  )
 
 
 def read_dir(directory: str) -> Iterator[Session]:

@@ -135,3 +135,49 @@ def test_missing_field_is_named():
   del line['turns'][0]['seeds']
   with pytest.raises(errors.PastaError, match='here: not a session.*seeds'):
     sessions.from_json(json.dumps(line), 'here')
+
+
+@pytest.mark.parametrize(
+  'field,value',
+  [
+    ('choice', '1'),
+    ('choice', True),
+    ('choice', 1.0),
+    ('slate', None),
+    ('slate', 3),
+    ('slate', [1, None, 2, 3]),
+    ('seeds', [7, 7, 7, 'x']),
+    ('scores', [float('nan')] * 10),
+    ('satisfaction', '0.5'),
+    ('log_propensity', -float('inf')),
+    ('comparison', '1'),
+    ('critique', None),
+    ('answered_at', 10**400),
+    ('candidates', [[1, 'style']]),
+  ],
+)
+def test_fields_of_another_kind_are_named(field, value):
+  line = json.loads(sessions.to_json(make_session()))
+  line['turns'][1][field] = value
+  message = f'here: not a session .turn 1: {field} is .*, expected a'
+  with pytest.raises(errors.PastaError, match=message):
+    sessions.from_json(json.dumps(line), 'here')
+  line = json.loads(sessions.to_json(make_session()))
+  line['user_id'] = 5
+  with pytest.raises(errors.PastaError, match='user_id is 5, expected a text'):
+    sessions.from_json(json.dumps(line), 'here')
+
+
+@pytest.mark.parametrize('line', ['[' * 100_000, '9' * 5000, '7', '{"turns"'])
+def test_lines_that_are_no_session_are_named(line):
+  with pytest.raises(errors.PastaError, match='here: not a session'):
+    sessions.from_json(line, 'here')
+
+
+@pytest.mark.parametrize('num', ['"x"', '1e999', 'null', '9' * 5000])
+def test_headers_without_a_number_are_refused(num, tmp_path):
+  path = tmp_path / '00000.jsonl'
+  header = '{"format": "pasta-sessions", "version": 1, "num_sessions": NUM}\n'
+  path.write_text(header.replace('NUM', num))
+  with pytest.raises(errors.PastaError, match='00000.jsonl: not a session'):
+    sessions.read_shard(str(path))
