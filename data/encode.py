@@ -21,6 +21,7 @@ from data import base, index, read
 from pasta import errors, feature_rows, parallel, progress, workdir
 from pasta.encoders import clip, pixels
 
+RECEIPTS = 'index'  # their directory, below that of the blocks
 # Images that a thread reads at once: a single record costs as much to read as
 # several images to decode.
 _CHUNK_IMAGES = 32
@@ -357,4 +358,4 @@ def receipts(
 
 
 def _receipt(directory: str, kind: str, number: int) -> str:
-  return os.path.join(directory, 'index', f'{kind}-{number:05d}.json')
+  return os.path.join(directory, RECEIPTS, f'{kind}-{number:05d}.json')

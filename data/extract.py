@@ -31,7 +31,6 @@ from pasta import preferences as preferences_lib
 from pasta import workdir as workdir_lib
 from pasta.encoders import clip
 
-_WORK = 'index'  # directory of what only a restart needs
 _SHOWN = 20  # broken images that the manifest names
 _IGNORED = ('num_threads', 'num_workers', 'num_devices')
 
@@ -90,7 +89,9 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
         info |= extract_split(config, prepared, cls, split, directory, towers())
     if jax.process_index() == 0:
       # Only a restart would have needed it.
-      shutil.rmtree(os.path.join(directory, _WORK), ignore_errors=True)
+      shutil.rmtree(
+        os.path.join(directory, encode.RECEIPTS), ignore_errors=True
+      )
 
 
 def _directory(config, cls, split: str, workdir: str) -> str:
@@ -126,10 +127,10 @@ def extract_split(
   """
   process = process or (jax.process_index(), jax.process_count())
   is_sessions = issubclass(cls, base.SessionBuilder)
-  work = os.path.join(directory, _WORK)
-  os.makedirs(work, exist_ok=True)
+  work = os.path.join(directory, encode.RECEIPTS)
   # Features of distinct images and texts are what is wanted, or on the way.
   blocks = work if is_sessions else directory
+  os.makedirs(os.path.join(blocks, encode.RECEIPTS), exist_ok=True)
   shards = prepared.split(split)
   paths = [os.path.join(work, f'{i:05d}.npz') for i in range(len(shards))]
   with_pool = is_sessions and config.with_pool
@@ -177,7 +178,9 @@ def _wait(name: str, process: tuple[int, int]) -> None:
 def _finish(config, cls, split, directory, found, towers) -> dict[str, Any]:
   """What was said, then what says that all is there."""
   is_sessions = issubclass(cls, base.SessionBuilder)
-  blocks = os.path.join(directory, _WORK) if is_sessions else directory
+  blocks = (
+    os.path.join(directory, encode.RECEIPTS) if is_sessions else directory
+  )
   receipts = {
     kind: encode.receipts(blocks, kind, -(-num // config.block_images))
     for kind, num in (
