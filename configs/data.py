@@ -16,12 +16,19 @@ _OPTIONS = {  # by data set; data/NAME/README.md explains them
     'database': 'sac_public_2022_06_29.sqlite',
     'images': '',
   },
+  'pick_a_filter': {
+    'mix_ratio': '1.0',
+    'train_ids': '',
+    'validation_ids': '',
+    'test_ids': '',
+  },
 }
 NAMES = (
   'pick_a_pic',
   'hpd_v2',
   'simulacra_aesthetic_captions',
   'pamela',
+  'pick_a_filter',
 )
 
 

@@ -3,7 +3,8 @@
   python -m launch.evaluate_preferences --workdir=DIR \
     --config=configs/evaluate_preferences.py:NAME
 
-NAME: pick_a_pic, hpd_v2, pamela, simulacra_aesthetic_captions, or several.
+NAME: pick_a_pic, hpd_v2, pamela, simulacra_aesthetic_captions, pick_a_filter,
+or several, joined by commas.
 Reads DIR/user_model and DIR/preferences, leaves DIR/preference_tables.
 """
 
@@ -46,11 +47,17 @@ def _simulacra_aesthetic_captions(tables) -> None:
   tables.simulacra.reserve = 'users'
 
 
+def _pick_a_filter(tables) -> None:
+  tables.pick_a_filter = _table('pick_a_filter/train', 'pairs')
+  tables.pick_a_filter.reserve = 'users'
+
+
 _TABLES = {
   'pick_a_pic': _pick_a_pic,
   'hpd_v2': _hpd_v2,
   'pamela': _pamela,
   'simulacra_aesthetic_captions': _simulacra_aesthetic_captions,
+  'pick_a_filter': _pick_a_filter,
 }
 
 
