@@ -17,6 +17,12 @@ _OPTIONS = {  # by data set; data/NAME/README.md explains them
     'images': '',
   },
   'pasta_sessions': {'images': 'none'},
+  'pick_a_filter': {
+    'mix_ratio': '1.0',
+    'train_ids': '',
+    'validation_ids': '',
+    'test_ids': '',
+  },
 }
 NAMES = (
   'pick_a_pic',
@@ -24,9 +30,8 @@ NAMES = (
   'simulacra_aesthetic_captions',
   'pamela',
   'pasta_sessions',
+  'pick_a_filter',
 )
-
-
 SESSIONS = ('pasta_release', 'pasta_sessions')  # those of whole sessions
 EMBEDDED = ('pick_a_filter',)  # those that have features, not images
 

@@ -3,9 +3,9 @@
   python -m launch.evaluate_preferences --workdir=DIR \
     --config=configs/evaluate_preferences.py:NAME
 
-NAME: a data set with images that people judged, 'sessions' for the sessions in
-DIR/features, or several. Reads DIR/user_model and DIR/preferences, leaves
-DIR/preference_tables.
+NAME: pick_a_pic, hpd_v2, pamela, simulacra_aesthetic_captions, pick_a_filter,
+sessions (those in DIR/features), or several, joined by commas. Reads
+DIR/user_model and DIR/preferences, leaves DIR/preference_tables.
 """
 
 import ml_collections
@@ -53,12 +53,18 @@ def _sessions(tables) -> None:
   tables.sessions.reserve = 'users'
 
 
+def _pick_a_filter(tables) -> None:
+  tables.pick_a_filter = _table('pick_a_filter/train', 'pairs')
+  tables.pick_a_filter.reserve = 'users'
+
+
 _TABLES = {
   'pick_a_pic': _pick_a_pic,
   'hpd_v2': _hpd_v2,
   'pamela': _pamela,
   'simulacra_aesthetic_captions': _simulacra_aesthetic_captions,
   'sessions': _sessions,
+  'pick_a_filter': _pick_a_filter,
 }
 
 

@@ -34,9 +34,10 @@ class ZipFile:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as e:
       size = os.path.getsize(path) if os.path.isfile(path) else 0
       raise errors.PastaError(
-        f'{path}: not a complete zip file ({size} bytes): {e}'
+        f'{path}: not a complete zip file ({size} bytes): {e!s:.200}'
       ) from None
-    members = [m for m in self._file.infolist() if not m.is_dir()]
+    # is_dir() of CPython 3.11 fails on a name that is empty.
+    members = [m for m in self._file.infolist() if not m.filename.endswith('/')]
     if len(members) > _MAX_MEMBERS:
       raise errors.PastaError(
         f'{path}: holds {len(members)} files, at most {_MAX_MEMBERS} are read'
@@ -71,7 +72,7 @@ class ZipFile:
       ValueError,
       NotImplementedError,
     ) as e:
-      raise ValueError(f'{name!r} cannot be read: {e}') from None
+      raise ValueError(f'{name!r} cannot be read: {e!s:.200}') from None
     if len(data) > max_bytes:
       raise ValueError(
         f'{name!r} has more than the {max_bytes} bytes that are read'
@@ -79,7 +80,15 @@ class ZipFile:
     return data
 
 
-@functools.lru_cache(4)
 def open_zip(path: str) -> ZipFile:
   """A zip file that stays open: its list of members is read once a process."""
+  try:
+    status = os.stat(path)
+  except OSError:
+    return ZipFile(path)  # Says what is wrong.
+  return _open(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(4)
+def _open(path: str, unused_size: int, unused_time: int) -> ZipFile:
   return ZipFile(path)

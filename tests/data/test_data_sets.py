@@ -31,8 +31,8 @@ RAW_FILES = {
   'simulacra_aesthetic_captions': '*.sqlite',
   'pamela': 'PAMELA/annotations/pamela_train.json',
   'pasta_sessions': '00000.jsonl',
+  'pick_a_filter': '*.zip',
 }
-SESSIONS = ('pasta_sessions',)  # become features of sessions
 
 
 def fake(name, raw):
@@ -60,7 +60,7 @@ def refusal(name, raw, **options):
 
 
 @pytest.mark.parametrize(
-  'name', [n for n in data_config.NAMES if n not in SESSIONS]
+  'name', [n for n in data_config.NAMES if n not in data_config.SESSIONS]
 )
 def test_whole_run(name, tmp_path, capsys):
   raw, root = str(tmp_path / 'raw'), str(tmp_path / 'run')
@@ -69,9 +69,9 @@ def test_whole_run(name, tmp_path, capsys):
   config.num_workers = 1
   prepare.main(config, root, raw)
   extraction = extract_features.get_config(name)
-  extraction.update(
-    {'encoder': 'sketch-clip', 'batch_size': 64, 'num_workers': 1}
-  )
+  extraction.update({'batch_size': 64, 'num_workers': 1})
+  if name not in data_config.EMBEDDED:
+    extraction.encoder = 'sketch-clip'
   extract.main(extraction, root)
   training = train_user_model.get_config('smoke')
   training.sources = {
@@ -86,13 +86,14 @@ def test_whole_run(name, tmp_path, capsys):
     source.membership = 'example'
   tables = evaluate_preferences.get_config(name)
   tables.baselines = ('other=preferences',)
-  if name == 'simulacra_aesthetic_captions':
+  if name in ('simulacra_aesthetic_captions', 'pick_a_filter'):
     source.reserve, source.reserve_share = 'users', 0.4
-    tables.tables.simulacra.reserve_share = 0.4
+    next(iter(tables.tables.values())).reserve_share = 0.4
   stages.train_user_model(training, root)
   preference_tables.main(tables, root)
   printed = capsys.readouterr().out
-  assert '| one type |' in printed and '| cosine, sketch-clip@' in printed
+  encoder = base.builder_class(name).ENCODER_ID or 'sketch-clip@'
+  assert '| one type |' in printed and f'| cosine, {encoder}' in printed
   with open(f'{root}/preference_tables/results.json', encoding='utf-8') as f:
     found = json.load(f)
   for table in found.values():
