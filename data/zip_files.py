@@ -2,6 +2,7 @@
 
 import functools
 import os
+import struct
 import zipfile
 import zlib
 from typing import BinaryIO
@@ -12,6 +13,7 @@ from pasta import errors
 READ_ERRORS = (
   zipfile.BadZipFile,
   zlib.error,
+  struct.error,
   EOFError,
   OSError,
   RuntimeError,
@@ -47,19 +49,21 @@ class ZipFile:
       self._file = zipfile.ZipFile(path)
     except FileNotFoundError:
       raise errors.PastaError(f'{path}: no such file') from None
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as e:
+    except READ_ERRORS as e:
       size = os.path.getsize(path) if os.path.isfile(path) else 0
       raise errors.PastaError(
         f'{path}: not a complete zip file ({size} bytes): {e!s:.200}'
       ) from None
-    members = [m for m in self._file.infolist() if not m.is_dir()]
+    members = [m for m in self._file.infolist() if not m.filename.endswith('/')]
     if len(members) > _MAX_MEMBERS:
       raise errors.PastaError(
         f'{path}: holds {len(members)} files, at most {_MAX_MEMBERS} are read'
       )
     for member in members:
       if member.flag_bits & _ENCRYPTED:
-        raise errors.PastaError(f'{path}: {member.filename!r} is encrypted')
+        raise errors.PastaError(
+          f'{path}: {member.filename!r:.200} is encrypted'
+        )
     self.sizes = {
       m.filename: m.file_size for m in sorted(members, key=lambda m: m.filename)
     }

@@ -116,7 +116,6 @@ class FieldMap:
     self._check_values()
     self._check_combination()
     self._paths = {n: self._parse(n) for n in _FIELDS if self.options[n]}
-    self._image_path_places = _places(self.options['image_path'])
     if self.options['image_path']:
       self._check_image_path()
     self._categories = self._parse_categories()
@@ -506,7 +505,7 @@ class FieldMap:
       raise errors.PastaError(f"config field 'options.{name}': {e}") from None
 
   def _check_image_path(self) -> None:
-    places = self._image_path_places
+    places = _places(self.options['image_path'])
     names = {'session_id', 'user_id', 'turn', 'column', 'image', 'index'}
     wanted = (
       places is not None

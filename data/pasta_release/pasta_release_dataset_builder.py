@@ -82,10 +82,10 @@ class Builder(base.SessionBuilder):
       raise errors.PastaError(f'{files.path(names[0])}: holds no record')
     if fields.by_turn:
       _check_one_file_each(files, found)
-    units = [
-      _unit(files, found[i : i + _SESSIONS_PER_UNIT])
-      for i in range(0, len(found), _SESSIONS_PER_UNIT)
-    ]
+    # Of equal size: a unit of one session that is broken would be refused.
+    num = -(-len(found) // _SESSIONS_PER_UNIT)
+    ends = [len(found) * i // num for i in range(num + 1)]
+    units = [_unit(files, found[a:b]) for a, b in itertools.pairwise(ends)]
     _check_first_sessions(files, _unit(files, found[:_TRIED_SESSIONS]), fields)
     return {'train': units}
 

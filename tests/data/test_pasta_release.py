@@ -632,6 +632,21 @@ def test_members_that_leave_the_folder_are_refused(name, tmp_path):
   assert 'x.zip: the name' in message and 'within its folder' in message
 
 
+def test_damaged_names_in_zip_files_are_named(tmp_path):
+  path = zipped(str(tmp_path), [('a.jsonl', b'{}'), ('Xb.jsonl', b'{}')])
+  with open(path, 'rb') as f:
+    data = f.read()
+  options = checked('session', records='*.jsonl')
+  with open(path, 'wb') as f:
+    f.write(data.replace(b'Xb', b'\0b'))  # a name ends where its first NUL is
+  assert "x.zip: the name '' does not stay" in refusal(str(tmp_path), options)
+  # The two places where a member's name stands contradict each other.
+  with open(path, 'wb') as f:
+    f.write(data.replace(b'a.jsonl', b'c.jsonl', 1))
+  message = refusal(str(tmp_path), checked('session', records='a.jsonl'))
+  assert 'x.zip/a.jsonl: cannot be read: ' in message and 'differ' in message
+
+
 def test_names_that_are_there_twice_are_refused(tmp_path):
   zipped(str(tmp_path), [('a.jsonl', b'{}')])
   (tmp_path / 'a.jsonl').write_text('{}')
