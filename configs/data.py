@@ -12,6 +12,38 @@ import ml_collections
 _VARIANTS = {'pick_a_pic': 'v2'}
 _OPTIONS = {  # by data set; data/NAME/README.md explains them
   'pamela': {'image_path': ''},
+  'pasta_release': {
+    'records': '',
+    'rows': 'session',
+    'session_id': '',
+    'user_id': '',
+    'initial_prompt': '',
+    'turns': '',
+    'turn': '',
+    'turn_base': 1,
+    'prompts': '',
+    'images': '',
+    'flat_images': '',
+    'images_cut': '',
+    'images_folder': '',
+    'image_path': '',
+    'first_index': 0,
+    'choice': '',
+    'choice_is': 'index',
+    'choice_base': 0,
+    'satisfaction': '',
+    'satisfaction_low': 0.0,
+    'satisfaction_high': 1.0,
+    'comparison': '',
+    'comparison_better': 'better',
+    'comparison_same': 'same',
+    'comparison_worse': 'worse',
+    'critique': '',
+    'category': '',
+    'category_names': '',
+    'generator_id': 'gemini-1.5-flash',
+    't2i_id': 'sdxl',
+  },
   'simulacra_aesthetic_captions': {
     'database': 'sac_public_2022_06_29.sqlite',
     'images': '',
@@ -31,6 +63,7 @@ NAMES = (
   'pamela',
   'pasta_sessions',
   'pick_a_filter',
+  'pasta_release',
 )
 SESSIONS = ('pasta_release', 'pasta_sessions')  # those of whole sessions
 EMBEDDED = ('pick_a_filter',)  # those that have features, not images

@@ -11,6 +11,43 @@ from pasta import errors
 MAX_ITEM_BYTES = 16 << 20
 _WINDOW_BYTES = 1 << 20
 _SPACES = (' ', '\t', '\r', '\n')
+_BETWEEN = (*_SPACES, ',')
+
+
+def objects(
+  path: str, file: BinaryIO | None = None, *, lines: bool = False
+) -> Iterator[tuple[int, int]]:
+  """Finds the objects of an array.
+
+  Args:
+    path: a file that holds one JSON array of objects.
+    file: the file, open at its start; None: PATH is opened.
+    lines: whether objects one after the other, as in JSON lines, are taken as
+      well.
+
+  Yields:
+    First byte and last byte + 1 of each object.
+
+  Raises:
+    PastaError: it holds something else, is cut short, or one of its objects
+      has more than MAX_ITEM_BYTES.
+  """
+  decoder = json.JSONDecoder(parse_constant=_refuse)
+  with _Window(path, file, lines) as window:
+    if lines and window.peek() == '{':
+      while window.peek():
+        yield window.decode(decoder)
+      return
+    window.expect('[')
+    if window.peek() == ']':
+      window.expect(']')
+    else:
+      while True:
+        yield window.decode(decoder)
+        if window.expect(',]') == ']':
+          break
+    if window.peek():
+      raise window.wrong('something after the array')
 
 
 def chunks(path: str, size: int) -> Iterator[tuple[int, int, int]]:
@@ -24,29 +61,17 @@ def chunks(path: str, size: int) -> Iterator[tuple[int, int, int]]:
     First byte, last byte + 1 and number of objects of each part.
 
   Raises:
-    PastaError: it holds something else, is cut short, or one of its objects
-      has more than MAX_ITEM_BYTES.
+    PastaError: as `objects`.
   """
-  decoder = json.JSONDecoder(parse_constant=_refuse)
   start = stop = count = 0
-  with _Window(path) as window:
-    window.expect('[')
-    if window.peek() == ']':
-      window.expect(']')
-    else:
-      while True:
-        first, last = window.decode(decoder)
-        start = start if count else first
-        stop, count = last, count + 1
-        if count == size:
-          yield start, stop, count
-          count = 0
-        if window.expect(',]') == ']':
-          break
-    if count:
+  for first, last in objects(path):
+    start = start if count else first
+    stop, count = last, count + 1
+    if count == size:
       yield start, stop, count
-    if window.peek():
-      raise window.wrong('something after the array')
+      count = 0
+  if count:
+    yield start, stop, count
 
 
 def units(raw: str, name: str, size: int) -> list[base.Unit]:
@@ -78,7 +103,28 @@ def items(path: str, start: int, stop: int) -> list[dict[str, Any]]:
       '[' + content.decode('utf-8') + ']', parse_constant=_refuse
     )
   except (ValueError, RecursionError) as e:
-    raise _wrong(path, start, f'no JSON in UTF-8 ({e})') from None
+    raise _wrong(path, start, f'no JSON in UTF-8 ({e})', False) from None
+
+
+def parse(path: str, content: bytes, start: int) -> Iterator[dict[str, Any]]:
+  """The objects in a part of a file, whatever stands between them.
+
+  Args:
+    path: of the file.
+    content: from the first byte of an object to the last of another, as
+      `objects` has found them.
+    start: the content's first byte in the file.
+  """
+  decoder = json.JSONDecoder(parse_constant=_refuse)
+  try:
+    text, at = content.decode('utf-8'), 0
+    while at < len(text):
+      value, at = decoder.raw_decode(text, at)
+      yield value
+      while text[at : at + 1] in _BETWEEN:
+        at += 1
+  except (ValueError, RecursionError) as e:
+    raise _wrong(path, start, f'no JSON in UTF-8 ({e})', True) from None
 
 
 def _refuse(constant: str) -> None:
@@ -91,8 +137,8 @@ class _Window:
   Structure is ASCII, so read as Latin-1 every character is one byte.
   """
 
-  def __init__(self, path: str):
-    self._path, self._file = path, _open(path)
+  def __init__(self, path: str, file: BinaryIO | None, lines: bool):
+    self._path, self._file, self._lines = path, file or _open(path), lines
     self._text, self._position = '', 0  # looked at, and up to where
     self._offset, self._ended = 0, False  # of the text in the file
 
@@ -143,7 +189,7 @@ class _Window:
     self._text, self._ended = rest + more.decode('latin-1'), not more
 
   def wrong(self, what: str) -> errors.PastaError:
-    return _wrong(self._path, self._offset + self._position, what)
+    return _wrong(self._path, self._offset + self._position, what, self._lines)
 
 
 def _open(path: str) -> BinaryIO:
@@ -153,8 +199,9 @@ def _open(path: str) -> BinaryIO:
     raise errors.PastaError(f'{path}: cannot be read: {e.strerror}') from None
 
 
-def _wrong(path: str, byte: int, what: str) -> errors.PastaError:
+def _wrong(path: str, byte: int, what: str, lines: bool) -> errors.PastaError:
+  expected = 'JSON objects, one after the other or in an array'
   return errors.PastaError(
-    f'{path}: expected a JSON array of objects, found at byte {byte} '
-    f'{what:.200}'
+    f'{path}: expected {expected if lines else "a JSON array of objects"}, '
+    f'found at byte {byte} {what:.200}'
   )

@@ -14,7 +14,9 @@ _MAX_GROUP_BYTES = 16 << 30  # of a row group, uncompressed
 
 
 def open_file(
-  path: str, columns: Mapping[str, Sequence[str]]
+  path: str,
+  columns: Mapping[str, Sequence[str]],
+  content: bytes | None = None,
 ) -> pq.ParquetFile:
   """Opens a file and checks its columns.
 
@@ -22,12 +24,16 @@ def open_file(
     path: of the file.
     columns: required columns and the Arrow types that each may have, as
       `str(type)` gives them.
+    content: of the file; None: PATH is opened.
 
   Raises:
     PastaError: no parquet file, or a column is missing or of another type.
   """
   try:
-    file = pq.ParquetFile(path, memory_map=True)
+    if content is None:
+      file = pq.ParquetFile(path, memory_map=True)
+    else:
+      file = pq.ParquetFile(pa.BufferReader(content))
     found = {f.name: str(f.type) for f in file.schema_arrow}
     sizes = [
       file.metadata.row_group(i).total_byte_size
@@ -55,19 +61,41 @@ def open_file(
 
 
 def rows(
-  file: pq.ParquetFile, path: str, group: int, columns: Iterable[str]
+  file: pq.ParquetFile,
+  path: str,
+  group: int,
+  columns: Iterable[str],
+  start: int = 0,
+  stop: int | None = None,
 ) -> Iterator[dict[str, Any]]:
   """Yields the rows of one row group as plain values; times as Unix ms.
+
+  Args:
+    file: of `open_file`.
+    path: its path.
+    group: number of the row group.
+    columns: those that are read.
+    start: first row within the group.
+    stop: last row + 1; None = all.
 
   Raises:
     PastaError: the file is damaged.
   """
   try:
+    at = 0  # first row of the batch
     for batch in file.iter_batches(
       _BATCH_ROWS, row_groups=[group], columns=list(columns), use_threads=False
     ):
-      batch.validate(full=True)
-      yield from _plain_times(batch).to_pylist()
+      first, last = max(start - at, 0), len(batch)
+      if stop is not None:
+        last = min(last, stop - at)
+      at += len(batch)
+      if first < last:
+        batch = batch.slice(first, last - first)
+        batch.validate(full=True)
+        yield from _plain_times(batch).to_pylist()
+      if stop is not None and at >= stop:
+        return
   except (OSError, pa.ArrowException, ValueError, KeyError, MemoryError) as e:
     raise _broken(path, e) from None
 

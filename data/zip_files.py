@@ -2,13 +2,31 @@
 
 import functools
 import os
+import struct
 import zipfile
 import zlib
+from typing import BinaryIO
 
 from pasta import errors
 
+# What reading a member may raise.
+READ_ERRORS = (
+  zipfile.BadZipFile,
+  zlib.error,
+  struct.error,
+  EOFError,
+  OSError,
+  RuntimeError,
+  ValueError,
+  NotImplementedError,
+)
+
 _MAX_MEMBERS = 20_000_000
 _ENCRYPTED = 0x1  # flag bit of a member
+# Of the streams: tables and texts shrink to a thirtieth at best, bombs to a
+# thousandth.
+_MAX_RATIO = 250
+_MIN_BOMB_BYTES = 16 << 20
 
 
 class ZipFile:
@@ -31,7 +49,7 @@ class ZipFile:
       self._file = zipfile.ZipFile(path)
     except FileNotFoundError:
       raise errors.PastaError(f'{path}: no such file') from None
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as e:
+    except READ_ERRORS as e:
       size = os.path.getsize(path) if os.path.isfile(path) else 0
       raise errors.PastaError(
         f'{path}: not a complete zip file ({size} bytes): {e!s:.200}'
@@ -44,7 +62,9 @@ class ZipFile:
       )
     for member in members:
       if member.flag_bits & _ENCRYPTED:
-        raise errors.PastaError(f'{path}: {member.filename!r} is encrypted')
+        raise errors.PastaError(
+          f'{path}: {member.filename!r:.200} is encrypted'
+        )
     self.sizes = {
       m.filename: m.file_size for m in sorted(members, key=lambda m: m.filename)
     }
@@ -58,26 +78,40 @@ class ZipFile:
       ValueError: not there, larger than `max_bytes` (also where it claims to
         be smaller), or damaged.
     """
-    if name not in self.sizes:
-      raise ValueError(f'{name!r} is not in {os.path.basename(self.path)}')
+    self._check_name(name)
     try:
       with self._file.open(name) as f:
         data = f.read(max_bytes + 1)
-    except (
-      zipfile.BadZipFile,
-      zlib.error,
-      EOFError,
-      OSError,
-      RuntimeError,
-      ValueError,
-      NotImplementedError,
-    ) as e:
+    except READ_ERRORS as e:
       raise ValueError(f'{name!r} cannot be read: {e!s:.200}') from None
     if len(data) > max_bytes:
       raise ValueError(
         f'{name!r} has more than the {max_bytes} bytes that are read'
       )
     return data
+
+  def open(self, name: str) -> BinaryIO:
+    """A member as a stream of any size, with `seek`; it raises READ_ERRORS.
+
+    Raises:
+      ValueError: not there, damaged, or packed as only a zip bomb is.
+    """
+    self._check_name(name)
+    member = self._file.getinfo(name)
+    most = max(_MAX_RATIO * member.compress_size, _MIN_BOMB_BYTES)
+    if member.file_size > most:
+      raise ValueError(
+        f'{name!r} is a zip bomb: {member.file_size} bytes in '
+        f'{member.compress_size}'
+      )
+    try:
+      return self._file.open(name)
+    except READ_ERRORS as e:
+      raise ValueError(f'{name!r} cannot be read: {e!s:.200}') from None
+
+  def _check_name(self, name: str) -> None:
+    if name not in self.sizes:
+      raise ValueError(f'{name!r} is not in {os.path.basename(self.path)}')
 
 
 def open_zip(path: str) -> ZipFile:

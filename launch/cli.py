@@ -49,22 +49,28 @@ def run(
   entry: str,
   *,
   config: bool = True,
+  workdir: bool = True,
   flag_names: Sequence[str] = (),
   distributed: bool = False,
 ) -> None:
   """Parses the flags, calls the entry and exits with its code.
 
-  With `config`, the entry is called as `function(config, workdir, **extra)`,
-  otherwise as `function(workdir, **extra)`; `extra` holds the values of the
-  flags in `flag_names`, which the script defines itself with absl.
+  The entry is called as `function(config, workdir, **extra)`, without what the
+  script does not take; `extra` holds the values of the flags in `flag_names`,
+  which the script defines itself with absl.
 
   Args:
     entry: 'module:function'.
     config: whether the script takes --config (and --config.FIELD=VALUE).
+    workdir: whether it takes --workdir.
     flag_names: the script's own flags, handed on as keyword arguments.
     distributed: whether several processes, one a host, may run it together.
   """
-  flags.DEFINE_string('workdir', None, 'Directory for all that is written.')
+  if workdir:
+    flags.DEFINE_string('workdir', None, 'Directory for all that is written.')
+    flags.FLAGS.register_key_flag_for_module(
+      sys.argv[0], flags.FLAGS['workdir']
+    )
   if config:
     # Imported here as importing it takes longer than this whole module.
     from ml_collections import config_flags
@@ -73,7 +79,6 @@ def run(
       'config', None, 'Config file, FILE.py or FILE.py:VARIANT.'
     )
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS['config'])
-  flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS['workdir'])
   if distributed:
     flags.DEFINE_string(
       'distributed',
@@ -95,15 +100,16 @@ def run(
     with _reported_errors():
       function = _load(entry)
       extra = {name: flags.FLAGS[name].value for name in flag_names}
-      workdir = os.path.expanduser(flags.FLAGS.workdir)
-      args = (flags.FLAGS.config, workdir) if config else (workdir,)
+      given = [flags.FLAGS.config] if config else []
+      if workdir:
+        given.append(os.path.expanduser(flags.FLAGS.workdir))
       with _joined(flags.FLAGS.distributed if distributed else None):
-        function(*args, **extra)
+        function(*given, **extra)
     return 0
 
   def parse(argv: Sequence[str]) -> list[str]:
     with _reported_errors():
-      return _parse_flags(argv, config)
+      return _parse_flags(argv, config, workdir)
 
   try:
     app.run(main, flags_parser=parse)
@@ -111,7 +117,7 @@ def run(
     _fail('interrupted', 130)
 
 
-def _parse_flags(argv: Sequence[str], config: bool) -> list[str]:
+def _parse_flags(argv: Sequence[str], config: bool, workdir: bool) -> list[str]:
   """Parses argv, and turns every way it can be wrong into a PastaError."""
   if config:
     _check_config_flags(argv)
@@ -128,7 +134,7 @@ def _parse_flags(argv: Sequence[str], config: bool) -> list[str]:
       'flag --config is missing: name a file, e.g. '
       '--config=configs/quickstart.py'
     )
-  if not flags.FLAGS.workdir:
+  if workdir and not flags.FLAGS.workdir:
     raise errors.PastaError(
       'flag --workdir is missing: name the directory for the results'
     )

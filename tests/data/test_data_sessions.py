@@ -12,11 +12,14 @@ from configs import (
   evaluate_preferences,
   extract_features,
   train_user_model,
+  train_value,
 )
 from configs import data as data_config
 from data import extract, prepare
+from data.pasta_release import fake_files as release_files
 from data.pasta_sessions import fake_files, pasta_sessions_dataset_builder
 from pasta import errors, features, sessions, stages
+from pasta.candidates import base as candidates
 from pasta.evaluate import preference_tables
 from pasta.simulate import extraction
 from pasta.simulate import world as world_lib
@@ -126,6 +129,37 @@ def test_sets_without_images_and_wrong_encoders_are_refused(root, tmp_path):
     extract.main(extraction_config(), str(tmp_path))
   with pytest.raises(errors.PastaError, match="field 'encoder' is '', but"):
     extract.main(extraction_config(encoder=''), str(root))
+
+
+def test_the_release_becomes_sessions_of_ours(tmp_path):
+  release_files.write(str(tmp_path / 'raw'), 6)
+  config = data_config.get_config('pasta_release')
+  config.options.update(release_files.OPTIONS['session'])
+  config.num_workers = 1
+  prepare.main(config, str(tmp_path), str(tmp_path / 'raw'))
+  extraction = extract_features.get_config('pasta_release')
+  extraction.update({'encoder': 'sketch-clip', 'num_workers': 1})
+  extract.main(extraction, str(tmp_path))
+  records = list(sessions.read_dir(str(tmp_path / 'sessions')))
+  found = features.load_dir(str(tmp_path / 'features'))
+  assert len(records) == len(found) == 6 and found.t2i_id == 'sdxl'
+  assert found.slate_image.shape[:4] == (6, 5, 4, 4)
+  categories = [
+    [
+      [candidates.category_index(c.category) for c in t.candidates]
+      for t in turns
+    ]
+    for turns in (s.turns for s in records)
+  ]
+  np.testing.assert_array_equal(found.slate_category, categories)
+  np.testing.assert_array_equal(
+    found.choice, [[t.choice for t in s.turns] for s in records]
+  )
+  stages.train_user_model(train_user_model.get_config('smoke'), str(tmp_path))
+  config = train_value.get_config('smoke')
+  config.data = 'human'
+  stages.train_value(config, str(tmp_path))
+  assert (tmp_path / 'value').is_dir()
 
 
 def test_sessions_train_a_user_model_and_get_a_table(root, capsys):

@@ -21,10 +21,10 @@ import tensorflow_datasets as tfds
 from configs import data as data_config
 from configs import evaluate_preferences, extract_features, train_user_model
 from data import base, extract, json_stream, prepare, read
+from data.pasta_release import fake_files as pasta_release_files
 from pasta import errors, stages
 from pasta.evaluate import preference_tables
 
-TRAIN = dict.fromkeys(data_config.NAMES, 'train')
 RAW_FILES = {
   'pick_a_pic': 'train-*.parquet',
   'hpd_v2': 'test.json',
@@ -32,26 +32,31 @@ RAW_FILES = {
   'pamela': 'PAMELA/annotations/pamela_train.json',
   'pasta_sessions': '00000.jsonl',
   'pick_a_filter': '*.zip',
+  'pasta_release': 'release/sessions-0.jsonl',
 }
+OPTIONS = {'pasta_release': pasta_release_files.OPTIONS['session']}
 
 
 def fake(name, raw):
   module = importlib.import_module(f'data.{name}.fake_files')
   if name == 'pick_a_pic':
     module.write(raw, 120, num_users=12)
+  elif name == 'pasta_release':
+    module.write(raw, 4, size=16)
   else:
     module.write(raw)
   return glob.glob(os.path.join(raw, RAW_FILES[name]))[0]
 
 
 def survey(name, raw, **options):
+  options = {**OPTIONS.get(name, {}), **options}
   return dict(data_fuzzing.survey(base.builder_class(name), raw, options))
 
 
 def refusal(name, raw, **options):
   """The error that reading everything ends in."""
   cls = base.builder_class(name)
-  options = cls.check_options(options)
+  options = cls.check_options({**OPTIONS.get(name, {}), **options})
   with pytest.raises(errors.PastaError) as found:
     for units in cls.units(str(raw), options).values():
       for unit in units:
@@ -76,7 +81,7 @@ def test_whole_run(name, tmp_path, capsys):
   training = train_user_model.get_config('smoke')
   training.sources = {
     'preferences': train_user_model.source(
-      f'preferences/{name}/{TRAIN[name]}', 'preferences'
+      f'preferences/{name}/train', 'preferences'
     )
   }
   training.main_sources = ('preferences',)
@@ -119,7 +124,9 @@ def test_broken_files_end_in_skips_or_one_clear_error(name, tmp_path):
   path = fake(name, raw)
   intact = survey(name, raw)
   assert set(intact) == {'read'}
-  found = data_fuzzing.fuzz(base.builder_class(name), raw, path, 60)
+  found = data_fuzzing.fuzz(
+    base.builder_class(name), raw, path, 60, options=OPTIONS.get(name)
+  )
   assert found['refused'] > 10
   assert survey(name, raw) == intact
 

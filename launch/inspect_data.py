@@ -1,0 +1,21 @@
+"""Shows what a directory of raw files, or a zip file, holds.
+
+  python -m launch.inspect_data --raw=DIR
+
+Prints files by ending and the fields of records, so that a person can write the
+map of fields that data/pasta_release/README.md explains.
+"""
+
+from absl import flags
+
+from launch import cli
+
+flags.DEFINE_string('raw', None, 'Directory or zip file.', required=True)
+
+if __name__ == '__main__':
+  cli.run(
+    'data.inspect_files:main',
+    config=False,
+    workdir=False,
+    flag_names=('raw',),
+  )
