@@ -146,10 +146,10 @@ def test_the_release_becomes_sessions_of_ours(tmp_path):
   assert found.slate_image.shape[:4] == (6, 5, 4, 4)
   categories = [
     [
-      [candidates.category_index(c.category) for c in t.candidates]
-      for t in turns
+      [candidates.category_index(c.category) for c in turn.candidates]
+      for turn in session.turns
     ]
-    for turns in (s.turns for s in records)
+    for session in records
   ]
   np.testing.assert_array_equal(found.slate_category, categories)
   np.testing.assert_array_equal(
