@@ -5,6 +5,7 @@ import os
 import pickle
 import struct
 import time
+import uuid
 import zipfile
 import zlib
 
@@ -96,6 +97,16 @@ def test_views_share_storages_and_arrays_stand_inline():
   assert right.tolist() == [0, 2, 4, 6] and (y, ranking_id) == (1, 'ab')
 
 
+def test_what_stands_in_a_pickle_once_can_be_referred_to_again():
+  array, user = np.arange(6.0).reshape(2, 3).T, uuid.UUID(int=7)
+  value = pickled([array, array, array + 1, user, user])
+  *arrays, first, second = torch_pickle.load_joblib(value, MAX_BYTES)
+  assert first == second == str(user)
+  for found, expected in zip(arrays, (array, array, array + 1)):
+    np.testing.assert_array_equal(found, expected)
+    assert not found.flags.writeable
+
+
 @pytest.mark.parametrize(
   'name, expected',
   [
@@ -175,12 +186,19 @@ def pickled(value):
     (b'\x80\x040.', 'instruction POP'),
     (b'\x80\x04\x85.', 'takes more values than there are'),
     (b'\x80\x04N(a.', 'takes more values than there are'),
-    (b'\x80\x04h\x07.', 'refers to value 7, which is not there'),
+    (b'\x80\x04h\x07.', 'damaged pickle: .* not found at index 7'),
     (b'\x80\x04N)R.', 'calls a NoneType'),
     (b'\x80\x04cbuiltins\neval\n.', "wants 'builtins.eval'"),
     (b'\x80\x04cnumpy\ndtype\n)R.', 'calls numpy.dtype in a way'),
     (b'\x80\x04]Nb.', 'gives a list a state'),
     (golden('float32').replace(b'K\x04\x85', b'K\x05\x85', 1), 'goes beyond'),
+    # A stride of 0: as many numbers as it likes, of 4.
+    (
+      golden('float32').replace(
+        b'K\x04\x85\x94K\x01', b'J\0\0\0\x7f\x85\x94K\0', 1
+      ),
+      'goes beyond its storage of 4 numbers',
+    ),
     (golden('float32').replace(b'Float', b'Chalk'), 'torch.ChalkStorage'),
     (pickled('x' * (MAX_BYTES + 1)), 'at most 1048576 are read'),
     (zlib.compress(bytes(MAX_BYTES + 1)), 'at most 1048576 are read'),
@@ -198,8 +216,22 @@ def test_work_and_memory_are_in_proportion_to_the_file():
   start = tensor.index(b'B', tensor.index(b'_load_from_bytes\n'))
   stop = tensor.index(b'\x85R', start + 400_000)
   storage = b'ctorch.storage\n_load_from_bytes\nh\0\x85R'
+  scalars = b''.join(
+    (
+      b'cnumpy\ndtype\nX\4\0\0\0U999\x89\x88\x87R(K\3X\1\0\0\0<NNNtbq\0',
+      struct.pack('<cI', b'B', 3996) + 999 * b'a\0\0\0' + b'q\1',
+      b'cnumpy.core.multiarray\nscalar\nq\2' + 1000 * b'h\2h\0h\1\x86R',
+    )
+  )
+  nested = b'\x80\4N.'
+  for _ in range(1000):
+    size = struct.pack('<cI', b'B', len(nested))
+    nested = b'\x80\4ctorch.storage\n_load_from_bytes\n' + size + nested
+    nested += b'\x85R.'
   more_work = 'more work than its size accounts for'
   for content, reason in (
+    (scalars, more_work),
+    (nested[2:], 'calls torch.storage._load_from_bytes in a way that is not'),
     (text + b'X\6\0\0\0latin1q\1' + 1000 * encode, more_work),
     (tensor[start:stop] + b'q\0' + 1000 * storage, more_work),
     # Each of these tuples has the one before twice: to hash it takes for ever.
