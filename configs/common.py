@@ -35,7 +35,8 @@ def chat() -> ml_collections.ConfigDict:
   config.model = ''  # as the endpoint knows it
   config.key_env = ''  # NAME of the environment variable with the key; '': none
   config.temperature = 0.9
-  config.max_tokens = 4096  # longest answer; 25 prompts take about 1,500
+  # Longest answer, thoughts included; 25 prompts take about 1,500.
+  config.max_tokens = 4096
   # What the answer is held to: 'json_schema', 'json_object' or 'none'; an
   # endpoint that lacks one gets the next.
   config.response_format = 'json_schema'

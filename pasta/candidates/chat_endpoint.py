@@ -37,6 +37,10 @@ _FORMAT_WORDS = re.compile(
   'response_format|json_schema|json_object|schema|grammar|structured', re.I
 )
 _OPTIONAL_FIELDS = ('seed', 'temperature', 'stream')
+# The chat templates of some models, Gemma's among them, know no system role.
+_SYSTEM_WORDS = re.compile(r'system\W+role|role\W+.{0,20}system', re.I)
+_SYSTEM = 'the system role'
+_MIN_SECRET_CHARS = 12  # shorter "keys" are words such as 'ollama'
 # What OpenAI says with status 429 to accounts without money.
 _NO_MONEY = 'insufficient_quota'
 
@@ -132,12 +136,12 @@ class Endpoint:
     """The event loop, in its thread."""
     with self._lock:
       if self._loop is None:
-        self._loop = asyncio.new_event_loop()
         self._client = httpx.AsyncClient(
           timeout=None,  # whole attempts have deadlines instead
           follow_redirects=False,  # would carry the prompts elsewhere
           limits=httpx.Limits(max_connections=self._config.max_concurrency),
         )
+        self._loop = asyncio.new_event_loop()
         threading.Thread(
           target=_serve, args=(self._loop,), name='chat', daemon=True
         ).start()
@@ -266,6 +270,8 @@ class Endpoint:
       body['response_format'] = {'type': 'json_object'}
     if 'max_tokens' in self._dropped:
       body['max_completion_tokens'] = body['max_tokens']
+    if _SYSTEM in self._dropped:
+      body['messages'] = _without_system(body['messages'])
     return {k: v for k, v in body.items() if k not in self._dropped}
 
   def _judge(
@@ -318,6 +324,9 @@ class Endpoint:
     if FORMATS[self._format] != 'none' and _FORMAT_WORDS.search(said):
       lacking = f'response_format {FORMATS[self._format]}'
       self._format += 1
+    elif _SYSTEM not in self._dropped and _SYSTEM_WORDS.search(said):
+      lacking = _SYSTEM
+      self._dropped |= {_SYSTEM}
     else:
       fields = set(_OPTIONAL_FIELDS)
       if 'max_completion_tokens' in said:
@@ -364,6 +373,17 @@ class Endpoint:
     return f"config field 'candidates.chat': {where}"
 
 
+def _without_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+  """The same in one message of the user's."""
+  system, user = messages
+  content = user['content']
+  if isinstance(content, str):
+    content = f'{system["content"]}\n\n{content}'
+  else:
+    content = [{'type': 'text', 'text': system['content']}, *content]
+  return [{'role': 'user', 'content': content}]
+
+
 def _now() -> float:
   return asyncio.get_running_loop().time()
 
@@ -392,7 +412,8 @@ def _so_far(
   """What the model has written when an attempt ends."""
   if reader is None or not response.is_success:
     return ''
-  return _redacted(reader.text(), key)
+  text = reader.text()
+  return _redacted(text, key) if len(key) >= _MIN_SECRET_CHARS else text
 
 
 def _redacted(text: str, key: str) -> str:
