@@ -12,7 +12,6 @@ import concurrent.futures
 import dataclasses
 import enum
 import json
-import os
 import random
 import re
 import threading
@@ -25,9 +24,11 @@ import ml_collections
 from absl import logging
 
 from pasta import errors
-from pasta.candidates import chat_counters, chat_reader
+from pasta.candidates import chat_access, chat_counters, chat_reader
 
 FORMATS = ('json_schema', 'json_object', 'none')  # what to fall back to: right
+_CONNECT_SECONDS = 10.0
+_SECONDS_BETWEEN_REPORTS = 10
 _MAX_DOUBLINGS = 5  # of the pause before another attempt
 _RATE_STATUS = (429, 503)
 _RETRY_STATUS = (408, 425, 429)
@@ -89,8 +90,8 @@ class Endpoint:
       PastaError: base_url or key_env cannot be used.
     """
     self._config = config
-    self._url = _completions_url(config.base_url)
-    _check_key_name(config.key_env)
+    self._url = chat_access.completions_url(config.base_url)
+    chat_access.check_key_name(config.key_env)
     self._lock = threading.Lock()
     self._loop: asyncio.AbstractEventLoop | None = None
     self._client: httpx.AsyncClient | None = None
@@ -127,7 +128,7 @@ class Endpoint:
     Raises:
       PastaError: there is no key where there should be one.
     """
-    key = _read_key(self._config.key_env)
+    key = chat_access.read_key(self._config.key_env)
     return asyncio.run_coroutine_threadsafe(
       self._ask(request, schema, is_usable, counters, key), self._running()
     )
@@ -137,7 +138,8 @@ class Endpoint:
     with self._lock:
       if self._loop is None:
         self._client = httpx.AsyncClient(
-          timeout=None,  # whole attempts have deadlines instead
+          # Beyond connecting, whole attempts have deadlines instead.
+          timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
           follow_redirects=False,  # would carry the prompts elsewhere
           limits=httpx.Limits(max_connections=self._config.max_concurrency),
         )
@@ -243,10 +245,10 @@ class Endpoint:
     except TimeoutError:
       counters.add('timeouts')
       return _Outcome(_End.LATE, _so_far(response, reader, key))
-    except httpx.ConnectError as e:
+    except (httpx.ConnectError, httpx.ConnectTimeout) as e:
       counters.add('connection_errors')
       said = str(e) or type(e).__name__
-      return _Outcome(_End.UNREACHED, said=_redacted(said, key))
+      return _Outcome(_End.UNREACHED, said=chat_access.redacted(said, key))
     except httpx.RequestError:
       counters.add('connection_errors')
       return _Outcome(_End.BROKEN, _so_far(response, reader, key))
@@ -297,12 +299,23 @@ class Endpoint:
         counters.add('oversized')
       return _Outcome(_End.WHOLE, text)
     body = reader.body()
-    said = _redacted(chat_reader.message(body), key)
+    # Before it is cut: half a key is still a secret.
+    said = chat_reader.message(
+      body.replace(key.encode(), b'***') if key else body
+    )
     if status in _LACKING_STATUS and self._adapts(form, said, counters):
       return _Outcome(_End.CHANGED)
     is_broke = status == 429 and _NO_MONEY.encode() in body
     if (status in _RETRY_STATUS or status >= 500) and not is_broke:
       counters.add('rate_limited' if status == 429 else 'server_errors')
+      logging.log_every_n_seconds(
+        logging.WARNING,
+        'chat: %s answered %d (%s)',
+        _SECONDS_BETWEEN_REPORTS,
+        self._config.base_url,
+        status,
+        said,
+      )
       return _Outcome(_End.BROKEN)
     # Once it has worked, no single request may end a session.
     if not self._has_accepted:
@@ -320,6 +333,8 @@ class Endpoint:
     """Gives up what the endpoint says it lacks; whether to send again."""
     if form != (self._format, self._dropped):
       return True  # another request has found out meanwhile
+    if self._has_accepted:
+      return False  # this form is fine: it is something else
     lacking = None
     if FORMATS[self._format] != 'none' and _FORMAT_WORDS.search(said):
       lacking = f'response_format {FORMATS[self._format]}'
@@ -413,55 +428,6 @@ def _so_far(
   if reader is None or not response.is_success:
     return ''
   text = reader.text()
-  return _redacted(text, key) if len(key) >= _MIN_SECRET_CHARS else text
-
-
-def _redacted(text: str, key: str) -> str:
-  """A text without the key, should the endpoint have repeated it."""
-  return text.replace(key, '***') if key else text
-
-
-def _completions_url(base_url: str) -> str:
-  """The address of requests."""
-  where = "config field 'candidates.chat.base_url'"
-  example = "expected an address such as 'http://localhost:8000/v1'"
-  try:
-    url = httpx.URL(base_url)
-  except (httpx.InvalidURL, TypeError) as e:
-    raise errors.PastaError(f'{where} is no address; {example}') from e
-  if url.userinfo or url.query or url.fragment:
-    # Not shown: it may hold a key.
-    raise errors.PastaError(
-      f'{where} holds more than an address; {example}, and a key only in the '
-      "environment variable that 'candidates.chat.key_env' names"
-    )
-  if url.scheme not in ('http', 'https') or not url.host:
-    raise errors.PastaError(f'{where} is {base_url!r}; {example}')
-  return base_url.rstrip('/') + '/chat/completions'
-
-
-def _check_key_name(name: str) -> None:
-  if name and not re.fullmatch('[A-Z_][A-Z0-9_]*', name):
-    # Not shown: somebody may have put the key itself there.
-    raise errors.PastaError(
-      "config field 'candidates.chat.key_env' is not the name of an "
-      "environment variable in capitals, such as 'PASTA_CHAT_KEY'"
-    )
-
-
-def _read_key(name: str) -> str:
-  """The key; '' where none is needed."""
-  if not name:
-    return ''
-  key = os.environ.get(name, '').strip()
-  if not key:
-    raise errors.PastaError(
-      f"config field 'candidates.chat.key_env' names the environment variable "
-      f'{name}, which is not set'
-    )
-  if not key.isascii() or not key.isprintable() or ' ' in key:
-    raise errors.PastaError(
-      f'the environment variable {name} (config field '
-      "'candidates.chat.key_env') holds characters that no key has"
-    )
-  return key
+  return (
+    chat_access.redacted(text, key) if len(key) >= _MIN_SECRET_CHARS else text
+  )
