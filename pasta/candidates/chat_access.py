@@ -1,4 +1,4 @@
-"""The address and the key of a chat endpoint: checked, and never shown whole."""
+"""Address and key of a chat endpoint: checked, and the key never shown."""
 
 import os
 import re
@@ -18,8 +18,8 @@ def completions_url(base_url: str) -> str:
   example = "expected an address such as 'http://localhost:8000/v1'"
   try:
     url = httpx.URL(base_url)
-  except (httpx.InvalidURL, TypeError) as e:
-    raise errors.PastaError(f'{where} is no address; {example}') from e
+  except (httpx.InvalidURL, TypeError):
+    raise errors.PastaError(f'{where} is no address; {example}') from None
   if url.userinfo or url.query or url.fragment:
     # Not shown: it may hold a key.
     raise errors.PastaError(
