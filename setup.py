@@ -29,6 +29,7 @@ setuptools.setup(
   ],
   package_data={
     'data': ['*/README.md', '*/CITATIONS.bib'],
+    'pasta.candidates': ['instructions/*.txt'],
     'pasta.encoders': ['sketch_clip/*'],
     'pasta.experiments': ['templates/*'],
     'pasta.report': ['templates/*'],
@@ -41,6 +42,7 @@ setuptools.setup(
     'diffusers>=0.36,<0.39',
     'flax>=0.12.8,<0.13',
     'grain>=0.2.12,<0.3',
+    'httpx>=0.27,<1',
     'huggingface_hub>=0.34,<1',  # as transformers 4 wants it
     'importlib_resources>=6',
     'jax>=0.10.2,<0.11',

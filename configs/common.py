@@ -18,11 +18,39 @@ def world() -> ml_collections.ConfigDict:
   config.t2i.num_workers = -1  # render processes; -1: one a core, 0: none
   config.encoder = 'sketch-clip'  # shipped; or a directory or hub id (CLIP)
   config.candidates = ml_collections.ConfigDict()
-  config.candidates.name = 'grammar'  # or 'grammar:terse', worded otherwise
+  # 'grammar', 'grammar:terse' (worded otherwise) or 'chat' (a language model).
+  config.candidates.name = 'grammar'
   config.candidates.num_candidates = 25  # L_C
   config.candidates.max_words = 36  # keeps prompts under CLIP's 77 tokens
+  config.candidates.chat = chat()
   config.cache_texts = 400_000  # cached prompts' features
   config.cache_columns = 200_000  # cached columns' (M images') features
+  return config
+
+
+def chat() -> ml_collections.ConfigDict:
+  """A language model at an endpoint; see pasta/candidates/chat.py."""
+  config = ml_collections.ConfigDict()
+  config.base_url = 'http://localhost:8000/v1'  # before /chat/completions
+  config.model = ''  # as the endpoint knows it
+  config.key_env = ''  # NAME of the environment variable with the key; '': none
+  config.temperature = 0.9
+  # Longest answer, thoughts included; 25 prompts take about 1,500.
+  config.max_tokens = 4096
+  # What the answer is held to: 'json_schema', 'json_object' or 'none'; an
+  # endpoint that lacks one gets the next.
+  config.response_format = 'json_schema'
+  config.send_images = False  # show those chosen last to a multimodal model
+  config.instructions = ''  # directory with your own texts; '': those shipped
+  config.timeout_seconds = 60.0  # of one request; what has come by then is used
+  config.turn_seconds = 120.0  # of a session's turn, all requests included
+  config.max_retries = 4
+  config.backoff_seconds = 0.5  # before the first retry; doubles, with jitter
+  config.max_concurrency = 16  # requests at once
+  config.max_answer_bytes = 4_000_000  # where answers are cut
+  # Answers on disk: 'off', 'read_write', or 'replay' (recorded answers alone).
+  config.cache = 'read_write'
+  config.cache_dir = ''  # '': in $PASTA_CACHE or ~/.cache/pasta
   return config
 
 

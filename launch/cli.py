@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from absl import app, flags, logging
 
 from pasta import errors
+from pasta import workdir as workdir_lib
 
 # Libraries whose progress notes are not ours to tell (orbax alone writes about
 # twenty lines a checkpoint at level INFO); their warnings stay.
@@ -33,6 +34,8 @@ _CHATTY_PACKAGES = (
   'diffusers',
   'etils',
   'flax',
+  'httpcore',
+  'httpx',
   'jax',
   'orbax',
   'tensorflow_datasets',
@@ -268,17 +271,10 @@ def _describe(error: Exception) -> str:
   return str(error) if is_message else f'{type(error).__name__}: {error}'
 
 
-def cache_dir() -> str:
-  """The directory for what may be deleted: $PASTA_CACHE or ~/.cache/pasta."""
-  return os.environ.get(
-    'PASTA_CACHE', os.path.join(os.path.expanduser('~'), '.cache', 'pasta')
-  )
-
-
 def _set_environment() -> None:
   """Sets what libraries read when imported; the user's own values win."""
   defaults = {
-    'JAX_COMPILATION_CACHE_DIR': os.path.join(cache_dir(), 'jax'),
+    'JAX_COMPILATION_CACHE_DIR': os.path.join(workdir_lib.cache_dir(), 'jax'),
     'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': _MIN_COMPILE_SECONDS,
     'DIFFUSERS_VERBOSITY': 'error',
     'TRANSFORMERS_VERBOSITY': 'error',

@@ -30,7 +30,27 @@ from pasta.user_model import datasets, saved
 from pasta.user_model import train as user_model_train
 
 # Fields that change speed or memory but never a result.
-IGNORED = ('world.t2i.num_workers', 'world.cache_texts', 'world.cache_columns')
+IGNORED = (
+  'world.t2i.num_workers',
+  'world.cache_texts',
+  'world.cache_columns',
+  # The server's address, and how patient we are with it.
+  *(
+    f'world.candidates.chat.{name}'
+    for name in (
+      'base_url',
+      'key_env',
+      'timeout_seconds',
+      'turn_seconds',
+      'max_retries',
+      'backoff_seconds',
+      'max_concurrency',
+      'max_answer_bytes',
+      'cache',
+      'cache_dir',
+    )
+  ),
+)
 open_stage = functools.partial(workdir_lib.open_stage, ignore=IGNORED)
 
 

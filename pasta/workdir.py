@@ -269,6 +269,13 @@ def _to_plain(value: Any, where: str) -> Any:
   )
 
 
+def cache_dir() -> str:
+  """The directory for what may be deleted: $PASTA_CACHE or ~/.cache/pasta."""
+  return os.environ.get(
+    'PASTA_CACHE', os.path.join(os.path.expanduser('~'), '.cache', 'pasta')
+  )
+
+
 def _make(directory: str) -> None:
   """Makes a directory that can be written."""
   try:

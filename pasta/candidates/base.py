@@ -1,8 +1,8 @@
 """What every candidate generator offers: a history in, C prompts out.
 
-A generator knows the words of a session so far and nothing of the person, the
-images or the belief. Nothing here imports jax: render workers and web handlers
-load this module on their own.
+A generator knows the words of a session so far, one kind the chosen images as
+well, and nothing of the person or the belief. Nothing here imports jax: render
+workers and web handlers load this module on their own.
 """
 
 import dataclasses
@@ -13,7 +13,8 @@ import numpy as np
 
 CATEGORIES = ('rephrase', 'detail', 'style', 'subject', 'creative')
 UNKNOWN_CATEGORY = ''  # of candidates in sessions that others have recorded
-_KNOWN = ('grammar', 'grammar:terse')
+_GRAMMARS = ('grammar', 'grammar:terse')
+_KNOWN = (*_GRAMMARS, 'chat')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,10 +64,13 @@ class CandidateGenerator(Protocol):
     generator_id: names the generator and what shapes its output; part of
       cache keys and session records.
     num_candidates: C, candidates a session and turn.
+    sees_images: whether `propose` takes `images`, per session those of the
+      prompt chosen last, uint8 [M, H, W, 3]; None at the first turn.
   """
 
   generator_id: str
   num_candidates: int
+  sees_images: bool
 
   def propose(
     self, histories: Sequence[PromptHistory], seeds: np.ndarray
@@ -79,7 +83,8 @@ class CandidateGenerator(Protocol):
 
     Returns:
       Per session exactly C candidates in the generator's own order, best
-      first. A session's candidates depend on its history and seed only.
+      first. A session's candidates depend on its history and seed only, as far
+      as a language model's server allows that.
     """
 
 
@@ -87,18 +92,27 @@ def build(config: Any) -> CandidateGenerator:
   """Builds the generator that a config names.
 
   Args:
-    config: has `name`, `num_candidates` and, for `grammar`, `max_words`.
+    config: has `name`, `num_candidates`, `max_words` and, for `chat`, `chat`.
 
   Raises:
-    ValueError: for an unknown name.
+    ValueError: for an unknown name, or fields that cannot be used.
   """
-  if config.name in _KNOWN:
-    from pasta.candidates import grammar, terse  # they import this module
+  # These modules import this one.
+  if config.name in _GRAMMARS:
+    from pasta.candidates import grammar, terse
 
     plain = grammar.Grammar(
       num_candidates=config.num_candidates, max_words=config.max_words
     )
     return plain if config.name == 'grammar' else terse.Terse(plain)
+  if config.name == 'chat':
+    from pasta.candidates import chat
+
+    return chat.Chat(
+      config.chat,
+      num_candidates=config.num_candidates,
+      max_words=config.max_words,
+    )
   raise ValueError(
     f'candidates.name is {config.name!r}; known: {", ".join(_KNOWN)}'
   )

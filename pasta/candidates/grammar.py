@@ -230,6 +230,8 @@ def _pool(writer: writer_lib.Writer) -> list[base.Candidate]:
 class Grammar:
   """The embedded candidate generator (see base.CandidateGenerator)."""
 
+  sees_images = False
+
   def __init__(self, num_candidates: int = 25, max_words: int = 36):
     """Builds the generator.
 

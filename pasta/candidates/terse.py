@@ -65,6 +65,8 @@ def _tags(text: str, rng: np.random.Generator, known: set[str]) -> str | None:
 class Terse:
   """Rewords the candidates of `grammar` (see base.CandidateGenerator)."""
 
+  sees_images = False
+
   def __init__(self, inner: grammar.Grammar):
     self._inner = inner
     self.num_candidates = inner.num_candidates

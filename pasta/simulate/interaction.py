@@ -107,9 +107,10 @@ def run(
   turns: list[list[sessions.Turn]] = [[] for _ in range(num)]
   histories = [candidates_lib.PromptHistory(p) for p in people.initial_prompts]
   beliefs, utilities, predicted = [board.log_belief], [], []
+  seen = {'images': None} if world.generator.sees_images else {}
   for t in range(sizes.num_turns):
     pools = world.generator.propose(
-      histories, seeds.derive(people.sitting_seeds, 'candidates', t)
+      histories, seeds.derive(people.sitting_seeds, 'candidates', t), **seen
     )
     texts = [[c.text for c in pool] for pool in pools]
     image_seeds = _image_seeds(people.sitting_seeds, t, sizes, image_seed_pool)
@@ -147,6 +148,13 @@ def run(
     for i in range(num):
       turns[i].append(_turn(i, pools[i], decision, shown, answer))
       histories[i] = _extend(histories[i], turns[i][-1])
+    if seen and t + 1 < sizes.num_turns:
+      # The same images once more: the loop itself keeps features alone.
+      seen['images'] = world.t2i.generate(
+        [turn[-1].chosen_prompt for turn in turns],
+        image_seeds[np.arange(num), answer.choice],
+        sizes.images_per_prompt,
+      )
   records = [
     sessions.Session(
       session_id=f'{session_prefix}-{int(people.sitting_seeds[i]):016x}',

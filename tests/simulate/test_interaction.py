@@ -9,6 +9,7 @@ from pasta import errors
 from pasta import features as features_lib
 from pasta import sessions as sessions_lib
 from pasta.agent import policies
+from pasta.candidates import grammar
 from pasta.simulate import extraction, interaction
 from pasta.simulate import people as people_lib
 from pasta.simulate import population as population_lib
@@ -254,3 +255,37 @@ def test_a_rendered_pool_is_judged_by_its_images(
     result.features.slate_image[0, 0],
   )
   assert np.isnan(result.predicted).all()
+
+
+class _Viewer:
+  """Grammar's candidates, by a generator that looks at images."""
+
+  generator_id = 'viewer'
+  num_candidates = 25
+  sees_images = True
+
+  def __init__(self):
+    self.images = []
+
+  def propose(self, histories, seeds, images):
+    self.images.append(images)
+    return grammar.Grammar().propose(histories, seeds)
+
+
+def test_chosen_images_are_handed_to_those_who_look(
+  world, population, monkeypatch
+):
+  viewer = _Viewer()
+  monkeypatch.setattr(world, 'generator', viewer)
+  result = run(world, hidden(population))
+  assert viewer.images[0] is None
+  assert len(viewer.images) == SIZES.num_turns
+  for t, images in enumerate(viewer.images[1:]):
+    for session, seen in zip(result.sessions, images, strict=True):
+      turn = session.turns[t]
+      shown = world.t2i.generate(
+        [turn.chosen_prompt],
+        np.array([turn.seeds[turn.choice]], np.uint64),
+        SIZES.images_per_prompt,
+      )
+      np.testing.assert_array_equal(seen, shown[0])

@@ -1,0 +1,68 @@
+"""Address and key of a chat endpoint: checked, and the key never shown."""
+
+import os
+import re
+
+import httpx
+
+from pasta import errors
+
+
+def completions_url(base_url: str) -> str:
+  """The address of requests.
+
+  Raises:
+    PastaError: it is no address, or holds something that may be a key.
+  """
+  where = "config field 'candidates.chat.base_url'"
+  example = "expected an address such as 'http://localhost:8000/v1'"
+  try:
+    url = httpx.URL(base_url)
+  except (httpx.InvalidURL, TypeError):
+    raise errors.PastaError(f'{where} is no address; {example}') from None
+  if url.userinfo or url.query or url.fragment:
+    # Not shown: it may hold a key.
+    raise errors.PastaError(
+      f'{where} holds more than an address; {example}, and a key only in the '
+      "environment variable that 'candidates.chat.key_env' names"
+    )
+  if url.scheme not in ('http', 'https') or not url.host:
+    raise errors.PastaError(f'{where} is {base_url!r}; {example}')
+  return base_url.rstrip('/') + '/chat/completions'
+
+
+def check_key_name(name: str) -> None:
+  """Raises PastaError for what is no name of an environment variable."""
+  if name and not re.fullmatch('[A-Z_][A-Z0-9_]*', name):
+    # Not shown: somebody may have put the key itself there.
+    raise errors.PastaError(
+      "config field 'candidates.chat.key_env' is not the name of an "
+      "environment variable in capitals, such as 'PASTA_CHAT_KEY'"
+    )
+
+
+def read_key(name: str) -> str:
+  """The key in an environment variable; '' where none is needed.
+
+  Raises:
+    PastaError: it is not set, or can be no key.
+  """
+  if not name:
+    return ''
+  key = os.environ.get(name, '').strip()
+  if not key:
+    raise errors.PastaError(
+      f"config field 'candidates.chat.key_env' names the environment variable "
+      f'{name}, which is not set'
+    )
+  if not key.isascii() or not key.isprintable() or ' ' in key:
+    raise errors.PastaError(
+      f'the environment variable {name} (config field '
+      "'candidates.chat.key_env') holds characters that no key has"
+    )
+  return key
+
+
+def redacted(text: str, key: str) -> str:
+  """A text without the key, should the endpoint have repeated it."""
+  return text.replace(key, '***') if key else text
