@@ -23,6 +23,7 @@ it for all others, too. A line holds
 or, in place of the lengths, `dropped`: why the entry there cannot be used.
 """
 
+import errno
 import functools
 import hashlib
 import json
@@ -45,8 +46,14 @@ _MAX_OPEN = 64  # packs that are open for reading
 _READ_BYTES = 2**24  # of a manifest at once
 # How long a process may not know of what others have written since.
 _REFRESH_SECONDS = 10.0
+# Of files that are gone or broken; other errors pass, and drop nothing.
+_DAMAGE = (errno.ENOENT, errno.EIO)
 _CHECK_BYTES = 8  # of each digest that are kept in memory
 _HEAD, _PART = struct.Struct('<IQ'), struct.Struct(f'<I{_CHECK_BYTES}s')
+
+
+class _Damaged(Exception):
+  """Says what is wrong with an entry."""
 
 
 class Entry(NamedTuple):
@@ -130,7 +137,7 @@ class Packs:
       while (place := self._find(key)) and len(place.sizes) >= num_parts:
         try:
           return self._read_parts(place, num_parts)
-        except ValueError as e:
+        except _Damaged as e:
           self.drop(key, str(e))
       return None
 
@@ -199,14 +206,8 @@ class Packs:
       if beyond:
         self._drop_all(beyond, 'its pack ends before it')
 
-  def sync(self) -> None:
-    """Returns when all that was put is on the disk."""
-    with self._lock:
-      if self._writer:
-        self._writer.sync()
-
   def close(self) -> None:
-    """Ends this process's files; a later `put` begins others."""
+    """Ends this process's files, on the disk; a later `put` begins others."""
     with self._lock:
       if self._writer:
         self._writer.sync()
@@ -226,19 +227,21 @@ class Packs:
       return _Place.unpack(found) if found else None
 
   def _read_parts(self, place: _Place, num: int) -> list[bytes]:
-    """The first parts of an entry; ValueError where it is damaged."""
+    """The first parts of an entry; _Damaged where they are."""
     sizes = place.sizes[:num]
     try:
       file = self._open(self._path(place.pack))
       data = os.pread(file.fileno(), sum(sizes), place.offset)
     except OSError as e:
-      raise ValueError(f'cannot be read: {e.strerror}') from e
+      if e.errno not in _DAMAGE:
+        raise _cannot(self._path(place.pack), 'read', e) from e
+      raise _Damaged(f'cannot be read: {e.strerror}') from e
     parts, start = [], 0
     for size, check in zip(sizes, place.checks):
       parts.append(data[start : start + size])
       start += size
       if hashlib.sha256(parts[-1]).digest()[:_CHECK_BYTES] != check:
-        raise ValueError('its bytes have another checksum')
+        raise _Damaged('its bytes have another checksum')
     return parts
 
   def _add(self, key: str, place: _Place) -> None:
@@ -502,7 +505,7 @@ def _size(path: str) -> int:
     # Opened, not only looked at: shared file systems then say the true size.
     with open(path, 'rb') as f:
       return os.fstat(f.fileno()).st_size
-  except OSError:
+  except FileNotFoundError:
     return 0
 
 

@@ -59,8 +59,9 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
   if is_first:
     fingerprint = _prepare(directory, config, lines)
   _wait('prepare')
-  # The store is only where results lie, and not one.
-  where = config.world.t2i.store or os.path.join(directory, 'store')
+  inside = not config.world.t2i.store
+  where = os.path.expanduser(config.world.t2i.store)
+  where = os.path.join(directory, 'store') if inside else os.path.abspath(where)
   maker = maker_lib.Maker(
     model,
     encoder,
@@ -75,14 +76,14 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
     _wait('fill')
     if is_first:
       _check_all(maker, columns, where)
-      inside = not config.world.t2i.store
       info = {
         'num_columns': len(wanted),
         'num_distinct_columns': len(columns),
         **counts,
         'model_id': model.model_id,
         'encoder_id': encoder.encoder_id if encoder else '',
-        'store': 'store' if inside else os.path.abspath(where),
+        # One inside moves with the directory.
+        'store': 'store' if inside else where,
       }
       workdir_lib.mark_done(directory, _STAGE, fingerprint, info)
       logging.info(
@@ -281,6 +282,7 @@ def _encode_images(encoder: clip.ClipEncoder | None, num_devices: int):
   num_devices = num_devices or jax.local_device_count()
   if encoder is None or num_devices == 1:
     return None
+  # As many rows a device as one alone has: on CPUs that gives the same bits.
   size = encoder.batch_sizes[0] * num_devices
   return image_encoder.ImageEncoder(encoder, size, num_devices).encode_images
 

@@ -47,8 +47,7 @@ class Rendered:
       )
     self.model_id = header['model_id']
     self.encoder_id = header['encoder_id']
-    # A relative path is one in the directory.
-    store = os.path.join(directory, os.path.expanduser(store))
+    store = os.path.join(directory, store)
     self._images = image_store.ImageStore(store)
     self._features = feature_store.FeatureStore(store)
     self._store = store

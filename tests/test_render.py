@@ -268,12 +268,12 @@ def stored(workdir, kind='images'):
 
 
 def test_killed_and_shared_runs_leave_what_a_whole_one_does(tmp_path):
-  path = write(tmp_path / 'p.txt', [f'tree {i}' for i in range(12)])
+  path = write(tmp_path / 'p.txt', [f'tree {i}' for i in range(8)])
   whole, cut = tmp_path / 'whole', tmp_path / 'cut'
   config = prompt_config(path, seeds_per_prompt=6)
   render.main(config, str(whole))
   num = len(stored(whole))
-  assert num == 12 * 6
+  assert num == 8 * 6
   run = start(command(cut, path))
   while len(stored(cut)) < num // 4:
     assert run.poll() is None

@@ -1,5 +1,6 @@
 """Images on disk: nothing is lost, nothing half-written or damaged is used."""
 
+import errno
 import glob
 import json
 import os
@@ -362,6 +363,22 @@ def test_a_full_disk_is_named(tmp_path):
   assert check_whole_or_absent(str(tmp_path), 40) == 2
   store.put('model', prompts, seeds, images)
   assert check_whole_or_absent(str(tmp_path), 40) == 40
+
+
+def test_errors_that_pass_drop_nothing(tmp_path, monkeypatch):
+  store = store_lib.ImageStore(str(tmp_path))
+  prompts, seeds, images = make(1)
+  store.put('model', prompts, seeds, images)
+  with monkeypatch.context() as patch:
+
+    def fail(*unused):
+      raise OSError(errno.EMFILE, 'Too many open files')
+
+    patch.setattr(os, 'pread', fail)
+    with pytest.raises(errors.PastaError, match='cannot be read: Too many'):
+      get(store, prompts[0], 0)
+  np.testing.assert_array_equal(get(store, prompts[0], 0), images[0])
+  assert store.packs.num_damaged == 0
 
 
 def test_directories_that_are_no_stores(tmp_path):
