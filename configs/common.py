@@ -16,6 +16,9 @@ def world() -> ml_collections.ConfigDict:
   config.t2i.name = 'sketch'  # 'sketch' or 'sketch:ink'
   config.t2i.size = 64  # pixels, height and width
   config.t2i.num_workers = -1  # render processes; -1: one a core, 0: none
+  # Directory that keeps images and features for all runs; '' = none.
+  config.t2i.store = ''
+  config.t2i.store_images = True  # in it; False: features alone
   config.encoder = 'sketch-clip'  # shipped; or a directory or hub id (CLIP)
   config.candidates = ml_collections.ConfigDict()
   # 'grammar', 'grammar:terse' (worded otherwise) or 'chat' (a language model).

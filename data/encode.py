@@ -12,14 +12,12 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import chex
 import grain
-import jax
 import numpy as np
 
 from data import base, index, read
-from pasta import errors, feature_rows, parallel, progress, workdir
-from pasta.encoders import clip, pixels
+from pasta import errors, feature_rows, progress, workdir
+from pasta.encoders import clip, image_encoder, pixels
 
 RECEIPTS = 'index'  # their directory, below that of the blocks
 # Images that a thread reads at once: a single record costs as much to read as
@@ -79,54 +77,6 @@ class Work:
         yield number, images[position], where
 
 
-class ImageEncoder:
-  """Encodes batches of one size over this host's devices.
-
-  Attributes:
-    batch_size: images of a call, over all devices.
-    dim: D.
-  """
-
-  def __init__(
-    self, encoder: clip.ClipEncoder, batch_size: int, num_devices: int
-  ):
-    """Compiles nothing yet.
-
-    Args:
-      encoder: whose image tower.
-      batch_size: a multiple of the number of devices.
-      num_devices: of this host; 0 = all.
-
-    Raises:
-      PastaError: the devices do not divide the batch, or are not there.
-    """
-    num_devices = num_devices or jax.local_device_count()
-    if batch_size < 1 or batch_size % num_devices:
-      raise errors.PastaError(
-        f"config field 'batch_size' is {batch_size}, expected a multiple of "
-        f'the number of devices, {num_devices}'
-      )
-    self.batch_size, self.dim = batch_size, encoder.embedding_dim
-    self._num_devices = num_devices
-
-    def encode(
-      params: chex.ArrayTree, images: jax.Array, *, axis_name: str
-    ) -> jax.Array:
-      del axis_name  # Every image by itself.
-      return encoder.apply_image(params, images)
-
-    self._params = parallel.replicate(encoder.params, num_devices)
-    self._encode = parallel.pmap_parts(
-      encode, num_devices=num_devices, in_axes=(None, 0), out_axes=0
-    )
-
-  def __call__(self, images: np.ndarray) -> jax.Array:
-    """Starts on pixels uint8 [batch_size, H, W, 3]; gives [batch_size, D]."""
-    return self._encode(
-      self._params, parallel.shard(images, self._num_devices)
-    ).reshape(self.batch_size, self.dim)
-
-
 def encode_images(
   directory: str,
   prepared: read.Prepared,
@@ -134,7 +84,7 @@ def encode_images(
   split: str,
   found: index.Index,
   encoder: clip.ClipEncoder,
-  run: ImageEncoder,
+  run: image_encoder.ImageEncoder,
   *,
   block_size: int,
   num_threads: int,
@@ -255,7 +205,7 @@ def chunks(at: np.ndarray) -> list[tuple[int, list[Wanted]]]:
 def _encode_block(
   work: Work,
   num: int,
-  run: ImageEncoder,
+  run: image_encoder.ImageEncoder,
   num_threads: int,
   times: collections.Counter,
 ) -> tuple[np.ndarray, dict[int, str]]:

@@ -29,13 +29,13 @@ from data import (
 from pasta import errors, feature_rows, progress, stages
 from pasta import preferences as preferences_lib
 from pasta import workdir as workdir_lib
-from pasta.encoders import clip
+from pasta.encoders import clip, image_encoder
 
 _SHOWN = 20  # broken images that the manifest names
 _IGNORED = ('num_threads', 'num_workers', 'num_devices')
 
 
-Towers = tuple[clip.ClipEncoder, encode.ImageEncoder]
+Towers = tuple[clip.ClipEncoder, image_encoder.ImageEncoder]
 
 
 def main(config: ml_collections.ConfigDict, workdir: str) -> None:
@@ -71,7 +71,7 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
     if cls.ENCODER_ID:
       return None
     encoder = clip.ClipEncoder.load(config.encoder, dtype=config.dtype)
-    return encoder, encode.ImageEncoder(
+    return encoder, image_encoder.ImageEncoder(
       encoder, config.batch_size, config.num_devices
     )
 

@@ -26,13 +26,13 @@ def main(workdir: str, num_rows: int, encoder: str, batch_size: int) -> None:
   from data.pick_a_pic import fake_files, pick_a_pic_dataset_builder
   from pasta import preferences
   from pasta import workdir as workdir_lib
-  from pasta.encoders import clip
+  from pasta.encoders import clip, image_encoder
 
   config = extract_features.get_config('pick_a_pic')
   config.encoder, config.batch_size = encoder, batch_size
   config.splits = ('train',)
   model = clip.ClipEncoder.load(encoder, dtype=config.dtype)
-  run = encode.ImageEncoder(model, batch_size, config.num_devices)
+  run = image_encoder.ImageEncoder(model, batch_size, config.num_devices)
   size = model.image_size
   pixels = np.random.default_rng(0).integers(
     256, size=(batch_size, size, size, 3), dtype=np.uint8

@@ -167,7 +167,8 @@ def main(workdir: str, prompt: str, size: int, seed: int) -> None:
   config = ml_collections.ConfigDict(
     workdir_lib.read_json(os.path.join(evaluation, 'config.json'))
   )
-  config.world.t2i.num_workers = 0  # sixteen pictures a turn need no pool
+  # Sixteen pictures a turn need no pool, and nobody sees them again.
+  config.world.t2i.num_workers, config.world.t2i.store = 0, ''
   world = world_lib.World(config.world)
   try:
     _play(workdir, prompt, size, seed, config, world)

@@ -32,6 +32,8 @@ from pasta.user_model import train as user_model_train
 # Fields that change speed or memory but never a result.
 IGNORED = (
   'world.t2i.num_workers',
+  'world.t2i.store',
+  'world.t2i.store_images',
   'world.cache_texts',
   'world.cache_columns',
   # The server's address, and how patient we are with it.

@@ -43,6 +43,7 @@ class ClipEncoder:
     image_size: height and width that the model sees, in pixels.
     preprocessing: how an image is brought to that size.
     dtype: what it computes with, 'float32' or 'bfloat16'.
+    batch_sizes: numbers of rows of its calls, in increasing order.
   """
 
   def __init__(
@@ -71,7 +72,7 @@ class ClipEncoder:
     self._eos, self._pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     # On a CPU 64 rows stay in its cache; elsewhere large batches are faster.
     on_cpu = jax.default_backend() == 'cpu'
-    self._batch_sizes = (64,) if on_cpu else (64, 512)
+    self.batch_sizes = (64,) if on_cpu else (64, 512)
     self.params = jax.device_put(params)
     self._offset, self._scale = _pixel_transform(processor)
     self._encode_ids = jax.jit(self.apply_text)
@@ -193,7 +194,7 @@ class ClipEncoder:
         f'{images.dtype} {list(images.shape)}'
       )
     out = np.zeros((len(images), self.embedding_dim), np.float32)
-    step = self._batch_sizes[-1]
+    step = self.batch_sizes[-1]
     if images.shape[1:3] == (self.image_size,) * 2:
       return self._in_batches(self._encode_pixels, images)
     for i in range(0, len(images), step):
@@ -247,7 +248,7 @@ class ClipEncoder:
     """Runs `encode` over rows in few static batch sizes, float32 [N, D]."""
     out = np.zeros((len(arrays[0]), self.embedding_dim), np.float32)
     pending = None  # One batch behind, so that host and device overlap.
-    for start, stop, size in _chunks(len(out), self._batch_sizes):
+    for start, stop, size in _chunks(len(out), self.batch_sizes):
       rows = [_pad_rows(a[start:stop], size) for a in arrays]
       result = encode(self.params, *rows)
       if pending is not None:

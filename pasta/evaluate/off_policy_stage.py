@@ -132,6 +132,7 @@ def run_targets(
       model, records.values(), num, seed=config.seed
     )
 
+  made.world.t2i.store = ''  # Where that run had one, there may be none now.
   world = world_lib.World(made.world)
   result = {}
   try:

@@ -1,9 +1,7 @@
 """The world around the agent: images, encoders and candidates, with a cache."""
 
-import concurrent.futures
 import dataclasses
 import itertools
-import os
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -13,11 +11,8 @@ import numpy as np
 from pasta import errors
 from pasta.candidates import base as candidates_lib
 from pasta.encoders import clip
+from pasta.simulate import maker
 from pasta.t2i import base as t2i_lib
-
-# Columns that are rendered and encoded together: small enough that encoding
-# one chunk overlaps with rendering the next.
-CHUNK_COLUMNS = 64
 
 T = TypeVar('T')
 
@@ -26,50 +21,55 @@ class World:
   """A text-to-image model, an encoder and a candidate generator.
 
   Features are cached by prompt, and by (prompt, seed): images are rendered and
-  encoded once. All features are float16 rounded, whether fresh, cached or
-  read from disk, so that every path computes with the same numbers.
+  encoded once; with a store, once in all runs that share it. All features are
+  float16 rounded, whether fresh, cached or read from disk, so that every path
+  computes with the same numbers.
 
   Attributes:
     t2i: a pasta.t2i.base.TextToImage.
     encoder: a pasta.encoders.clip.ClipEncoder.
     generator: a pasta.candidates.base.CandidateGenerator.
-    num_images_made: how many images were rendered and encoded so far.
   """
 
   def __init__(self, config: ml_collections.ConfigDict):
     self._config = config
+    model = maker.build_t2i(config.t2i)
     try:
-      self.t2i = t2i_lib.build(_with_workers(config.t2i))
       self.generator = candidates_lib.build(config.candidates)
     except ValueError as e:
       raise errors.PastaError(str(e)) from None
     self.encoder = clip.ClipEncoder.load(config.encoder)
-    self.num_images_made = 0
+    self._store = maker.open_store(config.t2i)
+    self._maker = maker.Maker(model, self.encoder, self._store)
+    self.t2i = self._maker.t2i
     self._text: dict[str, np.ndarray] = {}
-    self._image: dict[tuple[str, int, int], np.ndarray] = {}
+    self._image: dict[maker.Column, np.ndarray] = {}
     self._sizes = {}
-    # One thread renders ahead while this one encodes.
-    self._ahead = concurrent.futures.ThreadPoolExecutor(1)
 
   def close(self) -> None:
-    self._ahead.shutdown()
-    for t2i in (self.t2i, *self._sizes.values()):
+    self._maker.close()
+    for t2i in self._sizes.values():
       t2i.close()
+
+  @property
+  def num_images_made(self) -> int:
+    """How many images were rendered for their features so far."""
+    return self._maker.num_images_made
 
   def t2i_at(self, size: int) -> t2i_lib.TextToImage:
     """The same text-to-image model at another image size, in pixels."""
     if size not in self._sizes:
-      config = _with_workers(self._config.t2i)
+      config = ml_collections.ConfigDict(self._config.t2i.to_dict())
       config.size = size
-      self._sizes[size] = t2i_lib.build(config)
+      model = maker.build_t2i(config)
+      self._sizes[size] = maker.stored(model, self._store)
     return self._sizes[size]
 
   def text_features(self, prompts: Sequence[str]) -> np.ndarray:
     """Normalised text features, float32 [P, D]."""
     new = [p for p in dict.fromkeys(prompts) if p not in self._text]
     if new:
-      features = self.encoder.encode_text(new).astype(np.float16)
-      self._text.update(zip(new, features))
+      self._text.update(zip(new, self._maker.text_features(new)))
     out = np.stack([self._text[p] for p in prompts]).astype(np.float32)
     _trim(self._text, self._config.cache_texts)
     return out
@@ -84,32 +84,15 @@ class World:
       seeds: unsigned integers [P].
       images_per_prompt: M.
     """
-    keys = [(p, int(s), images_per_prompt) for p, s in zip(prompts, seeds)]
-    new = [k for k in dict.fromkeys(keys) if k not in self._image]
-    chunks = [
-      new[i : i + CHUNK_COLUMNS] for i in range(0, len(new), CHUNK_COLUMNS)
+    columns = [
+      maker.Column(p, int(s), images_per_prompt) for p, s in zip(prompts, seeds)
     ]
-    ahead = None
-    for i, chunk in enumerate(chunks):
-      images = ahead.result() if ahead else self._render(chunk)
-      if i + 1 < len(chunks):
-        ahead = self._ahead.submit(self._render, chunks[i + 1])
-      features = self.encoder.encode_images(
-        images.reshape(-1, *images.shape[2:])
-      )
-      features = features.reshape(*images.shape[:2], -1).astype(np.float16)
+    new = [c for c in dict.fromkeys(columns) if c not in self._image]
+    for chunk, features in self._maker.image_features(new):
       self._image.update(zip(chunk, features))
-      self.num_images_made += images.shape[0] * images.shape[1]
-    out = np.stack([self._image[k] for k in keys]).astype(np.float32)
+    out = np.stack([self._image[c] for c in columns]).astype(np.float32)
     _trim(self._image, self._config.cache_columns)
     return out
-
-  def _render(self, chunk: Sequence[tuple[str, int, int]]) -> np.ndarray:
-    return self.t2i.generate(
-      [k[0] for k in chunk],
-      np.array([k[1] for k in chunk], np.uint64),
-      chunk[0][2],
-    )
 
   def scenes(
     self, prompts: Sequence[str], seeds: np.ndarray, images_per_prompt: int
@@ -119,22 +102,12 @@ class World:
     Raises:
       PastaError: this T2I model does not know what it drew.
     """
-    if not hasattr(self.t2i, 'scenes'):
+    if not hasattr(self._maker.model, 'scenes'):
       raise errors.PastaError(
         f'hidden people need scene attributes, which {self.t2i.model_id} '
         'does not give; set world.t2i.name to sketch or sketch:ink'
       )
-    return self.t2i.scenes(prompts, seeds, images_per_prompt)
-
-
-def _with_workers(
-  config: ml_collections.ConfigDict,
-) -> ml_collections.ConfigDict:
-  """A copy in which -1 workers has become one a core."""
-  config = ml_collections.ConfigDict(config.to_dict())
-  if config.num_workers < 0:
-    config.num_workers = len(os.sched_getaffinity(0))
-  return config
+    return self._maker.model.scenes(prompts, seeds, images_per_prompt)
 
 
 def _trim(cache: dict[T, np.ndarray], limit: int) -> None:

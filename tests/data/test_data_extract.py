@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from configs import extract_features
-from data import encode, extract, prepare, read
+from data import extract, prepare, read
 from data.pick_a_pic import fake_files, pick_a_pic_dataset_builder
 from pasta import errors, preferences
-from pasta.encoders import clip
+from pasta.encoders import clip, image_encoder
 
 BUILDER = pick_a_pic_dataset_builder.Builder
 
@@ -44,7 +44,7 @@ def config(**changes):
 
 def run(prepared, encoder, directory, process=(0, 1), devices=1, **changes):
   settings = config(**changes)
-  tower = encode.ImageEncoder(encoder, settings.batch_size, devices)
+  tower = image_encoder.ImageEncoder(encoder, settings.batch_size, devices)
   return extract.extract_split(
     settings,
     prepared,
