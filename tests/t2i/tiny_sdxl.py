@@ -4,6 +4,7 @@ Widths and depths are the least that diffusers' networks take; everything else
 is as in stabilityai/stable-diffusion-xl-base-1.0.
 """
 
+import functools
 import importlib.resources
 import json
 import re
@@ -131,6 +132,12 @@ def pipeline(dtype='float32') -> sdxl_pipeline.Pipeline:
   return sdxl_pipeline.build(CONFIGS, tokenizers, noise(), dtype=dtype)
 
 
+@functools.cache
+def shapes():
+  """The expected parameters; finding out takes more than reading a file."""
+  return sdxl_pipeline.param_shapes(pipeline())
+
+
 def write(directory, weights='torch', seed=0):
   """Writes a pipeline.
 
@@ -162,7 +169,7 @@ def random_params(seed=0):
   """Random weights by network, each {key: float32}; nothing is 0 or 1."""
   rng = np.random.default_rng(seed)
   out = {}
-  for name, tree in sdxl_pipeline.param_shapes(pipeline()).items():
+  for name, tree in shapes().items():
     flat = flax.traverse_util.flatten_dict(tree)
     out[name] = {}
     for key, shape in sorted((k, x.shape) for k, x in flat.items()):
