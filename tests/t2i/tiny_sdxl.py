@@ -58,7 +58,7 @@ CONFIGS = {
     'out_channels': 4,
     'projection_class_embeddings_input_dim': 64 + 6 * 8,
     'sample_size': 8,
-    'transformer_layers_per_block': [1, 2],
+    'transformer_layers_per_block': [1, 1],
     'up_block_types': ['CrossAttnUpBlock2D', 'UpBlock2D'],
     'use_linear_projection': True,
   },
@@ -180,6 +180,14 @@ def random_params(seed=0):
         x = 0.1 * x + (key[-1] == 'scale')
       out[name][key] = x.astype(np.float32)
   return out
+
+
+def params(seed=0):
+  """The weights as networks take them."""
+  return {
+    name: flax.traverse_util.unflatten_dict(flat)
+    for name, flat in random_params(seed).items()
+  }
 
 
 def write_weights(directory, name, flat, weights='torch'):
