@@ -12,6 +12,7 @@ holds memory that another is refused. Prints and leaves DIR/benchmark_t2i.json.
 --tiny takes networks that a CPU runs in a minute; their speed means nothing.
 """
 
+import dataclasses
 import functools
 import importlib.resources
 import importlib.util
@@ -157,7 +158,7 @@ def _run_sdxl(tiny: bool, sizes: list[int], seconds: float) -> list[dict]:
     dtype='bfloat16',
   )
   params = _random(sdxl_pipeline.param_shapes(pipeline), 'bfloat16')
-  object.__setattr__(pipeline, 'load_params', lambda: params)
+  pipeline = dataclasses.replace(pipeline, load_params=lambda: params)
   size, steps = _size_and_steps(tiny)
   device = jax.local_devices()[0]
   rows = []
@@ -319,13 +320,15 @@ def _configs(tiny: bool) -> dict[str, dict[str, Any]]:
     'text_encoder_2': _TINY_TEXT,
     'unet': {
       'addition_time_embed_dim': 8,
-      'attention_head_dim': [1, 1, 1],
-      'block_out_channels': [32, 32, 32],
+      'attention_head_dim': [1, 1],
+      'block_out_channels': [32, 32],
       'cross_attention_dim': 64,
+      'down_block_types': ['DownBlock2D', 'CrossAttnDownBlock2D'],
       'layers_per_block': 1,
       'projection_class_embeddings_input_dim': 32 + 6 * 8,
       'sample_size': 8,
-      'transformer_layers_per_block': [1, 1, 1],
+      'transformer_layers_per_block': [1, 1],
+      'up_block_types': ['CrossAttnUpBlock2D', 'UpBlock2D'],
     },
     'vae': {'block_out_channels': [32] * 4, 'layers_per_block': 1},
   }

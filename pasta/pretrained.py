@@ -44,13 +44,16 @@ _DTYPES = {
 }
 
 
-def resolve(path_or_hub_id: str, files: Sequence[str]) -> str:
+def resolve(
+  path_or_hub_id: str, files: Sequence[str], example: str = 'google/gemma-2b'
+) -> str:
   """The local directory of a model, fetched from the hub where needed.
 
   Args:
     path_or_hub_id: a directory, or a hub id such as 'google/gemma-2b'. What
       the hub's cache holds is used without a network.
     files: patterns of the files to fetch from the hub.
+    example: a hub id, for the error.
 
   Returns:
     The directory's path.
@@ -66,7 +69,7 @@ def resolve(path_or_hub_id: str, files: Sequence[str]) -> str:
   if looks_local or os.path.exists(path):
     raise errors.PastaError(
       f'{path}: no such model directory; expected a directory or a hub id '
-      "such as 'google/gemma-2b'"
+      f'such as {example!r}'
     )
   try:
     return huggingface_hub.snapshot_download(path, allow_patterns=list(files))

@@ -36,7 +36,9 @@ def resolve(path_or_hub_id: str, dtype: str) -> str:
   Raises:
     PastaError: as `pretrained.resolve`.
   """
-  directory = pretrained.resolve(path_or_hub_id, _SMALL_FILES)
+  directory = pretrained.resolve(
+    path_or_hub_id, _SMALL_FILES, 'stabilityai/stable-diffusion-xl-base-1.0'
+  )
   if directory == os.path.expanduser(path_or_hub_id):
     return directory
   for variant in ('', 'fp16') if dtype == 'float32' else ('fp16', ''):

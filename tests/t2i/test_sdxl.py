@@ -1,5 +1,6 @@
 """SDXL behind the text-to-image interface, and as a config names it."""
 
+import dataclasses
 import logging
 
 import jax
@@ -41,11 +42,12 @@ def model(directory):
 
 
 @pytest.fixture
-def quick(directory, monkeypatch):
+def quick(directory):
   """Makes models that draw nothing, with the given fields."""
   params = tiny_sdxl.params()
-  pipeline = sdxl_pipeline.load(str(directory))
-  object.__setattr__(pipeline, 'load_params', lambda: params)
+  pipeline = dataclasses.replace(
+    sdxl_pipeline.load(str(directory)), load_params=lambda: params
+  )
   fields = {'size': 64, 'spacing': 'trailing', 'steps': 2, 'num_devices': 1}
 
   return lambda **changed: sdxl.Sdxl(pipeline, **(fields | changed))
