@@ -13,12 +13,13 @@ def world() -> ml_collections.ConfigDict:
   """Images, encoder and candidates."""
   config = ml_collections.ConfigDict()
   config.t2i = ml_collections.ConfigDict()
-  config.t2i.name = 'sketch'  # 'sketch' or 'sketch:ink'
-  config.t2i.size = 64  # pixels, height and width
+  config.t2i.name = 'sketch'  # 'sketch', 'sketch:ink' or 'sdxl'
+  config.t2i.size = 64  # pixels, height and width; SDXL is made for 1024
   config.t2i.num_workers = -1  # render processes; -1: one a core, 0: none
   # Directory that keeps images and features for all runs; '' = none.
   config.t2i.store = ''
   config.t2i.store_images = True  # in it; False: features alone
+  config.t2i.sdxl = sdxl()
   config.encoder = 'sketch-clip'  # shipped; or a directory or hub id (CLIP)
   config.candidates = ml_collections.ConfigDict()
   # 'grammar', 'grammar:terse' (worded otherwise) or 'chat' (a language model).
@@ -54,6 +55,25 @@ def chat() -> ml_collections.ConfigDict:
   # Answers on disk: 'off', 'read_write', or 'replay' (recorded answers alone).
   config.cache = 'read_write'
   config.cache_dir = ''  # '': in $PASTA_CACHE or ~/.cache/pasta
+  return config
+
+
+def sdxl() -> ml_collections.ConfigDict:
+  """SDXL as text-to-image model, for t2i.name = 'sdxl'."""
+  config = ml_collections.ConfigDict()
+  # Directory or hub id of a pipeline in diffusers' layout.
+  config.path = 'stabilityai/stable-diffusion-xl-base-1.0'
+  # Safetensors file with other weights of the UNet, e.g. SDXL-Lightning's.
+  config.unet = ''
+  config.dtype = 'auto'  # bfloat16, but float32 on CPUs; or either
+  config.steps = 20  # uses of the UNet; few-step variants: as they say
+  config.scheduler = 'euler'  # or 'ddim', 'dpm++'
+  config.spacing = 'leading'  # or 'linspace', 'trailing' (few-step variants)
+  config.guidance = 5.0  # up to 1: none, twice as fast (few-step variants)
+  config.negative_prompt = ''  # what not to draw; needs guidance
+  config.batch_size = 4  # images at once on each device
+  config.vae_chunk = 1  # of these, images decoded at once
+  config.num_devices = 0  # of a host; 0 = all
   return config
 
 

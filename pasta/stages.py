@@ -34,6 +34,9 @@ IGNORED = (
   'world.t2i.num_workers',
   'world.t2i.store',
   'world.t2i.store_images',
+  'world.t2i.sdxl.batch_size',
+  'world.t2i.sdxl.num_devices',
+  'world.t2i.sdxl.vae_chunk',
   'world.cache_texts',
   'world.cache_columns',
   # The server's address, and how patient we are with it.

@@ -226,3 +226,27 @@ def test_damaged_header(tmp_path, header, match):
 def test_read_json_names_a_missing_file(tmp_path):
   with _raises('config.json: no such file'):
     pretrained.read_json(str(tmp_path / 'config.json'))
+
+
+@pytest.mark.parametrize('sharded', [False, True])
+def test_other_names_and_half_precision_copies(tmp_path, sharded):
+  tensors = {name: np.full(2, i, np.float16) for i, name in enumerate('ab')}
+  single, index = pretrained.weight_files('net', 'fp16')
+  assert (single, index) == (
+    'net.fp16.safetensors',
+    'net.safetensors.index.fp16.json',
+  )
+  if sharded:
+    shards = {
+      n: f'net.fp16-0000{i}-of-00002.safetensors' for i, n in enumerate('ab', 1)
+    }
+    for name, shard in shards.items():
+      safetensors.save_file({name: tensors[name]}, tmp_path / shard)
+    with pytest.raises(errors.PastaError, match=f'but no {index}'):
+      pretrained.read_weights(str(tmp_path), 'net', 'fp16')
+    (tmp_path / index).write_text(json.dumps({'weight_map': shards}))
+  else:
+    safetensors.save_file(tensors, tmp_path / single)
+  _assert_same(pretrained.read_weights(str(tmp_path), 'net', 'fp16'), tensors)
+  with pytest.raises(errors.PastaError, match='neither net.safetensors nor'):
+    pretrained.read_weights(str(tmp_path), 'net')
