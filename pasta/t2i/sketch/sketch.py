@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pasta.t2i import arguments
 from pasta.t2i.sketch import draw, scene
 
 # Images a worker draws per task: long enough to hide the hand-over.
@@ -63,7 +64,7 @@ class Sketch:
     self, prompts: Sequence[str], seeds: np.ndarray, images_per_prompt: int
   ) -> np.ndarray:
     """The scenes that `generate` draws, int8 [P, M, S]; same arguments."""
-    seeds = _check(prompts, seeds, images_per_prompt)
+    seeds = arguments.check(prompts, seeds, images_per_prompt)
     return scene.sample(list(prompts), seeds, images_per_prompt)
 
   def generate(
@@ -82,7 +83,7 @@ class Sketch:
     Raises:
       ValueError: an argument has the wrong type, shape or range.
     """
-    seeds = _check(prompts, seeds, images_per_prompt)
+    seeds = arguments.check(prompts, seeds, images_per_prompt)
     prompts, m, size = list(prompts), images_per_prompt, self.image_size
     drawings = scene.sample(prompts, seeds, m).reshape(
       -1, scene.NUM_SLOTS
@@ -111,29 +112,3 @@ class Sketch:
     if self._pool is not None:
       self._pool.shutdown(cancel_futures=True)
       self._pool = None
-
-
-def _check(prompts, seeds, images_per_prompt) -> np.ndarray:
-  """Checks the arguments of `generate`; returns the seeds as uint64 [P]."""
-  if isinstance(prompts, str):
-    raise ValueError('prompts: expected a sequence of texts, got one text')
-  for i, prompt in enumerate(prompts):
-    if not isinstance(prompt, str):
-      raise ValueError(
-        f'prompts[{i}]: expected a text, got {type(prompt).__name__}'
-      )
-  seeds = np.asarray(seeds)
-  if seeds.shape != (len(prompts),):
-    raise ValueError(
-      f'seeds: expected shape ({len(prompts)},), one a prompt, '
-      f'got {seeds.shape}'
-    )
-  if seeds.size and (
-    not np.issubdtype(seeds.dtype, np.integer) or seeds.min() < 0
-  ):
-    raise ValueError('seeds: expected non-negative integers')
-  if images_per_prompt < 1:
-    raise ValueError(
-      f'images_per_prompt: expected at least 1, got {images_per_prompt}'
-    )
-  return seeds.astype(np.uint64)
