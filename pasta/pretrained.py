@@ -1,7 +1,9 @@
 """Weights of pretrained models in Hugging Face's layout, read without PyTorch.
 
 A model is one `model.safetensors`, or shards `model-00001-of-00002.safetensors`
-with `model.safetensors.index.json`, which Transformers' Flax classes refuse.
+with `model.safetensors.index.json`, which Transformers' Flax classes refuse;
+diffusers' models have another stem than `model`. Half-precision copies are
+called `model.fp16.safetensors` and so on.
 Files are mapped into memory, not read: a tensor costs memory only when it is
 copied out, so converting a model tensor by tensor never holds it twice. The
 format is parsed here because not every version of safetensors gives bfloat16
@@ -26,7 +28,6 @@ from pasta import errors
 
 WEIGHTS_FILE = 'model.safetensors'
 INDEX_FILE = 'model.safetensors.index.json'
-_SHARD = re.compile(r'model-\d+-of-\d+\.safetensors')
 _HEADER_LENGTH_BYTES = 8
 _MAX_SAMPLE = 1024  # Entries of a tensor that a fingerprint reads.
 _DTYPES = {
@@ -93,11 +94,25 @@ def read_json(path: str) -> dict[str, Any]:
   return content
 
 
-def read_weights(directory: str) -> dict[str, np.ndarray]:
+def weight_files(stem: str = 'model', variant: str = '') -> tuple[str, str]:
+  """Names of a model's one file, and of the index of its shards."""
+  dot_variant = f'.{variant}' if variant else ''
+  return (
+    f'{stem}{dot_variant}.safetensors',
+    f'{stem}.safetensors.index{dot_variant}.json',
+  )
+
+
+def read_weights(
+  directory: str, stem: str = 'model', variant: str = ''
+) -> dict[str, np.ndarray]:
   """All tensors of a model by name, from its one file or its shards.
 
   Args:
     directory: holds WEIGHTS_FILE, or INDEX_FILE and the shards it names.
+    stem: what the files' names begin with instead of 'model'.
+    variant: 'fp16' for the files `model.fp16.safetensors`, or
+      `model.safetensors.index.fp16.json` and its shards.
 
   Returns:
     Read-only views of the files. They stay valid while something refers to
@@ -107,18 +122,21 @@ def read_weights(directory: str) -> dict[str, np.ndarray]:
     PastaError: neither is there, a shard is missing, the index and the shards
       disagree on where a tensor is, or a file is damaged.
   """
-  single = os.path.join(directory, WEIGHTS_FILE)
+  single_name, index_name = weight_files(stem, variant)
+  single = os.path.join(directory, single_name)
   if os.path.isfile(single):
     return read_safetensors(single)
-  index = os.path.join(directory, INDEX_FILE)
+  index = os.path.join(directory, index_name)
   if not os.path.isfile(index):
-    shards = sorted(filter(_SHARD.fullmatch, os.listdir(directory)))
+    name = re.escape(single_name.removesuffix('.safetensors'))
+    shard = re.compile(rf'{name}-\d+-of-\d+\.safetensors')
+    shards = sorted(filter(shard.fullmatch, os.listdir(directory)))
     if shards:
       raise errors.PastaError(
-        f'{directory}: holds the shard {shards[0]} but no {INDEX_FILE}'
+        f'{directory}: holds the shard {shards[0]} but no {index_name}'
       )
     raise errors.PastaError(
-      f'{directory}: holds neither {WEIGHTS_FILE} nor {INDEX_FILE}; other '
+      f'{directory}: holds neither {single_name} nor {index_name}; other '
       'formats (.bin, .gguf, .msgpack) are not read'
     )
   shard_of = _read_index(index)
@@ -126,13 +144,13 @@ def read_weights(directory: str) -> dict[str, np.ndarray]:
   for shard in sorted(set(shard_of.values())):
     path = os.path.join(directory, shard)
     if not os.path.isfile(path):
-      raise errors.PastaError(f'{path}: missing, but {INDEX_FILE} names it')
+      raise errors.PastaError(f'{path}: missing, but {index_name} names it')
     found = read_safetensors(path)
     for name in found:
       if shard_of.get(name) != shard:
         where = shard_of.get(name, 'nowhere')
         raise errors.PastaError(
-          f'{path}: holds the tensor {name!r}, which {INDEX_FILE} places in '
+          f'{path}: holds the tensor {name!r}, which {index_name} places in '
           f'{where}'
         )
     tensors |= found
@@ -140,12 +158,14 @@ def read_weights(directory: str) -> dict[str, np.ndarray]:
     if name not in tensors:
       raise errors.PastaError(
         f'{os.path.join(directory, shard)}: lacks the tensor {name!r}, which '
-        f'{INDEX_FILE} places there'
+        f'{index_name} places there'
       )
   return tensors
 
 
-def fingerprint(directory: str, files: Sequence[str]) -> str:
+def fingerprint(
+  directory: str, files: Sequence[str], stem: str = 'model'
+) -> str:
   """A short hash that tells models apart, in a moment also for large ones.
 
   It covers the files' bytes and of every tensor the name, shape, dtype and
@@ -155,6 +175,7 @@ def fingerprint(directory: str, files: Sequence[str]) -> str:
   Args:
     directory: as for `read_weights`.
     files: names of files without which the weights mean nothing.
+    stem: as for `read_weights`.
 
   Raises:
     PastaError: a file is missing; see also `read_weights`.
@@ -167,7 +188,7 @@ def fingerprint(directory: str, files: Sequence[str]) -> str:
         digest.update(f.read())
     except OSError as e:
       raise errors.PastaError(f'{path}: cannot be read: {e.strerror}') from e
-  for name, x in sorted(read_weights(directory).items()):
+  for name, x in sorted(read_weights(directory, stem).items()):
     digest.update(f'{name} {x.dtype} {x.shape}'.encode())
     step = max(x.size // _MAX_SAMPLE, 1)
     digest.update(x.reshape(-1)[::step].tobytes())
