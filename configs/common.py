@@ -13,9 +13,10 @@ def world() -> ml_collections.ConfigDict:
   """Images, encoder and candidates."""
   config = ml_collections.ConfigDict()
   config.t2i = ml_collections.ConfigDict()
-  config.t2i.name = 'sketch'  # 'sketch' or 'sketch:ink'
-  config.t2i.size = 64  # pixels, height and width
+  config.t2i.name = 'sketch'  # 'sketch', 'sketch:ink' or 'flux'
+  config.t2i.size = 64  # pixels, height and width; Flux is made for 1024
   config.t2i.num_workers = -1  # render processes; -1: one a core, 0: none
+  config.t2i.flux = flux()
   config.encoder = 'sketch-clip'  # shipped; or a directory or hub id (CLIP)
   config.candidates = ml_collections.ConfigDict()
   config.candidates.name = 'grammar'  # or 'grammar:terse', worded otherwise
@@ -23,6 +24,21 @@ def world() -> ml_collections.ConfigDict:
   config.candidates.max_words = 36  # keeps prompts under CLIP's 77 tokens
   config.cache_texts = 400_000  # cached prompts' features
   config.cache_columns = 200_000  # cached columns' (M images') features
+  return config
+
+
+def flux() -> ml_collections.ConfigDict:
+  """Flux as text-to-image model, for t2i.name = 'flux'; needs PyTorch."""
+  config = ml_collections.ConfigDict()
+  # Directory or hub id of a FluxPipeline in diffusers' layout.
+  config.path = 'black-forest-labs/FLUX.1-schnell'
+  config.steps = 4  # uses of the transformer; FLUX.1-dev: 28
+  config.guidance = 3.5  # of FLUX.1-dev; schnell takes none
+  config.max_tokens = 256  # of a prompt, seen by T5; FLUX.1-dev: up to 512
+  config.dtype = 'auto'  # bfloat16, but float32 on CPUs; or either
+  config.device = 'auto'  # CUDA where there is; or 'cpu', 'cuda:1', ...
+  config.batch_size = 4  # images at once
+  config.offload = False  # keep only the network in use on the GPU
   return config
 
 

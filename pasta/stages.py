@@ -30,7 +30,14 @@ from pasta.user_model import datasets, saved
 from pasta.user_model import train as user_model_train
 
 # Fields that change speed or memory but never a result.
-IGNORED = ('world.t2i.num_workers', 'world.cache_texts', 'world.cache_columns')
+IGNORED = (
+  'world.t2i.num_workers',
+  'world.t2i.flux.batch_size',
+  'world.t2i.flux.device',
+  'world.t2i.flux.offload',
+  'world.cache_texts',
+  'world.cache_columns',
+)
 open_stage = functools.partial(workdir_lib.open_stage, ignore=IGNORED)
 
 

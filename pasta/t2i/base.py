@@ -49,8 +49,9 @@ def build(config: ml_collections.ConfigDict) -> TextToImage:
   """Makes the model that a config names.
 
   Args:
-    config: fields `name` ('sketch' or 'sketch:ink'), `size` (pixels) and
-      `num_workers` (processes; 0 draws in this one).
+    config: fields `name` ('sketch', 'sketch:ink' or 'flux'), `size` (pixels),
+      `num_workers` (of sketch: processes; 0 draws in this one) and `flux` (of
+      Flux, as in configs/common.py).
 
   Raises:
     ValueError: the name is unknown, or a field is out of range.
@@ -59,6 +60,12 @@ def build(config: ml_collections.ConfigDict) -> TextToImage:
     return sketch.Sketch(
       size=config.size, look=config.name, num_workers=config.num_workers
     )
+  if config.name == 'flux':
+    # Imported here: takes seconds, which sketch and its workers do without.
+    from pasta.t2i import flux
+
+    return flux.from_config(config)
   raise ValueError(
-    f't2i.name: unknown model {config.name!r}; known: ' + ', '.join(draw.LOOKS)
+    f't2i.name: unknown model {config.name!r}; known: '
+    + ', '.join([*draw.LOOKS, 'flux'])
   )
