@@ -119,7 +119,7 @@ def write(directory, seed=0, guidance=False):
     # As in the true ones, whose two large networks are split.
     is_large = name in ('text_encoder_2', 'transformer')
     network.save_pretrained(
-      directory / name, max_shard_size='60KB' if is_large else '1GB'
+      directory / name, max_shard_size='30KB' if is_large else '1GB'
     )
 
 
