@@ -64,6 +64,12 @@ setuptools.setup(
     # Where it runs.
     'cuda': ['jax[cuda12]>=0.10.2,<0.11'],
     'tpu': ['jax[tpu]>=0.10.2,<0.11'],
+    # Flux draws the images (t2i.name = 'flux').
+    'flux': [
+      'accelerate>=1.2,<2',
+      'sentencepiece>=0.2',  # reads a T5 tokenizer without tokenizer.json
+      'torch>=2.6,<3',
+    ],
     # Preparing data sets on Dataflow, Flink or Spark.
     'beam': ['apache-beam>=2.70,<3'],
     # Work on the project itself.

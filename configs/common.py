@@ -13,13 +13,14 @@ def world() -> ml_collections.ConfigDict:
   """Images, encoder and candidates."""
   config = ml_collections.ConfigDict()
   config.t2i = ml_collections.ConfigDict()
-  config.t2i.name = 'sketch'  # 'sketch', 'sketch:ink' or 'sdxl'
-  config.t2i.size = 64  # pixels, height and width; SDXL is made for 1024
+  config.t2i.name = 'sketch'  # 'sketch', 'sketch:ink', 'sdxl' or 'flux'
+  config.t2i.size = 64  # pixels, height and width; SDXL and Flux: 1024
   config.t2i.num_workers = -1  # render processes; -1: one a core, 0: none
   # Directory that keeps images and features for all runs; '' = none.
   config.t2i.store = ''
   config.t2i.store_images = True  # in it; False: features alone
   config.t2i.sdxl = sdxl()
+  config.t2i.flux = flux()
   config.encoder = 'sketch-clip'  # shipped; or a directory or hub id (CLIP)
   config.candidates = ml_collections.ConfigDict()
   # 'grammar', 'grammar:terse' (worded otherwise) or 'chat' (a language model).
@@ -74,6 +75,21 @@ def sdxl() -> ml_collections.ConfigDict:
   config.batch_size = 4  # images at once on each device
   config.vae_chunk = 1  # of these, images decoded at once
   config.num_devices = 0  # of a host; 0 = all
+  return config
+
+
+def flux() -> ml_collections.ConfigDict:
+  """Flux as text-to-image model, for t2i.name = 'flux'; needs PyTorch."""
+  config = ml_collections.ConfigDict()
+  # Directory or hub id of a FluxPipeline in diffusers' layout.
+  config.path = 'black-forest-labs/FLUX.1-schnell'
+  config.steps = 4  # uses of the transformer; FLUX.1-dev: 28
+  config.guidance = 3.5  # of FLUX.1-dev; schnell takes none
+  config.max_tokens = 256  # of a prompt, seen by T5; FLUX.1-dev: up to 512
+  config.dtype = 'auto'  # bfloat16, but float32 on CPUs; or either
+  config.device = 'auto'  # CUDA where there is; or 'cpu', 'cuda:1', ...
+  config.batch_size = 4  # images at once
+  config.offload = False  # keep only the network in use on the GPU
   return config
 
 

@@ -166,7 +166,9 @@ def read_weights(
   return tensors
 
 
-def fingerprint(directory: str, files: Sequence[str]) -> str:
+def fingerprint(
+  directory: str, files: Sequence[str], stem: str = 'model'
+) -> str:
   """A short hash that tells models apart, in a moment also for large ones.
 
   It covers the files' bytes and of every tensor the name, shape, dtype and
@@ -176,6 +178,7 @@ def fingerprint(directory: str, files: Sequence[str]) -> str:
   Args:
     directory: as for `read_weights`.
     files: names of files without which the weights mean nothing.
+    stem: as for `read_weights`.
 
   Raises:
     PastaError: a file is missing; see also `read_weights`.
@@ -188,7 +191,7 @@ def fingerprint(directory: str, files: Sequence[str]) -> str:
         digest.update(f.read())
     except OSError as e:
       raise errors.PastaError(f'{path}: cannot be read: {e.strerror}') from e
-  for name, x in sorted(read_weights(directory).items()):
+  for name, x in sorted(read_weights(directory, stem).items()):
     digest.update(f'{name} {x.dtype} {x.shape}'.encode())
     step = max(x.size // _MAX_SAMPLE, 1)
     digest.update(x.reshape(-1)[::step].tobytes())

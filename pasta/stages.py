@@ -37,6 +37,9 @@ IGNORED = (
   'world.t2i.sdxl.batch_size',
   'world.t2i.sdxl.num_devices',
   'world.t2i.sdxl.vae_chunk',
+  'world.t2i.flux.batch_size',
+  'world.t2i.flux.device',
+  'world.t2i.flux.offload',
   'world.cache_texts',
   'world.cache_columns',
   # The server's address, and how patient we are with it.

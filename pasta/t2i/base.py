@@ -49,9 +49,9 @@ def build(config: ml_collections.ConfigDict) -> TextToImage:
   """Makes the model that a config names.
 
   Args:
-    config: fields `name` ('sketch', 'sketch:ink' or 'sdxl'), `size` (pixels),
-      `num_workers` (of sketch: processes; 0 draws in this one) and `sdxl` (of
-      SDXL, as in configs/common.py).
+    config: fields `name` ('sketch', 'sketch:ink', 'sdxl' or 'flux'), `size`
+      (pixels), `num_workers` (of sketch: processes; 0 draws in this one), and
+      `sdxl` and `flux`, as in configs/common.py.
 
   Raises:
     ValueError: the name is unknown, or a field is out of range.
@@ -60,12 +60,16 @@ def build(config: ml_collections.ConfigDict) -> TextToImage:
     return sketch.Sketch(
       size=config.size, look=config.name, num_workers=config.num_workers
     )
+  # Imported here: takes seconds, which sketch and its workers do without.
   if config.name == 'sdxl':
-    # Imported here: takes seconds, which sketch and its workers do without.
     from pasta.t2i import sdxl
 
     return sdxl.from_config(config)
+  if config.name == 'flux':
+    from pasta.t2i import flux
+
+    return flux.from_config(config)
   raise ValueError(
     f't2i.name: unknown model {config.name!r}; known: '
-    + ', '.join([*draw.LOOKS, 'sdxl'])
+    + ', '.join([*draw.LOOKS, 'sdxl', 'flux'])
   )
