@@ -13,6 +13,7 @@ from pasta.candidates import base as candidates_lib
 from pasta.encoders import clip
 from pasta.simulate import maker
 from pasta.t2i import base as t2i_lib
+from pasta.t2i import resized
 
 T = TypeVar('T')
 
@@ -57,7 +58,11 @@ class World:
     return self._maker.num_images_made
 
   def t2i_at(self, size: int) -> t2i_lib.TextToImage:
-    """The same text-to-image model at another image size, in pixels."""
+    """The same pictures at another image size, in pixels."""
+    if size == self.t2i.image_size:
+      return self.t2i
+    if not self.t2i.draws_at_any_size:
+      return resized.Resized(self.t2i, size)
     if size not in self._sizes:
       config = ml_collections.ConfigDict(self._config.t2i.to_dict())
       config.size = size

@@ -16,10 +16,13 @@ class TextToImage(Protocol):
     model_id: names the model and everything that changes its images; caches
       and feature files carry it.
     image_size: width and height of an image, pixels.
+    draws_at_any_size: whether it draws the same picture at any size; others
+      are made for one.
   """
 
   model_id: str
   image_size: int
+  draws_at_any_size: bool
 
   def generate(
     self, prompts: Sequence[str], seeds: np.ndarray, images_per_prompt: int

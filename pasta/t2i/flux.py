@@ -47,6 +47,8 @@ class Flux:
     num_truncated: how many prompts were beyond `max_tokens` so far.
   """
 
+  draws_at_any_size = False
+
   def __init__(
     self,
     path_or_hub_id: str,

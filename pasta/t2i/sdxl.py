@@ -39,6 +39,8 @@ class Sdxl:
       included; 0 before the first image.
   """
 
+  draws_at_any_size = False
+
   def __init__(
     self,
     pipeline: sdxl_pipeline.Pipeline,

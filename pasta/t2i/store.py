@@ -95,13 +95,15 @@ class StoredTextToImage:
   Implements pasta.t2i.base.TextToImage.
 
   Attributes:
-    model_id: the model's.
-    image_size: the model's.
+    model_id: the model's, as all else.
+    image_size: in pixels.
+    draws_at_any_size: see base.TextToImage.
   """
 
   def __init__(self, model: 'base.TextToImage', store: ImageStore):
     """Of a model, and the store that its images go to."""
     self.model_id, self.image_size = model.model_id, model.image_size
+    self.draws_at_any_size = model.draws_at_any_size
     self._model, self._store = model, store
 
   def generate(

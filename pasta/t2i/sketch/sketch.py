@@ -33,6 +33,8 @@ class Sketch:
     image_size: width and height of an image, pixels.
   """
 
+  draws_at_any_size = True
+
   def __init__(
     self, *, size: int = 64, look: str = 'sketch', num_workers: int = 0
   ):
