@@ -23,11 +23,13 @@ def world() -> ml_collections.ConfigDict:
   config.t2i.flux = flux()
   config.encoder = 'sketch-clip'  # shipped; or a directory or hub id (CLIP)
   config.candidates = ml_collections.ConfigDict()
-  # 'grammar', 'grammar:terse' (worded otherwise) or 'chat' (a language model).
+  # 'grammar', 'grammar:terse' (worded otherwise), or a language model: 'chat'
+  # (at an endpoint) or 'gemma' (local).
   config.candidates.name = 'grammar'
   config.candidates.num_candidates = 25  # L_C
   config.candidates.max_words = 36  # keeps prompts under CLIP's 77 tokens
   config.candidates.chat = chat()
+  config.candidates.gemma = gemma()
   config.cache_texts = 400_000  # cached prompts' features
   config.cache_columns = 200_000  # cached columns' (M images') features
   return config
@@ -90,6 +92,25 @@ def flux() -> ml_collections.ConfigDict:
   config.device = 'auto'  # CUDA where there is; or 'cpu', 'cuda:1', ...
   config.batch_size = 4  # images at once
   config.offload = False  # keep only the network in use on the GPU
+  return config
+
+
+def gemma() -> ml_collections.ConfigDict:
+  """A local Flax Gemma that writes; see pasta/candidates/gemma.py."""
+  config = ml_collections.ConfigDict()
+  config.model = ''  # directory or hub id of a Gemma 1: 'google/gemma-2b-it'
+  config.chat_template = True  # False: the model was not tuned to instructions
+  config.instructions = ''  # directory with your own texts; '': those shipped
+  config.temperature = 0.9  # 0: always the likeliest token
+  config.top_k = 64  # draw among so many likeliest tokens
+  config.top_p = 0.95  # and among those that hold this share of their mass
+  # Longest answer, of C / 5 prompts; one takes about 50.
+  config.max_new_tokens = 320
+  # Lengths that requests are padded to, one compilation each; the last is the
+  # longest: beyond it the oldest turns are forgotten.
+  config.prompt_tokens = (256, 512, 1024)
+  config.batch_texts = 40  # requests at once, 5 a session
+  config.dtype = 'bfloat16'  # of parameters and computation; or 'float32'
   return config
 
 

@@ -13,7 +13,7 @@ import jax
 import ml_collections
 from absl import logging
 
-from pasta import errors, oracle, progress, reserve, shards
+from pasta import errors, gemma_model, oracle, progress, reserve, shards
 from pasta import features as features_lib
 from pasta import preferences as preferences_lib
 from pasta import sessions as sessions_lib
@@ -295,7 +295,7 @@ def train_value(
     sources.append('simulated')
   if config.backbone == 'gemma':
     gemma_base.check(config)
-    upstream.append(gemma_base.fingerprint(config.gemma.path))
+    upstream.append(gemma_model.fingerprint(config.gemma.path))
   with open_stage('train_value', directory, config, upstream) as info:
     if info is None:
       return

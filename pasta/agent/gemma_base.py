@@ -14,13 +14,12 @@ import jax.numpy as jnp
 import ml_collections
 import transformers
 
-from pasta import errors, pretrained
-from pasta.agent import gemma, gemma_text, rivals
+from pasta import errors, gemma_model
+from pasta.agent import gemma_text, rivals
 
 PyTree = Any
 TUNINGS = ('lora', 'full', 'head')
 _DTYPES = ('bfloat16', 'float32')
-_FILES = ('config.json', 'tokenizer.json')  # part of what a model is
 _MIN_TOKENS = 8
 
 
@@ -30,7 +29,7 @@ class GemmaSettings:
 
   Attributes:
     path: a directory, absolute, or a hub id.
-    fingerprint: of the model that is there (`pretrained.fingerprint`).
+    fingerprint: of the model that is there (`gemma_model.fingerprint`).
     tuning: 'lora': factors of some kernels are trained; 'full': everything;
       'head': the value heads alone.
     rank: of a LoRA.
@@ -88,7 +87,7 @@ def load(config: ml_collections.ConfigDict) -> Base:
 
   Raises:
     PastaError: a field that this backbone cannot have, or a model that cannot
-      be loaded (see `gemma.load`).
+      be loaded (see `gemma_model.load`).
   """
   check(config)
   fields = config.gemma.to_dict()
@@ -150,19 +149,13 @@ def reload(stored: Mapping[str, Any], where: str) -> Base:
   return base
 
 
-def fingerprint(path_or_hub_id: str) -> str:
-  """Tells which Gemma is there; fetches it from the hub where needed."""
-  directory = pretrained.resolve(path_or_hub_id, gemma.FILES)
-  return pretrained.fingerprint(directory, _FILES)
-
-
 def _load(path: str, max_tokens: int, **fields: Any) -> Base:
   expanded = os.path.expanduser(path)
   if os.path.isdir(expanded):
     path = os.path.abspath(expanded)
   # Small steps are lost in bfloat16 where parameters themselves are trained.
   is_trained = fields['tuning'] == 'full'
-  architecture, params, tokenizer = gemma.load(
+  architecture, params, tokenizer = gemma_model.load(
     path, jnp.float32 if is_trained else fields['dtype']
   )
   positions = architecture.max_position_embeddings
@@ -173,7 +166,7 @@ def _load(path: str, max_tokens: int, **fields: Any) -> Base:
     )
   settings = GemmaSettings(
     path=path,
-    fingerprint=fingerprint(path),
+    fingerprint=gemma_model.fingerprint(path),
     max_tokens=max_tokens,
     architecture=architecture,
     tokeniser=gemma_text.Tokeniser(tokenizer, max_tokens),

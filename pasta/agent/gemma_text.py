@@ -18,7 +18,7 @@ import numpy as np
 import transformers
 from absl import logging
 
-from pasta import sessions
+from pasta import gemma_model, sessions
 from pasta.agent.episodes import EpisodeTexts
 from pasta.agent.history import Texts
 from pasta.candidates import base as candidates_lib
@@ -48,7 +48,7 @@ class Tokeniser:
   """Makes tokens of texts, always in the same way.
 
   Attributes:
-    tokenizer: of `gemma.load`.
+    tokenizer: of `gemma_model.load`.
     max_tokens: S, of a state and a candidate together.
   """
 
@@ -121,7 +121,7 @@ def tokenise(
   but the pair and max_length.
 
   Args:
-    tokenizer: of `gemma.load`.
+    tokenizer: of `gemma_model.load`.
     states: B texts of `describe_state`.
     candidates: [B, C] texts of `describe_candidate`; '' stands for none, as
       for the value of a state.
@@ -145,7 +145,9 @@ def tokenise(
   texts = list(
     dict.fromkeys([*states, *(c for row in candidates for c in row)])
   )
-  tokens = dict(zip(texts, _token_ids(tokenizer, texts), strict=True))
+  tokens = dict(
+    zip(texts, gemma_model.token_ids(tokenizer, texts), strict=True)
+  )
   shape = (len(states), max(sizes, default=0), max_length)
   ids = np.full(shape, tokenizer.pad_token_id or 0, np.int32)
   mask = np.zeros(shape, np.int32)
@@ -266,17 +268,6 @@ def _past_turn(turn: sessions.Turn) -> PastTurn:
     choice=turn.choice,
     critique=turn.critique,
   )
-
-
-def _token_ids(
-  tokenizer: transformers.PreTrainedTokenizerBase, texts: list[str]
-) -> list[list[int]]:
-  """Token ids of each text, without special ones, whatever people typed."""
-  if not texts:
-    return []
-  return tokenizer(
-    texts, add_special_tokens=False, split_special_tokens=True, verbose=False
-  )['input_ids']
 
 
 def _one_line(text: str) -> str:

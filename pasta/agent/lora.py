@@ -33,7 +33,7 @@ def init(
 
   Args:
     key: typed key.
-    params: nested dicts, such as `gemma.load` gives.
+    params: nested dicts, such as `gemma_model.load` gives.
     rank: R.
     targets: names of the layers whose kernels [in, out] get one, e.g.
       'q_proj' or 'gate_proj'.

@@ -14,7 +14,7 @@ import numpy as np
 CATEGORIES = ('rephrase', 'detail', 'style', 'subject', 'creative')
 UNKNOWN_CATEGORY = ''  # of candidates in sessions that others have recorded
 _GRAMMARS = ('grammar', 'grammar:terse')
-_KNOWN = (*_GRAMMARS, 'chat')
+_KNOWN = (*_GRAMMARS, 'chat', 'gemma')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +92,12 @@ def build(config: Any) -> CandidateGenerator:
   """Builds the generator that a config names.
 
   Args:
-    config: has `name`, `num_candidates`, `max_words` and, for `chat`, `chat`.
+    config: has `name`, `num_candidates`, `max_words` and, for a language model,
+      a sub-config of its name.
 
   Raises:
     ValueError: for an unknown name, or fields that cannot be used.
+    PastaError: a language model's fields or files cannot be used.
   """
   # These modules import this one.
   if config.name in _GRAMMARS:
@@ -110,6 +112,14 @@ def build(config: Any) -> CandidateGenerator:
 
     return chat.Chat(
       config.chat,
+      num_candidates=config.num_candidates,
+      max_words=config.max_words,
+    )
+  if config.name == 'gemma':
+    from pasta.candidates import gemma
+
+    return gemma.Gemma(
+      config.gemma,
       num_candidates=config.num_candidates,
       max_words=config.max_words,
     )

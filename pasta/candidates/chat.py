@@ -25,13 +25,11 @@ A hosted one needs a key, by the name of an environment variable only:
 """
 
 import concurrent.futures
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import ml_collections
 import numpy as np
-from absl import logging
 
 from pasta import errors
 from pasta import seeds as seeds_lib
@@ -42,8 +40,7 @@ from pasta.candidates import (
   chat_counters,
   chat_endpoint,
   chat_messages,
-  english,
-  grammar,
+  pools,
 )
 
 _POSITIVE = (
@@ -90,11 +87,11 @@ class Chat:
       PastaError: a field of the config or an instruction file cannot be used.
     """
     _check(config)
-    self._filler = grammar.Grammar(num_candidates, max_words)
+    self._pools = pools.Pools(
+      num_candidates, max_words, count_tokens, max_prompt_tokens
+    )
     self._config = config
     self._max_words = max_words
-    self._count_tokens = count_tokens
-    self._max_prompt_tokens = max_prompt_tokens
     self._instructions = chat_messages.load(config.instructions)
     self._schema = chat_messages.schema(num_candidates)
     self._cache = chat_cache.Cache(config.cache, config.cache_dir)
@@ -136,18 +133,9 @@ class Chat:
       PastaError: the endpoint cannot be reached, or rejects requests and has
         never accepted one; or there is no key; or no recorded answer.
     """
-    if len(histories) != len(seeds):
-      raise ValueError(
-        f'{len(histories)} histories, but {len(seeds)} seeds: expected one '
-        'seed a history'
-      )
-    for history in histories:
-      if not history.current.strip():
-        field = 'chosen[-1]' if history.chosen else 'initial_prompt'
-        raise ValueError(f'{field} is empty: expected a prompt of some words')
-    counters = chat_counters.Counters()
-    counters.add('sessions', len(histories))
-    try:
+    pools.check(histories, seeds)
+    with chat_counters.counting('chat', self.counters) as counters:
+      counters.add('sessions', len(histories))
       requests = [
         self._request(
           history,
@@ -159,17 +147,9 @@ class Chat:
       ]
       texts = self._answers(requests, histories, counters)
       return [
-        self._pool(text, history, seed, counters)
+        self._pool(text, history, int(seed), counters)
         for text, history, seed in zip(texts, histories, seeds)
       ]
-    finally:
-      self.counters.add_all(counters)
-      summary = counters.summary()
-      if summary:
-        alarm = counters.as_dict()['without_answer']
-        logging.log(
-          logging.WARNING if alarm else logging.INFO, 'chat: %s', summary
-        )
 
   def _request(
     self,
@@ -261,47 +241,7 @@ class Chat:
     items, num_invalid, is_repaired = chat_answers.extract(text)
     counters.add('invalid', num_invalid)
     counters.add('repaired', int(is_repaired and bool(items)))
-    share = self.num_candidates // len(base.CATEGORIES)
-    known = (
-      history.initial_prompt,
-      *history.chosen,
-      *(prompt for turn in history.rejected for prompt in turn),
-    )
-    chosen = chat_answers.choose(items, known, share, self._fits, counters)
-    extra = self._fill(chosen, history, seed)
-    counters.add('topped_up', len(extra))
-    counters.add('without_answer', int(not chosen))
-    return chat_answers.arrange(chosen, extra, int(seed))
-
-  def _fill(
-    self, chosen: list[base.Candidate], history: base.PromptHistory, seed: int
-  ) -> list[base.Candidate]:
-    """What grammar adds to the categories that are not full."""
-    room = dict.fromkeys(
-      base.CATEGORIES, self.num_candidates // len(base.CATEGORIES)
-    )
-    for candidate in chosen:
-      room[candidate.category] -= 1
-    if not any(room.values()):
-      return []
-    # Grammar repeats nothing that was rejected.
-    history = dataclasses.replace(
-      history, rejected=(*history.rejected, tuple(c.text for c in chosen))
-    )
-    extra = []
-    for candidate in self._filler.propose([history], np.array([seed]))[0]:
-      if room[candidate.category]:
-        room[candidate.category] -= 1
-        extra.append(candidate)
-    return extra
-
-  def _fits(self, text: str) -> bool:
-    if english.cost(text) > self._max_words:
-      return False
-    return (
-      self._count_tokens is None
-      or self._count_tokens(text) <= self._max_prompt_tokens
-    )
+    return self._pools.make(items, history, seed, counters)
 
 
 def _has_items(text: str) -> bool:

@@ -1,8 +1,8 @@
 """From what a language model wrote to candidates that hold.
 
 Models wrap JSON in prose, stop in the middle, invent categories and repeat
-themselves. Whatever the text, `extract` finds what it can and `choose` keeps
-what is valid; nothing in it is ever executed.
+themselves. Whatever the text, `extract` (JSON) or `extract_lines` finds what it
+can and `choose` keeps what is valid; nothing in it is ever executed.
 """
 
 import json
@@ -17,6 +17,14 @@ _OPENING = re.compile(r'[\[{]')
 # Unreadable openings to try before giving up: each may cost a whole scan.
 _MAX_FAILURES = 32
 _MAX_DEPTH = 4
+# What stands before a prompt in a list: '1.', '(2)', 'Prompt 3:', '-'.
+_BULLET = re.compile(
+  r'(?:prompt\s*)?\(?\d{1,3}\s*[.):]+(?=\s|$)|prompt\s*:|[-*+•–](?=\s)',
+  re.IGNORECASE,
+)
+# Small models may fall into a loop.
+_LOOP = re.compile(r'\b(\w+)(?:\W+\1\b){3}', re.IGNORECASE)
+_MARKS = ' \t*_#`"“”'  # around a prompt
 _ALIASES = {
   alias: category
   for category, aliases in {
@@ -58,6 +66,48 @@ def extract(text: str) -> tuple[list[Item], int, bool]:
   items: list[Item] = []
   num_invalid = sum(_collect(value, items) for value in values)
   return items, num_invalid, not is_plain
+
+
+def extract_lines(
+  text: str, category: str, is_whole: bool
+) -> tuple[list[Item], int]:
+  """Finds candidates in a model's list of one prompt a line.
+
+  Args:
+    text: lines, with or without numbers, bullets, quotes or bold print.
+    category: of all of them.
+    is_whole: whether the last line has its end; otherwise it is dropped.
+
+  Returns:
+    The items in the model's order, and the number of lines that are none.
+  """
+  lines = text.splitlines()
+  if lines and not is_whole and not text.endswith(('\n', '\r')):
+    lines.pop()
+  items: list[Item] = []
+  num_invalid = 0
+  for line in lines:
+    line = line.replace('**', '').strip(_MARKS)
+    line = line[_end_of_bullet(line) :].strip(_MARKS)
+    label, colon, rest = line.partition(':')
+    if colon and _category(label) == category:
+      line = rest.strip(_MARKS)
+    if not _is_prompt(line):
+      num_invalid += bool(line)
+    else:
+      items.append((line, category))
+  return items, num_invalid
+
+
+def _is_prompt(line: str) -> bool:
+  """Whether it has words, introduces no list, and is no loop."""
+  has_words = any(c.isalpha() for c in line)
+  return has_words and not line.endswith(':') and not _LOOP.search(line)
+
+
+def _end_of_bullet(line: str) -> int:
+  match = _BULLET.match(line)
+  return match.end() if match else 0
 
 
 def _fragments(text: str) -> list[Any]:

@@ -1,13 +1,16 @@
 """Counts what happened to requests and answers of a language model."""
 
+import contextlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+from absl import logging
 
 # In the order in which a line shows them. The first four are business as usual.
 NAMES = (
   'sessions',  # times turns: pools of candidates that were asked for
-  'requests',  # sent to the endpoint, repeated ones included
-  'answers',  # came from the endpoint and were used
+  'requests',  # sent to the model, repeated ones included
+  'answers',  # came from the model and were used
   'cached',  # came from the disk cache
   'retries',  # requests sent again
   'rate_limited',  # answers with status 429
@@ -26,6 +29,7 @@ NAMES = (
   'duplicates',  # prompts that were known already
   'surplus',  # prompts over a category's share
   'truncated',  # prompts over the limit of words or tokens
+  'forgotten_turns',  # past turns left out of requests that had no room
   'clipped_inputs',  # texts of the person's cut before they were sent
   'topped_up',  # candidates taken from grammar
   'without_answer',  # sessions with candidates from grammar alone
@@ -63,6 +67,30 @@ class Counters:
     """One line of all that is not zero; '' where nothing unusual happened."""
     counts = {k: v for k, v in self.as_dict().items() if v}
     return '' if _USUAL.issuperset(counts) else _line(counts.items())
+
+
+@contextlib.contextmanager
+def counting(name: str, totals: Counters) -> Iterator[Counters]:
+  """Counts one call: what is unusual goes to the log, all goes to the totals.
+
+  Args:
+    name: of the generator, for the log.
+    totals: what the counts are added to, also where the call raises.
+
+  Yields:
+    Counters at zero.
+  """
+  counters = Counters()
+  try:
+    yield counters
+  finally:
+    totals.add_all(counters)
+    summary = counters.summary()
+    if summary:
+      alarm = counters.as_dict()['without_answer']
+      logging.log(
+        logging.WARNING if alarm else logging.INFO, '%s: %s', name, summary
+      )
 
 
 def _line(counts: Iterable[tuple[str, int]]) -> str:

@@ -6,21 +6,17 @@ in, `$$` a dollar sign. The person's words only ever stand inside JSON.
 
 import base64
 import dataclasses
-import hashlib
 import io
 import itertools
 import json
-import os
 import string
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from pasta import errors
-from pasta.candidates import base, chat_counters
+from pasta.candidates import base, chat_counters, instruction_files
 
-_SHIPPED = os.path.join(os.path.dirname(__file__), 'instructions')
 _FILES = ('system.txt', 'user.txt', 'categories.txt', 'pictures.txt')
 # What each file may refer to. The session stays out of the system's text.
 _KNOWN = {
@@ -72,28 +68,17 @@ def load(directory: str) -> Instructions:
     PastaError: a file is missing or not text, a placeholder is unknown or
       missing, or the categories are not those of base.CATEGORIES.
   """
-  directory = directory or _SHIPPED
-  texts = {name: _read(os.path.join(directory, name)) for name in _FILES}
-  used = set()
-  for name, known in _KNOWN.items():
-    used |= _check_placeholders(
-      os.path.join(directory, name), texts[name], known
-    )
-  missing = [name for name in _REQUIRED if name not in used]
-  if missing:
-    raise errors.PastaError(
-      f'{directory}: neither system.txt nor user.txt refers to '
-      + ', '.join(f'${name}' for name in missing)
-    )
-  digest = hashlib.sha256('\0'.join(texts.values()).encode()).hexdigest()[:8]
+  files = instruction_files.read(
+    directory, _FILES, 'candidates.chat.instructions'
+  )
+  files.check_placeholders(_KNOWN, _REQUIRED)
+  described = files.categories()
   return Instructions(
-    system=string.Template(texts['system.txt']),
-    user=string.Template(texts['user.txt']),
-    categories=_categories(
-      os.path.join(directory, 'categories.txt'), texts['categories.txt']
-    ),
-    pictures=' '.join(texts['pictures.txt'].split()),
-    digest=digest,
+    system=string.Template(files.texts['system.txt']),
+    user=string.Template(files.texts['user.txt']),
+    categories='\n'.join(f'- {c}: {text}' for c, text in described.items()),
+    pictures=' '.join(files.texts['pictures.txt'].split()),
+    digest=files.digest,
   )
 
 
@@ -166,57 +151,6 @@ def schema(num_candidates: int) -> dict[str, Any]:
     'required': ['candidates'],
     'additionalProperties': False,
   }
-
-
-def _read(path: str) -> str:
-  try:
-    with open(path, encoding='utf-8') as f:
-      text = f.read()
-  except OSError as e:
-    raise errors.PastaError(
-      f"{path}: cannot be read: {e.strerror}; 'candidates.chat.instructions' "
-      f'names a directory with {", ".join(_FILES)}'
-    ) from e
-  except UnicodeDecodeError as e:
-    raise errors.PastaError(f'{path}: is not UTF-8: {e}') from e
-  if not text.strip():
-    raise errors.PastaError(f'{path}: is empty')
-  return text
-
-
-def _check_placeholders(path: str, text: str, known: set[str]) -> set[str]:
-  template = string.Template(text)
-  if not template.is_valid():
-    raise errors.PastaError(
-      f'{path}: a $ begins no placeholder; write $$ for a dollar sign'
-    )
-  names = set(template.get_identifiers())
-  for name in sorted(names - known):
-    raise errors.PastaError(
-      f'{path}: refers to ${name}, expected one of '
-      + ', '.join(f'${n}' for n in sorted(known))
-    )
-  return names
-
-
-def _categories(path: str, text: str) -> str:
-  """Checks `name: description` lines; returns them as a list."""
-  lines = [line for line in text.splitlines() if line.strip()]
-  described = {}
-  for line in lines:
-    name, colon, description = (part.strip() for part in line.partition(':'))
-    if name not in base.CATEGORIES or not colon or not description:
-      raise errors.PastaError(
-        f'{path}: the line {line!r} is not "category: description" with one '
-        f'of {", ".join(base.CATEGORIES)}'
-      )
-    if name in described:
-      raise errors.PastaError(f'{path}: describes {name} twice')
-    described[name] = description
-  for name in base.CATEGORIES:
-    if name not in described:
-      raise errors.PastaError(f'{path}: does not describe {name}')
-  return '\n'.join(f'- {name}: {text}' for name, text in described.items())
 
 
 def _session(

@@ -12,7 +12,7 @@ import tiny_gemma
 import transformers
 from flax import traverse_util
 
-from pasta import errors
+from pasta import errors, gemma_model
 from pasta.agent import gemma, gemma_text, lora
 
 _STATE = gemma_text.describe_state('a cat', (), 5)
@@ -27,7 +27,7 @@ def directory(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def model(directory):
-  return gemma.load(str(directory), jnp.float32)
+  return gemma_model.load(str(directory), jnp.float32)
 
 
 @pytest.fixture(scope='module')

@@ -12,7 +12,7 @@ import pytest
 import tiny_gemma
 
 from configs import common, train_value
-from pasta import errors, metrics, parallel
+from pasta import errors, gemma_model, metrics, parallel
 from pasta import sessions as sessions_lib
 from pasta.agent import (
   critics,
@@ -428,11 +428,11 @@ def test_features_and_sessions_must_agree(base, logged, user_model, tmp_path):
 
 
 def test_fingerprints_tell_models_apart(directory, tmp_path):
-  fingerprint = gemma_base.fingerprint(str(directory))
+  fingerprint = gemma_model.fingerprint(str(directory))
   same = tiny_gemma.write(tmp_path / 'same', num_shards=1, num_layers=1)
-  assert gemma_base.fingerprint(str(same)) == fingerprint
+  assert gemma_model.fingerprint(str(same)) == fingerprint
   other = tiny_gemma.write(tmp_path / 'other', seed=1, num_layers=1)
-  assert gemma_base.fingerprint(str(other)) != fingerprint
+  assert gemma_model.fingerprint(str(other)) != fingerprint
   path = same / 'tokenizer.json'
   path.write_text(path.read_text() + '\n')
-  assert gemma_base.fingerprint(str(same)) != fingerprint
+  assert gemma_model.fingerprint(str(same)) != fingerprint

@@ -95,18 +95,29 @@ def write_weights(
   path.write_text(json.dumps(index, indent=2))
 
 
-def write_tokenizer(directory: pathlib.Path) -> None:
-  """A BPE built as Gemma's is, with Gemma's special tokens."""
+def write_tokenizer(directory: pathlib.Path, turns: bool = False) -> None:
+  """A BPE built as Gemma's is, with Gemma's special tokens.
+
+  Args:
+    directory: where to.
+    turns: whether there are the tokens around turns of a chat.
+  """
   tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token='<unk>'))
   tokenizer.normalizer = tokenizers.normalizers.Replace(' ', '▁')
   tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Split(
     '▁', 'merged_with_next'
   )
+  tokenizer.decoder = tokenizers.decoders.Sequence(
+    [tokenizers.decoders.Replace('▁', ' '), tokenizers.decoders.Fuse()]
+  )
+  special = ['<pad>', '<eos>', '<bos>', '<unk>']
+  if turns:
+    special += ['<start_of_turn>', '<end_of_turn>']
   tokenizer.train_from_iterator(
     _CORPUS,
     tokenizers.trainers.BpeTrainer(
       vocab_size=CONFIG['vocab_size'],
-      special_tokens=['<pad>', '<eos>', '<bos>', '<unk>'],
+      special_tokens=special,
       show_progress=False,
     ),
   )
@@ -125,11 +136,16 @@ def write(
   seed: int = 0,
   dtype: str = 'float32',
   num_layers: int = CONFIG['num_hidden_layers'],
+  num_positions: int = CONFIG['max_position_embeddings'],
+  turns: bool = False,
 ) -> pathlib.Path:
   """Writes a whole model; returns its directory."""
   directory.mkdir(parents=True, exist_ok=True)
-  config = CONFIG | {'num_hidden_layers': num_layers}
+  config = CONFIG | {
+    'num_hidden_layers': num_layers,
+    'max_position_embeddings': num_positions,
+  }
   (directory / 'config.json').write_text(json.dumps(config, indent=2))
   write_weights(directory, tensors(seed, dtype, num_layers), num_shards)
-  write_tokenizer(directory)
+  write_tokenizer(directory, turns)
   return directory

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import tiny_gemma
 
-from pasta import errors, pretrained
-from pasta.agent import gemma
+from pasta import errors, gemma_model, pretrained
 
 
 @pytest.fixture(scope='module')
 def model(tmp_path_factory):
   directory = tiny_gemma.write(tmp_path_factory.mktemp('gemma'))
-  return gemma.load(str(directory), jnp.float32)
+  return gemma_model.load(str(directory), jnp.float32)
 
 
 def _raises(match):
@@ -25,7 +24,7 @@ def _raises(match):
 
 def test_one_file_and_shards_are_the_same(tmp_path, model):
   directory = tiny_gemma.write(tmp_path, num_shards=1)
-  _, params, _ = gemma.load(str(directory), jnp.float32)
+  _, params, _ = gemma_model.load(str(directory), jnp.float32)
   chex.assert_trees_all_equal(params, model[1])
 
 
@@ -49,7 +48,7 @@ def test_values_by_hand(model):
 @pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
 def test_load_casts(tmp_path, stored, dtype):
   directory = tiny_gemma.write(tmp_path, dtype=stored, num_shards=3)
-  _, params, _ = gemma.load(str(directory), dtype)
+  _, params, _ = gemma_model.load(str(directory), dtype)
   assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype(dtype)}
   expected = tiny_gemma.tensors(dtype=stored)['model.norm.weight'].astype(dtype)
   np.testing.assert_array_equal(params['norm']['weight'], expected)
@@ -62,7 +61,7 @@ def test_other_names_of_the_same_tensors(model):
   }
   tensors['lm_head.weight'] = tensors['embed_tokens.weight']
   tensors['layers.0.self_attn.rotary_emb.inv_freq'] = np.zeros(4)
-  params = gemma.convert(model[0], tensors, jnp.float32, 'here')
+  params = gemma_model.convert(model[0], tensors, jnp.float32, 'here')
   chex.assert_trees_all_equal(params, model[1])
 
 
@@ -124,9 +123,9 @@ def test_load_refuses(tmp_path, damage, match):
   directory = tiny_gemma.write(tmp_path)
   damage(directory)
   with _raises(f'{directory}.*{match}'):
-    gemma.load(str(directory))
+    gemma_model.load(str(directory))
 
 
 def test_load_names_a_missing_directory():
   with _raises('/no/where: no such model directory'):
-    gemma.load('/no/where')
+    gemma_model.load('/no/where')
