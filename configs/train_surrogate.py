@@ -34,7 +34,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.batch_columns = 64  # in an update, with all their images
   config.learning_rate = 2e-3  # peak, of AdamW on a cosine
   config.warmup_steps = 100  # updates
-  config.weight_decay = 0.01  # decoupled
+  config.weight_decay = 0.1  # decoupled
   config.max_gradient_norm = 10.0  # gradients are clipped to this global norm
   # Running.
   config.steps_per_call = 100  # updates between two looks at validation people
