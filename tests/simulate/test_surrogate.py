@@ -9,11 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import quickstart
+from configs import common, quickstart
+from configs import off_policy as off_policy_config
 from configs import train_surrogate as config_lib
 from pasta import errors, seeds, stages, surrogate_stage, workdir
 from pasta import features as features_lib
 from pasta import sessions as sessions_lib
+from pasta.agent import policies
+from pasta.evaluate import off_policy_stage
 from pasta.simulate import fidelity, surrogate, surrogate_train
 from pasta.user_model import heads, saved
 
@@ -313,6 +316,21 @@ def test_the_stage_and_a_simulation_that_renders_nothing(run, capsys):
   assert features_lib.concatenate([human, features]).t2i_id == (
     f'sketch@64/v1 + {expected}'
   )
+  # What policies truly bring to simulated people, they bring in their world.
+  settings = off_policy_config.get_config('smoke')
+  settings.num_truth_sessions = 2
+  off_policy_stage.run_targets(
+    settings,
+    simulated,
+    os.path.join(directory, 'truth'),
+    {'lmm': policies.build(common.policy('lmm'), num_columns=4)},
+    saved.load(os.path.join(directory, 'user_model')),
+    {r.session_id: r for r in records},
+  )
+  played = sessions_lib.read_dir(
+    os.path.join(directory, 'truth', 'sessions', 'lmm')
+  )
+  assert [s.t2i_id for s in played] == 2 * [expected]
 
 
 def test_what_cannot_be_is_refused(run, tmp_path, model):
