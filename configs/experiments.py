@@ -14,6 +14,9 @@ import ml_collections
 
 from configs import common, quickstart
 
+# Text-to-image models of the experiment 'matrix', as `world.t2i.name` has them;
+# hidden people judge what they know to be drawn, which sketch tells.
+MATRIX_MODELS = ('sketch', 'sketch:ink')
 _ITEM = (('train_value.credit', 'choice'),)  # rivals value single candidates
 
 
@@ -24,6 +27,8 @@ def _arm(
   x: float | None = None,
   series: str = '',
   previous: str = '',
+  row: str = '',
+  column: str = '',
   **policy_fields: object,
 ) -> ml_collections.ConfigDict:
   """One arm: a policy, and what differs from the base config."""
@@ -31,6 +36,8 @@ def _arm(
   arm.label = label  # in tables and plots
   arm.series = series or label  # arms of one line in a plot over x
   arm.x = x  # where on that line
+  # Where in a table that has one cell an arm and one block a series; '': none.
+  arm.row, arm.column = row, column
   arm.policy = common.policy(policy)
   arm.policy.update(policy_fields)
   arm.overrides = overrides  # (dotted field of configs/quickstart.py, value)
@@ -180,17 +187,55 @@ def _credit(c) -> None:
   )
 
 
-def _transfer(c) -> None:
-  c.title = 'Another text-to-image model, without retraining'
-  c.question = 'Trained on pictures of sketch, used with those of sketch:ink.'
+def _matrix(c) -> None:
+  c.title = 'Trained with one text-to-image model, used with another'
+  c.question = (
+    'Every agent learns from the pictures of one model (rows) and is used with '
+    'those of each, without retraining (columns). In percent more return than '
+    'lmm has with the model in use.'
+  )
   c.figure = 'relative_gain'
-  for look in ('sketch', 'sketch:ink'):
-    for policy in ('pasta', 'greedy_slate', 'greedy'):
-      c.arms[f'{policy}_{look[7:] or "same"}'] = _arm(
-        f'{policy.replace("_", " ")}, {look}',
-        policy,
-        ('evaluate.world.t2i.name', look),
-      )
+  for policy in ('pasta', 'greedy_slate', 'greedy'):
+    for trained in MATRIX_MODELS:
+      for used in MATRIX_MODELS:
+        name = f'{policy}_{trained}_{used}'.replace(':', '_')
+        c.arms[name] = _arm(
+          f'{policy.replace("_", " ")}, {trained} → {used}',
+          policy,
+          ('world.t2i.name', trained),
+          ('evaluate.world.t2i.name', used),
+          series=policy.replace('_', ' '),
+          row=trained,
+          column=used,
+        )
+
+
+def _surrogate(c) -> None:
+  c.title = 'Sessions simulated without rendering'
+  c.question = (
+    'Image features are drawn by a surrogate, which learned from the rendered '
+    'human sessions, in place of rendering and encoding; all agents are used '
+    'with rendered images.'
+  )
+  c.axis = 'simulated sessions'
+  c.reference = 'simulated_rendered_600'
+  for data, label in (('simulated', 'simulated only'), ('mixed', 'both')):
+    for images, field, counts in (
+      ('rendered', '', (600,)),
+      ('surrogate', 'surrogate', (600, 6000)),
+    ):
+      for num in counts:
+        c.arms[f'{data}_{images}_{num}'] = _arm(
+          f'{label}, {images}, {num}',
+          'pasta',
+          ('train_value.data', data),
+          ('simulate.surrogate', field),
+          ('simulate.num_sessions', num),
+          x=float(num),
+          series=f'{label}, {images}',
+        )
+  c.arms.human = _arm('human only', 'pasta', ('train_value.data', 'human'))
+  c.arms.greedy_slate = _arm('greedy slate', 'greedy_slate')
 
 
 def _single_turn(c) -> None:
@@ -341,7 +386,8 @@ _EXPERIMENTS = {
   'behaviour': _behaviour,
   'rivals': _rivals,
   'credit': _credit,
-  'transfer': _transfer,
+  'matrix': _matrix,
+  'surrogate': _surrogate,
   'single_turn': _single_turn,
   'settings': _settings,
   'sizes': _sizes,

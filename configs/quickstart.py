@@ -16,6 +16,7 @@ from configs import (
   extract_features,
   report,
   simulate,
+  train_surrogate,
   train_user_model,
   train_value,
 )
@@ -31,6 +32,8 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.collect = collect.get_config(arg)
   config.extract_features = extract_features.get_config(arg)
   config.train_user_model = train_user_model.get_config(arg)
+  # Runs where simulate.surrogate is 'surrogate'.
+  config.train_surrogate = train_surrogate.get_config(arg)
   config.simulate = simulate.get_config(arg)
   config.train_value = train_value.get_config(arg)
   config.evaluate = evaluate.get_config(arg)
@@ -38,6 +41,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   for stage in (
     'collect',
     'extract_features',
+    'train_surrogate',
     'simulate',
     'evaluate',
     'report',

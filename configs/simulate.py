@@ -26,6 +26,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   # Image seeds a turn: few, so that the cache answers for repeated prompts;
   # 0: all 2^32.
   config.image_seed_pool = 4
+  # Draw images' features instead of rendering: directory of a surrogate that
+  # launch.train_surrogate has left, relative to the workdir; '': render.
+  config.surrogate = ''
   # Policies that make the data; batches take turns. 'pasta' is the agent of
   # `value_from`, an earlier value function: data that follow the policy.
   config.value_from = ''  # its directory, relative to the workdir; '': none

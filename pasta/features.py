@@ -8,7 +8,7 @@ import dataclasses
 import io
 import os
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class SessionFeatures:
     satisfaction: float32 [N, T] in [0, 1], NaN where not given.
     comparison: int8 [N, T], -1 worse, 0 same, 1 better than the turn before.
     encoder_id: which encoder made the features.
-    t2i_id: which model made the images.
+    t2i_id: which model made the images; several are joined by ' + '.
     generator_id: who wrote the candidates; several are joined by ' + '.
     pool: what the slates were picked from; None where it was not kept.
   """
@@ -263,15 +263,20 @@ def concatenate(parts: Sequence[SessionFeatures]) -> SessionFeatures:
         f'features with pools of different sizes C: {sorted(sizes)}'
       )
     pool = _map_pool(lambda *x: np.concatenate(x), *pools)
-  generators = {g for p in parts for g in p.generator_id.split(' + ') if g}
   return dataclasses.replace(
     first,
     pool=pool,
-    generator_id=' + '.join(sorted(generators)),
+    t2i_id=_joined(p.t2i_id for p in parts),
+    generator_id=_joined(p.generator_id for p in parts),
     session_id=sum((p.session_id for p in parts), ()),
     user_id=sum((p.user_id for p in parts), ()),
     **{k: np.concatenate([getattr(p, k) for p in parts]) for k in _ARRAYS},
   )
+
+
+def _joined(ids: Iterable[str]) -> str:
+  """All ids that occur, each of which may be such a joined one."""
+  return ' + '.join(sorted({i for text in ids for i in text.split(' + ') if i}))
 
 
 def load_dir(directory: str) -> SessionFeatures:

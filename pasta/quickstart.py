@@ -7,7 +7,7 @@ import time
 import jax
 import ml_collections
 
-from pasta import evaluation, stages
+from pasta import evaluation, stages, surrogate_stage
 from pasta import workdir as workdir_lib
 from pasta.evaluate import compare
 
@@ -15,6 +15,7 @@ STAGES = (
   ('collect', stages.collect),
   ('extract_features', stages.extract_features),
   ('train_user_model', stages.train_user_model),
+  ('train_surrogate', surrogate_stage.train_surrogate),
   ('simulate', stages.simulate),
   ('train_value', stages.train_value),
   ('evaluate', evaluation.evaluate),
@@ -27,6 +28,8 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
   timing = {}
   with stages.Worlds() as worlds, _compile_clock() as compiled:
     for name, stage in STAGES:
+      if name == 'train_surrogate' and not config.simulate.surrogate:
+        continue
       started, compiled_before = time.time(), compiled()
       stage(config[name], workdir, worlds)
       timing[name] = {

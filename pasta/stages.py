@@ -22,7 +22,7 @@ from pasta.agent import episodes as episodes_lib
 from pasta.agent import gemma_base, gemma_text, policies, rivals, selection
 from pasta.agent import train as value_train
 from pasta.report import build as report_lib
-from pasta.simulate import extraction, interaction
+from pasta.simulate import extraction, interaction, surrogate_world
 from pasta.simulate import people as people_lib
 from pasta.simulate import population as population_lib
 from pasta.simulate import world as world_lib
@@ -218,11 +218,17 @@ def simulate(
     upstream.append(
       workdir_lib.upstream(workdir, config.value_from, 'train_value')
     )
+  if config.surrogate:
+    upstream.append(
+      workdir_lib.upstream(workdir, config.surrogate, 'train_surrogate')
+    )
   with open_stage('simulate', directory, config, upstream) as info:
     if info is None:
       return
     world = worlds(config.world)
     encoder_id = world.encoder.encoder_id
+    if config.surrogate:
+      world = surrogate_world.load(world, workdir, config.surrogate)
     model = saved.load(os.path.join(workdir, 'user_model'), encoder_id)
     value = None
     if config.value_from:
@@ -329,6 +335,7 @@ def train_value(
       {
         'encoder_id': features.encoder_id,
         'generator_id': features.generator_id,
+        't2i_id': features.t2i_id,
         **metrics,
       },
     )

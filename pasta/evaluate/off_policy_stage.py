@@ -17,7 +17,7 @@ from pasta import workdir as workdir_lib
 from pasta.agent import policies, selection, slate_policy
 from pasta.agent import train as value_train
 from pasta.evaluate import off_policy
-from pasta.simulate import interaction
+from pasta.simulate import interaction, surrogate_world
 from pasta.simulate import people as people_lib
 from pasta.simulate import population as population_lib
 from pasta.simulate import world as world_lib
@@ -133,9 +133,15 @@ def run_targets(
     )
 
   made.world.t2i.store = ''  # Where that run had one, there may be none now.
-  world = world_lib.World(made.world)
+  rendered = world_lib.World(made.world)
   result = {}
   try:
+    world = rendered
+    # Absent where sessions were simulated before there were surrogates.
+    if 'surrogate' in made and made.surrogate:
+      world = surrogate_world.load(
+        rendered, os.path.dirname(logged), made.surrogate
+      )
     for name, policy in targets.items():
       where = os.path.join(directory, 'sessions', name)
       os.makedirs(where, exist_ok=True)
@@ -160,7 +166,7 @@ def run_targets(
       ]
       result[name] = metrics.bootstrap_mean(np.array(returns), seed=config.seed)
   finally:
-    world.close()
+    rendered.close()
   return result
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 import ml_collections
 import numpy as np
 
-from pasta import errors, evaluation, stages, workdir
+from pasta import errors, evaluation, stages, surrogate_stage, workdir
 from pasta import sessions as sessions_lib
 from pasta.evaluate import compare
 from pasta.experiments import at_once
@@ -27,6 +27,7 @@ _STAGES = {  # stage -> (its directory in a working directory, what runs it)
   'collect': ('sessions', stages.collect),
   'extract_features': ('features', stages.extract_features),
   'train_user_model': ('user_model', stages.train_user_model),
+  'train_surrogate': ('surrogate', surrogate_stage.train_surrogate),
   'simulate': ('simulated', stages.simulate),
   'train_value': ('value', stages.train_value),
 }
@@ -140,6 +141,8 @@ def needed_stages(
   if policy != 'pasta':
     return stages_needed
   if config.train_value.data != 'human':
+    if config.simulate.surrogate:
+      stages_needed += ('train_surrogate',)
     stages_needed += ('simulate',)
   return (*stages_needed, 'train_value')
 

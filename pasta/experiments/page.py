@@ -1,10 +1,12 @@
 """Tables, plots and one page of all experiments in a directory."""
 
+import itertools
 import os
 
 import markupsafe
 import matplotlib
 import numpy as np
+from matplotlib import lines
 
 from pasta import errors, workdir
 from pasta.report import figures, headline, palette, theme
@@ -57,8 +59,42 @@ def _shown_columns(rows: list[dict], figure: str) -> list[tuple]:
   return shown
 
 
+def is_matrix(results: dict) -> bool:
+  """Whether every arm is one cell of a table of rows and columns."""
+  return all(r.get('row') and r.get('column') for r in results['rows'])
+
+
+def _blocks(results: dict) -> tuple[list[str], list[str], list[str], dict]:
+  """Series, rows and columns of a matrix, and its results by all three."""
+  found = {(r['series'], r['row'], r['column']): r for r in results['rows']}
+  return *(sorted({key[i] for key in found}) for i in range(3)), found
+
+
+def _matrix_cells(results: dict) -> tuple[list[str], list[list[str]]]:
+  """A line for every series and row, a column for every column."""
+  series, rows, columns, found = _blocks(results)
+  title, factor = _FIGURES[results['figure']]
+  lines = [
+    [
+      name,
+      row,
+      *(
+        _cell(found[name, row, c].get(results['figure']), factor, 1)
+        if (name, row, c) in found
+        else headline.MISSING
+        for c in columns
+      ),
+    ]
+    for name in series
+    for row in rows
+  ]
+  return [title, 'trained with', *(f'used with {c}' for c in columns)], lines
+
+
 def cells(results: dict) -> tuple[list[str], list[list[str]]]:
   """Titles and rows of an experiment's table."""
+  if is_matrix(results):
+    return _matrix_cells(results)
   columns = _shown_columns(results['rows'], results['figure'])
   titles = ['', *(title for _, title, _, _ in columns)]
   return titles, [
@@ -85,6 +121,8 @@ def plot(results: dict) -> figures.Figure:
   rows = [r for r in results['rows'] if r.get(results['figure'])]
   rows = [r for r in rows if r[results['figure']]['mean'] is not None]
   title, factor = _FIGURES[results['figure']]
+  if rows and is_matrix(results):
+    return _matrix_plot(results, title, factor)
   if any(r['x'] is not None for r in rows):
     return _curves(rows, results, title, factor)
   figure = figures.blank(0.75 + 0.27 * max(len(rows), 1))
@@ -110,6 +148,59 @@ def plot(results: dict) -> figures.Figure:
     labels = -ax.get_tightbbox().x0 / figure.bbox.width
     left = min(0.01 + labels, 0.6)
     ax.set_position((left, bottom, 0.97 - left, height))
+  return figure
+
+
+def _matrix_plot(results, title, factor) -> figures.Figure:
+  """A panel a series: a line for every row, with a point for every column."""
+  series, rows, columns, found = _blocks(results)
+  height = 0.5 + 0.2 * len(rows) * (len(columns) + 0.5)
+  figure = figures.blank(len(series) * height + 0.55)
+  inches = figure.get_figheight()
+  colours = [palette.LIGHT[name] for name in _COLOURS]
+  with matplotlib.rc_context(figures.STYLE):
+    axes = []
+    for i, name in enumerate(series):
+      bottom = 0.5 + (len(series) - 1 - i) * height
+      ax = figure.add_axes(
+        (0.26, bottom / inches, 0.71, (height - 0.3) / inches),
+        sharex=axes[0] if axes else None,
+      )
+      axes.append(ax)
+      for j, row in enumerate(rows):
+        for k, column in enumerate(columns):
+          value = found.get((name, row, column), {}).get(results['figure'])
+          if value is None or value['mean'] is None:
+            continue
+          y = j + 0.7 * (k + 0.5) / len(columns) - 0.35
+          colour = colours[k % len(colours)]
+          ax.plot(
+            [factor * value['low'], factor * value['high']],
+            [y, y],
+            color=colour,
+          )
+          ax.plot(factor * value['mean'], y, 'o', color=colour, markersize=5)
+      ax.set_yticks(range(len(rows)), rows)
+      ax.set_ylim(len(rows) - 0.5, -0.5)
+      ax.grid(axis='x')
+      ax.grid(axis='y', visible=False)
+      ax.set_ylabel('trained with')
+      ax.set_title(name)
+      ax.tick_params(labelbottom=i == len(series) - 1)
+    axes[-1].set_xlabel(title)
+    axes[0].legend(
+      handles=[
+        lines.Line2D([], [], color=colour, marker='o', label=f'used with {c}')
+        for colour, c in zip(itertools.cycle(colours), columns)
+      ],
+      fontsize=8,
+      frameon=False,
+      loc='lower right',
+      bbox_to_anchor=(1.0, 1.0),
+      ncols=len(columns),
+      handlelength=1,
+      borderaxespad=0.2,
+    )
   return figure
 
 

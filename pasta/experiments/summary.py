@@ -60,7 +60,7 @@ def summarise(
   Args:
     outcomes: arm -> for each seed {'arm', 'lmm', 'bayes'}: the arm's own
       outcome and the two ends of the gap in its own world.
-    arms: arm -> label, series, x.
+    arms: arm -> label, series, x, row, column.
     reference: the arm that others are compared with, person by person; ''
       for none.
 
@@ -86,6 +86,8 @@ def summarise(
       'label': arm['label'],
       'series': arm['series'],
       'x': arm['x'],
+      'row': arm['row'],
+      'column': arm['column'],
       'num_seeds': len(returns),
       'num_people': returns.shape[1],
       'final_utility': resamples.ratio(final),

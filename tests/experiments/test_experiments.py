@@ -29,7 +29,7 @@ def _outcome(returns, final=0.0, predicted=np.nan):
 
 
 def _arm(label, x=None):
-  return {'label': label, 'series': label, 'x': x}
+  return {'label': label, 'series': label, 'x': x, 'row': '', 'column': ''}
 
 
 def test_shares_and_differences_are_paired_over_seeds():
@@ -101,8 +101,13 @@ def test_what_a_policy_needs():
   assert arms.needed_stages(config, 'at_once') == ()
   assert arms.needed_stages(config, 'greedy')[-1] == 'train_user_model'
   assert 'simulate' in arms.needed_stages(config, 'pasta')
+  config.simulate.surrogate = 'surrogate'
+  needed = arms.needed_stages(config, 'pasta')
+  assert needed.index('train_surrogate') == needed.index('simulate') - 1
+  assert 'train_surrogate' not in arms.needed_stages(config, 'greedy')
   config.train_value.data = 'human'
-  assert 'simulate' not in arms.needed_stages(config, 'pasta')
+  needed = arms.needed_stages(config, 'pasta')
+  assert 'simulate' not in needed and 'train_surrogate' not in needed
 
 
 @pytest.mark.parametrize('name', experiments_config.NAMES)
@@ -113,6 +118,36 @@ def test_every_experiment_sets_fields_that_exist(name):
   for arm in config.arms.values():
     arms.configured(config.base, arm.overrides, seed=1)
     assert not arm.previous or arm.previous in config.arms
+
+
+def test_a_matrix_has_all_pairs_of_models():
+  config = experiments_config.get_config('matrix,smoke')
+  models = experiments_config.MATRIX_MODELS
+  cells = {(a.series, a.row, a.column) for a in config.arms.values()}
+  assert len(cells) == len(config.arms) == 3 * len(models) ** 2
+  arm = config.arms['pasta_sketch_ink_sketch']
+  found = arms.configured(config.base, arm.overrides, seed=1)
+  for stage in ('collect', 'extract_features', 'train_surrogate', 'simulate'):
+    assert found[stage].world.t2i.name == 'sketch:ink'
+  assert found.evaluate.world.t2i.name == 'sketch'
+  # Each column's lmm is of the model in use, whoever was trained with what.
+  assert {a.overrides[1][1] for a in config.arms.values()} == set(models)
+
+
+def test_arms_of_a_surrogate_differ_in_their_simulated_data_alone():
+  config = experiments_config.get_config('surrogate,smoke')
+  found = {
+    name: arms.configured(config.base, arm.overrides, seed=1)
+    for name, arm in config.arms.items()
+  }
+  for data in ('simulated', 'mixed'):
+    rendered = found[f'{data}_rendered_600']
+    drawn = found[f'{data}_surrogate_600']
+    assert not rendered.simulate.surrogate
+    assert drawn.simulate.surrogate == 'surrogate'
+    assert 'train_surrogate' in arms.needed_stages(drawn, 'pasta')
+    drawn.simulate.surrogate = ''
+    assert drawn.to_dict() == rendered.to_dict()
 
 
 def _tiny(tmp_path):
@@ -180,6 +215,56 @@ def curve():
     'figure': 'share', 'reference': '', 'seeds': [0], 'num_people': 5,
     'rows': [row('a', 10.0, 0.2), row('a', 1000.0, 0.6), row('b', None, 0.4)],
   }  # fmt: skip
+
+
+@pytest.fixture
+def matrix():
+  """Results of two policies on two models; one cell has no figure."""
+
+  def row(series, trained, used, mean):
+    value = dict.fromkeys(('mean', 'low', 'high'))
+    if mean is not None:
+      value = {'mean': mean, 'low': mean - 0.01, 'high': mean + 0.01}
+    return {
+      'arm': f'{series}_{trained}_{used}', 'label': series, 'series': series,
+      'x': None, 'row': trained, 'column': used, 'relative_gain': value,
+    }  # fmt: skip
+
+  rows = [
+    row('greedy', 'b', 'a', 0.05),
+    row('pasta', 'a', 'a', 0.2),
+    row('pasta', 'a', 'b', 0.1),
+    row('pasta', 'b', 'a', 0.15),
+    row('pasta', 'b', 'b', 0.25),
+    row('greedy', 'a', 'a', None),
+    row('greedy', 'b', 'b', 0.02),
+  ]
+  return {
+    'name': 'curve', 'title': 'Pairs', 'question': '', 'axis': '',
+    'figure': 'relative_gain', 'reference': '', 'seeds': [0], 'num_people': 5,
+    'rows': rows,
+  }  # fmt: skip
+
+
+def test_a_matrix_is_shown_as_one(matrix, tmp_path):
+  titles, lines = page.cells(matrix)
+  assert titles[1:] == ['trained with', 'used with a', 'used with b']
+  assert lines == [
+    ['greedy', 'a', '–', '–'],
+    ['greedy', 'b', '5.0 [4.0, 6.0]', '2.0 [1.0, 3.0]'],
+    ['pasta', 'a', '20.0 [19.0, 21.0]', '10.0 [9.0, 11.0]'],
+    ['pasta', 'b', '15.0 [14.0, 16.0]', '25.0 [24.0, 26.0]'],
+  ]
+  greedy, pasta = page.plot(matrix).axes
+  assert greedy.get_title(loc='left') == 'greedy'
+  assert [t.get_text() for t in pasta.get_yticklabels()] == ['a', 'b']
+  # A line and a point for each cell that has a figure.
+  assert len(pasta.lines) == 8 and len(greedy.lines) == 4
+  for ax in (greedy, pasta):
+    assert ax.get_tightbbox().x0 >= 0
+  _write(matrix, tmp_path)
+  text = open(page.build(str(tmp_path))).read()
+  assert '<td>25.0 [24.0, 26.0]</td>' in text
 
 
 def _write(results, directory):
