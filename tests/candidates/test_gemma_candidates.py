@@ -40,12 +40,17 @@ _TEXTS = {
 
 @pytest.fixture(scope='module')
 def directory(tmp_path_factory):
-  return tiny_gemma.write(
-    tmp_path_factory.mktemp('gemma'),
-    num_shards=1,
-    num_positions=2048,
-    turns=True,
+  path = tiny_gemma.write(
+    tmp_path_factory.mktemp('gemma'), num_shards=1, turns=True
   )
+  # Inputs and outputs share their embedding: a random model would mostly say
+  # its last token again, whatever stands before.
+  tensors = tiny_gemma.tensors()
+  tensors['model.norm.weight'] -= 2
+  for i in range(2):
+    tensors[f'model.layers.{i}.self_attn.o_proj.weight'] *= 3
+  tiny_gemma.write_weights(path, tensors, 1)
+  return path
 
 
 @pytest.fixture(scope='module')
@@ -160,7 +165,7 @@ def test_greedy_is_the_argmax_of_an_uncached_pass(directory, model, decode):
   for prompt, row, expected in zip(prompts, rows, likeliest):
     start = len(prompt)
     assert row[start:] == expected[start - 1 : start + 11].tolist()
-  assert len({tuple(row[-12:]) for row in rows}) == 3
+    assert len(set(row[start:])) > 3
 
 
 def test_a_row_depends_on_its_prompt_and_seed(model, decode):
@@ -424,6 +429,8 @@ def test_a_session_is_the_same_in_any_batch(config):
   seeds = np.array([5, 6, 7, 8, 9])
   generator = _build(config)
   together = generator.propose(histories, seeds)
+  # Requests of two lengths.
+  assert generator._generate._cache_size() == 2
   counts = _counts(generator)
   # What a random model writes between two ends of lines is kept.
   assert 0 < counts['topped_up'] < 125
@@ -432,7 +439,6 @@ def test_a_session_is_the_same_in_any_batch(config):
     assert generator.propose([history], np.array([seed])) == [pool]
   assert _counts(generator) == {k: 2 * v for k, v in counts.items()}
   assert together[0] != together[4]
-  # Requests of two lengths, in batches of 20 and of 5: two programs.
   assert generator._generate._cache_size() == 2
   other = _build(config, **{'gemma.batch_texts': 40})
   assert other.propose(histories[:1], seeds[:1]) == together[:1]
