@@ -6,7 +6,7 @@ workers and web handlers load this module on their own.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -88,12 +88,19 @@ class CandidateGenerator(Protocol):
     """
 
 
-def build(config: Any) -> CandidateGenerator:
+def build(
+  config: Any,
+  count_tokens: Callable[[str], int] | None = None,
+  max_prompt_tokens: int = 77,
+) -> CandidateGenerator:
   """Builds the generator that a config names.
 
   Args:
     config: has `name`, `num_candidates`, `max_words` and, for a language model,
       a sub-config of its name.
+    count_tokens: how many tokens a prompt has for who reads it; a language
+      model's prompts are cut by it.
+    max_prompt_tokens: that it may have.
 
   Raises:
     ValueError: for an unknown name, or fields that cannot be used.
@@ -114,6 +121,8 @@ def build(config: Any) -> CandidateGenerator:
       config.chat,
       num_candidates=config.num_candidates,
       max_words=config.max_words,
+      count_tokens=count_tokens,
+      max_prompt_tokens=max_prompt_tokens,
     )
   if config.name == 'gemma':
     from pasta.candidates import gemma
@@ -122,6 +131,8 @@ def build(config: Any) -> CandidateGenerator:
       config.gemma,
       num_candidates=config.num_candidates,
       max_words=config.max_words,
+      count_tokens=count_tokens,
+      max_prompt_tokens=max_prompt_tokens,
     )
   raise ValueError(
     f'candidates.name is {config.name!r}; known: {", ".join(_KNOWN)}'

@@ -35,11 +35,16 @@ class World:
   def __init__(self, config: ml_collections.ConfigDict):
     self._config = config
     model = maker.build_t2i(config.t2i)
+    self.encoder = clip.ClipEncoder.load(config.encoder)
     try:
-      self.generator = candidates_lib.build(config.candidates)
+      self.generator = candidates_lib.build(
+        config.candidates,
+        # What text-to-image models read of a prompt is as long, or longer.
+        count_tokens=lambda text: int(self.encoder.num_tokens([text])[0]),
+        max_prompt_tokens=self.encoder.max_tokens,
+      )
     except ValueError as e:
       raise errors.PastaError(str(e)) from None
-    self.encoder = clip.ClipEncoder.load(config.encoder)
     self._store = maker.open_store(config.t2i)
     self._maker = maker.Maker(model, self.encoder, self._store)
     self.t2i = self._maker.t2i

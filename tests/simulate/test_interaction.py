@@ -9,6 +9,7 @@ from pasta import errors
 from pasta import features as features_lib
 from pasta import sessions as sessions_lib
 from pasta.agent import policies
+from pasta.candidates import base as candidates_lib
 from pasta.candidates import grammar
 from pasta.simulate import extraction, interaction
 from pasta.simulate import people as people_lib
@@ -289,3 +290,18 @@ def test_chosen_images_are_handed_to_those_who_look(
         SIZES.images_per_prompt,
       )
       np.testing.assert_array_equal(seen, shown[0])
+
+
+def test_generators_can_count_what_the_encoder_reads(monkeypatch):
+  given = {}
+  monkeypatch.setattr(
+    candidates_lib, 'build', lambda config, **options: given.update(options)
+  )
+  config = common.world()
+  config.t2i.num_workers = 0
+  made = world_lib.World(config)
+  long = ', '.join(['a red fox in the snow'] * 40)
+  assert given['max_prompt_tokens'] == made.encoder.max_tokens
+  assert given['count_tokens'](long) > made.encoder.max_tokens
+  assert 3 <= given['count_tokens']('a red fox') < 10
+  made.close()
