@@ -15,13 +15,14 @@ from pasta.agent.episodes import Episodes
 from pasta.agent.gemma_base import Base
 
 PyTree = Any
+Read = tuple[inputs.States, inputs.Items]  # what the networks read
 
 
 def network_inputs(
   episodes: Episodes,
   constants: inputs.Constants,
   settings: inputs.NetworkSettings,
-) -> tuple[inputs.States, inputs.Items]:
+) -> Read:
   """States [B, T] and slate items [B, T, L] of whole sessions."""
   tokens = jax.vmap(inputs.make_tokens, in_axes=(None, None, 0, 0, 0, 0, 0))(
     constants,
@@ -49,6 +50,7 @@ def shown_values(
   constants: inputs.Constants,
   settings: inputs.NetworkSettings,
   frozen: PyTree = None,
+  read: Read | None = None,
 ) -> jax.Array:
   """What the critic says of the slates that were shown.
 
@@ -58,12 +60,13 @@ def shown_values(
     constants: normalisation.
     settings: static shape of the networks.
     frozen: of the backbone 'gemma' (`gemma_base.Base`).
+    read: what `network_inputs` returns, where it is at hand.
 
   Returns:
     f of each column [J, B, T, L]; for credit 'slate' q of the slate's first
     1, …, L columns.
   """
-  states, items = network_inputs(episodes, constants, settings)
+  states, items = read or network_inputs(episodes, constants, settings)
   if settings.backbone == 'gemma':
     return gemma_networks.critic(
       params,
@@ -89,9 +92,10 @@ def state_values(
   constants: inputs.Constants,
   settings: inputs.NetworkSettings,
   frozen: PyTree = None,
+  read: Read | None = None,
 ) -> jax.Array:
   """v of the states before each turn: [B, T]. Arguments as `shown_values`."""
-  states, _ = network_inputs(episodes, constants, settings)
+  states, _ = read or network_inputs(episodes, constants, settings)
   if settings.backbone == 'gemma':
     return gemma_networks.value(
       params,
@@ -116,9 +120,10 @@ def pool_values(
   episodes: Episodes,
   constants: inputs.Constants,
   settings: inputs.NetworkSettings,
+  read: Read | None = None,
 ) -> jax.Array:
-  """f of all logged candidates: [J, B, T, C]."""
-  states, _ = network_inputs(episodes, constants, settings)
+  """f of all logged candidates: [J, B, T, C]. Arguments as `shown_values`."""
+  states, _ = read or network_inputs(episodes, constants, settings)
   pool = episodes.pool
   items = inputs.make_items(
     constants,

@@ -166,6 +166,8 @@ def update(
   # different numbers of turns still weigh every turn the same.
   count = jnp.maximum(parallel.total(valid.sum(), axis_name), 1.0)
   optimizer = make_optimizer(config)
+  # Once for all networks: left to them, the compiler does not share it.
+  read = critics.network_inputs(batch, constants, settings)
 
   def mean(x):
     return parallel.total((x * valid).sum(), axis_name) / count
@@ -184,10 +186,12 @@ def update(
     return params, opt_state, out, optax.tree.norm(gradient)
 
   def value(params):
-    return critics.state_values(params, batch, constants, settings, frozen)
+    return critics.state_values(
+      params, batch, constants, settings, frozen, read
+    )
 
   target_f = critics.shown_values(
-    state.target_params, batch, constants, settings, frozen
+    state.target_params, batch, constants, settings, frozen, read
   )
   target_q = credit_lib.slate_value(
     target_f, batch.log_choice, config.credit
@@ -211,7 +215,7 @@ def update(
     elif backup in ('q_learning', 'conservative'):
       later = rivals.best_slates(
         critics.pool_values(
-          state.target_params, batch, constants, settings
+          state.target_params, batch, constants, settings, read
         ).min(0),
         batch,
         config.credit,
@@ -223,7 +227,7 @@ def update(
 
   def critic_loss(params):
     # [J, B, T, L]
-    f = critics.shown_values(params, batch, constants, settings, frozen)
+    f = critics.shown_values(params, batch, constants, settings, frozen, read)
     loss = credit_lib.squared_error(
       f / constants.return_scale,
       target / constants.return_scale,
@@ -231,7 +235,7 @@ def update(
       config.credit,
     )
     if backup in ('conservative', 'cloning'):
-      of_pool = critics.pool_values(params, batch, constants, settings)
+      of_pool = critics.pool_values(params, batch, constants, settings, read)
       gap = jax.vmap(rivals.conservative_gap, in_axes=(0, None))(
         of_pool / constants.return_scale, batch
       ).sum(0)

@@ -116,14 +116,18 @@ def update(
     The new state and the loss, in squared standard deviations of the return.
   """
   constants, settings = state.constants, state.settings
-  of_pool = critics.pool_values(state.target_params, batch, constants, settings)
+  read = critics.network_inputs(batch, constants, settings)
+  of_pool = critics.pool_values(
+    state.target_params, batch, constants, settings, read
+  )
   v = (weights * of_pool.mean(0)).sum(-1)  # [B, T]
   later = jnp.concatenate([v[:, 1:], jnp.zeros_like(v[:, :1])], 1)
   target = batch.reward + config.discount * jnp.where(batch.done, 0.0, later)
   valid = batch.valid.astype(jnp.float32)
 
   def loss(params):
-    f = critics.shown_values(params, batch, constants, settings)  # [1, B, T, L]
+    # [1, B, T, L]
+    f = critics.shown_values(params, batch, constants, settings, read=read)
     error = credit_lib.squared_error(
       f / constants.return_scale,
       target / constants.return_scale,

@@ -109,6 +109,44 @@ def test_update_is_the_documented_one(credit_name, make_episodes, value_config):
   )
 
 
+@pytest.mark.parametrize('credit_name', ['choice', 'slate'])
+def test_networks_share_what_they_read(
+  credit_name, make_episodes, value_config, monkeypatch
+):
+  """One update makes its inputs once; the numbers are those without sharing."""
+  c = value_config
+  c.credit, c.learning_rate, c.warmup_steps = credit_name, 1e-2, 0
+  batch = jax.tree.map(jnp.asarray, make_episodes(8, full=False))
+  state = _init(c, batch)
+  make, made = critics.network_inputs, []
+
+  def counted(*args):
+    made.append(args)
+    return make(*args)
+
+  def run():
+    made.clear()
+    update = jax.jit(functools.partial(iql.update, config=c))
+    new, metrics = update(state, batch)
+    return len(made), (new.params, new.target_params, metrics)
+
+  monkeypatch.setattr(critics, 'network_inputs', counted)
+  num, shared = run()
+  assert num == 1
+  for name in ('shown_values', 'state_values'):
+    function = getattr(critics, name)
+    monkeypatch.setattr(
+      critics, name, lambda *args, function=function: function(*args[:5])
+    )
+  num, alone = run()
+  assert num == 5  # The update's own, and of each of four passes.
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6),
+    shared,
+    alone,
+  )
+
+
 @pytest.mark.parametrize('backup', ['sarsa', 'monte_carlo'])
 def test_rivals_regress_on_their_own_targets(
   make_episodes, value_config, backup
