@@ -25,10 +25,13 @@ def torch_iql(
   categories: int,
   types: int,
   num: int,
+  *,
+  has_encoder: bool = True,
 ) -> Callable[[], object] | None:
   """`num` updates of the project's networks (backbone 'mlp') in eager torch.
 
-  Its inputs are ready: no sessions are gathered.
+  Its inputs are ready: no sessions are gathered. Without an encoder the state
+  is the first D features of its token.
   """
   if not _has('torch'):
     return None
@@ -39,6 +42,7 @@ def torch_iql(
   item_dim, token_dim = dim + categories + 2, 4 * dim + categories
   batch, width, twins = config.batch_sessions, config.width, config.num_twins
   head_dims = tuple(config.head_dims)
+  state_dim = width if has_encoder else dim
 
   def weight(*shape):
     return nn.Parameter(torch.randn(shape) / shape[-2] ** 0.5)
@@ -57,12 +61,18 @@ def torch_iql(
       x = self.norm(self.hidden(x))
       return torch.relu(self.out(torch.cat([x, belief], -1)))
 
+  class Given(nn.Module):
+    def forward(self, tokens, belief):
+      return tokens[..., :dim]
+
+  encoder = State if has_encoder else Given
+
   class Critic(nn.Module):
     def __init__(self):
       super().__init__()
-      self.state = State()
-      self.level = nn.Linear(width, 1)
-      self.of_state = nn.Linear(width, twins * head_dims[0])
+      self.state = encoder()
+      self.level = nn.Linear(state_dim, 1)
+      self.of_state = nn.Linear(state_dim, twins * head_dims[0])
       self.of_item = nn.Linear(item_dim, twins * head_dims[0], bias=False)
       dims = (*head_dims, 1)
       self.kernels = nn.ParameterList(
@@ -83,8 +93,8 @@ def torch_iql(
   class Value(nn.Module):
     def __init__(self):
       super().__init__()
-      self.state = State()
-      dims = (width, *head_dims)
+      self.state = encoder()
+      dims = (state_dim, *head_dims)
       layers = []
       for pair in zip(dims, dims[1:], strict=False):
         layers += [nn.Linear(*pair), nn.ReLU()]

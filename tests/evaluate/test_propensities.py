@@ -103,6 +103,34 @@ def test_a_deterministic_policy(mdp, log, episodes):
   np.testing.assert_array_equal(found.shown[0, 0], [0.5, 0.5, 0, 0])
 
 
+def test_a_policy_that_inserts_whole_slates(mdp, log, episodes):
+  """As pasta with credit 'slate' does: no temperature, its slate is certain."""
+  shown = np.array([2, 3])
+
+  def insert(history, candidates):
+    batch, pool = candidates.category.shape
+    slate = jnp.broadcast_to(shown, (batch, 2))
+    return slate, jnp.zeros((batch, pool)), jnp.zeros(batch)
+
+  policy = slate_policy.Inserting(
+    'whole', insert, num_columns=2, predicts=True, belief='on'
+  )
+  found = propensities.of_policy(
+    policy, episodes, jnp.zeros(1), key=KEY, num_slates=8
+  )
+  index = slate_mdp.SLATES.index((2, 3))
+  is_same = log['slate'] == index
+  assert is_same.any() and not is_same.all()
+  np.testing.assert_array_equal(found.log_slate, np.where(is_same, 0, -np.inf))
+  choice = np.zeros((5, 4))
+  choice[:, shown] = mdp.choice[:, index]
+  np.testing.assert_allclose(found.chosen, choice[log['state']], atol=1e-6)
+  np.testing.assert_allclose(
+    np.exp(found.log_item), choice[log['state'], log['item']], atol=1e-6
+  )
+  np.testing.assert_array_equal(found.shown[0, 0], [0, 0, 0.5, 0.5])
+
+
 def test_turns_that_are_not_valid_hold_zeros(log, episodes):
   valid = episodes.valid.copy()
   valid[3, 1] = False
