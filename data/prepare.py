@@ -131,6 +131,7 @@ def prepare(
   with progress.progress(total=len(jobs), unit='unit', desc=cls.name) as bar:
     for size in workers.run_tasks(tasks, num_workers):
       bar.update(size)
+  _remove_temporaries(directory)
   made = {
     split: [_read_receipt(directory, split, i, len(u)) for i in range(len(u))]
     for split, u in sorted(splits.items())
@@ -224,6 +225,14 @@ def _write_unit(
   os.replace(f.name, _keys_path(receipt_path))
   workdir_lib.write_json(receipt_path, receipt)
   return 1
+
+
+def _remove_temporaries(directory: str) -> None:
+  """Removes what runs that were killed had begun to write."""
+  for parent in (directory, os.path.join(directory, _RECEIPTS)):
+    for name in os.listdir(parent):
+      if name.endswith('.tmp'):
+        _remove(os.path.join(parent, name))
 
 
 def _close(writer: Any) -> None:

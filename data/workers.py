@@ -34,7 +34,8 @@ def run_tasks(
   with concurrent.futures.ProcessPoolExecutor(
     num_workers,
     mp_context=multiprocessing.get_context('spawn'),
-    initializer=_end_with_parent,
+    initializer=_end_with,
+    initargs=(os.getpid(),),
   ) as pool:
     pending = {pool.submit(f, a): a for f, a in tasks}
     try:
@@ -50,9 +51,8 @@ def run_tasks(
       pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _end_with_parent() -> None:
-  """Ends this worker once its parent has been killed."""
-  parent = os.getppid()
+def _end_with(parent: int) -> None:
+  """Ends this worker once its parent, a process's number, has been killed."""
 
   def watch() -> None:
     while os.getppid() == parent:

@@ -327,6 +327,9 @@ def test_killed_preparation_goes_on_and_leaves_the_same_bytes(tmp_path):
     time.sleep(0.5 + 1.5 * rng.random())
     process.send_signal(signal.SIGKILL)
     process.wait()
+  # As a worker leaves it that is killed while it writes.
+  shard = 'data/pick_a_pic/v2/1.0.0/pick_a_pic-train.array_record-00000-of-00060'
+  (tmp_path / 'cut' / f'{shard}.1.tmp').touch()
   subprocess.run(command(tmp_path / 'cut'), check=True, capture_output=True)
   whole = shards(tmp_path / 'whole')
   assert len(whole) > 60 and shards(tmp_path / 'cut') == whole
