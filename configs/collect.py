@@ -25,5 +25,6 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.batch_size = 200  # sittings in lockstep, and sessions a shard
   if arg == 'smoke':
     config.num_people = 24
+    config.sessions_per_person = 2
     config.batch_size = 16
   return config

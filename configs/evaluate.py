@@ -39,7 +39,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     config.policies[name] = common.policy(name)
   config.policies.optimistic.spread_weight = 0.3
   if arg == 'smoke':
-    config.num_people = 24
-    config.batch_size = 24
+    config.num_people = 12
+    config.batch_size = 12
     config.ceilings.num_particles = 256
   return config

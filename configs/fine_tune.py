@@ -34,5 +34,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     config.fit.num_steps = 4
     config.fit.steps_per_call = 2
     config.fit.checkpoint_steps = 2
+    config.fit.sources.sessions.batch_users = 2
+    config.fit.sources.sessions.batch_observations = 10
     config.fit.sources.sessions.max_held_out_users = 4
   return config

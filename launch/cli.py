@@ -101,12 +101,13 @@ def run(
     del argv  # Checked by `_parse_flags`.
     _set_logging()
     with _reported_errors():
+      pod = _pod(flags.FLAGS.distributed) if distributed else None
       function = _load(entry)
       extra = {name: flags.FLAGS[name].value for name in flag_names}
       given = [flags.FLAGS.config] if config else []
       if workdir:
         given.append(os.path.expanduser(flags.FLAGS.workdir))
-      with _joined(flags.FLAGS.distributed if distributed else None):
+      with _joined(pod):
         function(*given, **extra)
     return 0
 
@@ -223,32 +224,37 @@ def _reported_errors():
     _fail('interrupted; the same command continues the run', 130)
 
 
+def _pod(distributed: str | None) -> dict[str, str | int] | None:
+  """What jax.distributed takes for --distributed; None: one process alone."""
+  if distributed in (None, 'auto'):
+    return None if distributed is None else {}
+  match = re.fullmatch(r'([^,]+:\d+),(\d+),(\d+)', distributed)
+  if not match or not int(match[3]) < int(match[2]):
+    raise errors.PastaError(
+      f"flag --distributed is {distributed!r}, expected 'auto' or "
+      'HOST:PORT,NUMBER,RANK with RANK from 0 to NUMBER - 1'
+    )
+  return {
+    'coordinator_address': match[1],
+    'num_processes': int(match[2]),
+    'process_id': int(match[3]),
+  }
+
+
 @contextlib.contextmanager
-def _joined(distributed: str | None):
+def _joined(pod: dict[str, str | int] | None):
   """Within it, this process and those of other hosts are one JAX program."""
-  if distributed is None:
+  if pod is None:
     yield
     return
   import jax
 
-  options = {}
-  if distributed != 'auto':
-    match = re.fullmatch(r'([^,]+:\d+),(\d+),(\d+)', distributed)
-    if not match or not int(match[3]) < int(match[2]):
-      raise errors.PastaError(
-        f"flag --distributed is {distributed!r}, expected 'auto' or "
-        'HOST:PORT,NUMBER,RANK with RANK from 0 to NUMBER - 1'
-      )
-    options = {
-      'coordinator_address': match[1],
-      'num_processes': int(match[2]),
-      'process_id': int(match[3]),
-    }
   try:
-    jax.distributed.initialize(**options)
+    jax.distributed.initialize(**pod)
   except (ValueError, RuntimeError) as e:
     raise errors.PastaError(
-      f'flag --distributed={distributed}: the processes cannot join: {e}'
+      f'flag --distributed={flags.FLAGS.distributed}: the processes cannot '
+      f'join: {e}'
     ) from e
   logging.info('process %d of %d', jax.process_index(), jax.process_count())
   yield

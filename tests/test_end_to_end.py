@@ -1,6 +1,7 @@
 """The whole loop through the real launch scripts, at smoke size."""
 
 import dataclasses
+import io
 import json
 import os
 import pathlib
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from configs import common, simulate
-from pasta import errors, stages
+from pasta import errors, play, stages
 from pasta import sessions as sessions_lib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -190,25 +191,15 @@ def test_a_killed_collect_goes_on_to_the_same_sessions(workdir, tmp_path):
   assert resumed == without_times(fresh / 'sessions')
 
 
-def play(workdir, stdin, prompt='a quiet harbour at dusk'):
-  return launch(
-    [
-      sys.executable,
-      '-m',
-      'launch.play',
-      f'--workdir={workdir}',
-      f'--prompt={prompt}',
-      '--size=64',
-      '--seed=3',
-    ],
-    stdin=stdin,
-  )
-
-
 def test_a_person_plays_a_session(workdir):
   first = '2\n7\nwarmer, no people\n'
   later = '1\n\nb\n\n'
-  done = play(workdir, '9\n' + first + later * 4)
+  prompt = '--prompt=a quiet harbour at dusk'
+  flags = (f'--workdir={workdir}', prompt, '--size=64', '--seed=3')
+  done = launch(
+    [sys.executable, '-m', 'launch.play', *flags],
+    stdin='9\n' + first + later * 4,
+  )
   assert done.returncode == 0, done.stderr[-3000:]
   assert "'9' is none of 1, 2, 3, 4" in done.stdout
   assert 'Session saved' in done.stdout and 'likes' in done.stdout
@@ -223,25 +214,31 @@ def test_a_person_plays_a_session(workdir):
   assert len(pictures) == 5
 
 
-def test_a_person_stops_early(workdir):
-  done = play(workdir, '1\n\n\nq\n', prompt='an old robot')
-  assert done.returncode == 0, done.stderr[-3000:]
-  session = list(sessions_lib.read_dir(str(workdir / 'play/sessions')))[-1]
-  assert session.initial_prompt == 'an old robot' and len(session.turns) == 1
+@pytest.fixture
+def play_here(workdir, monkeypatch):
+  """Plays in this process: answers and prompt to the last session."""
+
+  def run(answers: str, prompt: str) -> sessions_lib.Session:
+    monkeypatch.setattr('sys.stdin', io.StringIO(answers))
+    play.main(str(workdir), prompt, size=64, seed=3)
+    return list(sessions_lib.read_dir(str(workdir / 'play/sessions')))[-1]
+
+  return run
+
+
+@pytest.mark.parametrize('prompt', ['an old robot', 'a fox and ' * 1000])
+def test_a_person_stops_early(play_here, prompt):
+  session = play_here('1\n\n\nq\n', prompt)
+  assert session.initial_prompt == prompt
+  assert len(session.turns) == 1
 
 
 @pytest.mark.parametrize(
   'prompt,message', [(' ', '--prompt is empty'), ('a fox', 'nothing was saved')]
 )
-def test_play_without_a_prompt_or_an_answer(workdir, prompt, message):
-  done = play(workdir, '', prompt=prompt)
-  assert done.returncode == 1
-  assert message in done.stderr.strip().splitlines()[-1]
-
-
-def test_a_prompt_of_ten_thousand_characters(workdir):
-  done = play(workdir, '1\n\n\nq\n', prompt='a fox and ' * 1000)
-  assert done.returncode == 0, done.stderr[-3000:]
+def test_play_without_a_prompt_or_an_answer(play_here, prompt, message):
+  with pytest.raises(errors.PastaError, match=message):
+    play_here('', prompt)
 
 
 def test_the_last_agent_can_make_the_data(workdir, tmp_path):

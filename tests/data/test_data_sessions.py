@@ -155,9 +155,11 @@ def test_the_release_becomes_sessions_of_ours(tmp_path):
   np.testing.assert_array_equal(
     found.choice, [[t.choice for t in s.turns] for s in records]
   )
-  stages.train_user_model(train_user_model.get_config('smoke'), str(tmp_path))
+  config = train_user_model.get_config('smoke')
+  config.baseline_steps = 0
+  stages.train_user_model(config, str(tmp_path))
   config = train_value.get_config('smoke')
-  config.data = 'human'
+  config.data, config.backbone = 'human', 'mlp'
   stages.train_value(config, str(tmp_path))
   assert (tmp_path / 'value').is_dir()
 

@@ -328,7 +328,9 @@ def test_killed_preparation_goes_on_and_leaves_the_same_bytes(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
   # As a worker leaves it that is killed while it writes.
-  shard = 'data/pick_a_pic/v2/1.0.0/pick_a_pic-train.array_record-00000-of-00060'
+  shard = (
+    'data/pick_a_pic/v2/1.0.0/pick_a_pic-train.array_record-00000-of-00060'
+  )
   (tmp_path / 'cut' / f'{shard}.1.tmp').touch()
   subprocess.run(command(tmp_path / 'cut'), check=True, capture_output=True)
   whole = shards(tmp_path / 'whole')
