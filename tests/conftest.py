@@ -32,6 +32,15 @@ os.environ['MPLBACKEND'] = 'agg'
 import pytest  # noqa: E402
 
 
+@pytest.fixture(autouse=True, scope='module')
+def _bounded_memory():
+  """Forgets compiled programs, which would come to several gigabytes."""
+  yield
+  import jax
+
+  jax.clear_caches()
+
+
 @pytest.fixture
 def key_reuse_checks():
   """Within a test that asks for it, a random key that is used twice raises."""
