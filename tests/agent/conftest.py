@@ -1,9 +1,8 @@
 """Random sessions and candidates for the agent's tests."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 import pytest
 
@@ -14,6 +13,10 @@ from pasta.agent.history import CandidateSet
 from pasta.agent.value_model import ValueModel
 
 TURNS, COLUMNS, POOL, DIM, TYPES, CATEGORIES = 4, 3, 7, 6, 3, 5
+
+
+def _log_softmax(x):
+  return x - np.log(np.exp(x).sum(-1, keepdims=True))
 
 
 def _episodes(num, seed=0, turns=TURNS, full=True, pool=False):
@@ -38,8 +41,8 @@ def _episodes(num, seed=0, turns=TURNS, full=True, pool=False):
       )
     ),
     slate_utility=masked(rng.normal(size=(*shape, TYPES)).astype(np.float32)),
-    log_choice=np.asarray(jax.nn.log_softmax(log_choice)),
-    log_belief=np.asarray(jax.nn.log_softmax(belief)),
+    log_choice=_log_softmax(log_choice),
+    log_belief=_log_softmax(belief),
     choice=np.where(valid, rng.integers(0, COLUMNS, (num, turns)), -1).astype(
       np.int32
     ),
@@ -79,17 +82,27 @@ def make_episodes():
   return _episodes
 
 
+_init = jax.jit(iql.init, static_argnames='config')
+
+
 @pytest.fixture
-def random_model():
+def init_state():
+  """Starts learning; compiled once for each config and shape."""
+
+  def init(config, episodes, seed=0):
+    frozen = ml_collections.FrozenConfigDict(config)
+    return _init(jax.random.key(seed), frozen, episodes)
+
+  return init
+
+
+@pytest.fixture
+def random_model(init_state):
   """Untrained value models of one or several members."""
 
   def make(config, episodes, score='mean', num_members=1):
-    keys = jax.random.split(jax.random.key(0), num_members)
-    states = [
-      jax.jit(functools.partial(iql.init, config=config))(k, example=episodes)
-      for k in keys
-    ]
-    params = jax.tree.map(lambda *x: jnp.stack(x), *[s.params for s in states])
+    states = [init_state(config, episodes, seed) for seed in range(num_members)]
+    params = jax.tree.map(lambda *x: np.stack(x), *[s.params for s in states])
     return ValueModel(params, states[0].constants, states[0].settings, score)
 
   return make
@@ -100,10 +113,10 @@ def make_candidates():
   def make(batch, seed=1):
     rng = np.random.default_rng(seed)
     return CandidateSet(
-      category=jnp.asarray(rng.integers(0, CATEGORIES, (batch, POOL))),
-      valid=jnp.ones((batch, POOL), bool),
-      text=jnp.asarray(rng.normal(size=(batch, POOL, DIM)), jnp.float32),
-      utility=jnp.asarray(rng.normal(size=(batch, POOL, TYPES)), jnp.float32),
+      category=rng.integers(0, CATEGORIES, (batch, POOL)),
+      valid=np.ones((batch, POOL), bool),
+      text=rng.normal(size=(batch, POOL, DIM)).astype(np.float32),
+      utility=rng.normal(size=(batch, POOL, TYPES)).astype(np.float32),
     )
 
   return make
