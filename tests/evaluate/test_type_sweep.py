@@ -64,7 +64,8 @@ def test_sweep_leaves_table_and_picture_and_is_done_once(tmp_path, capsys):
   )
   for row in rows:
     low, high = (row[f'sequential_accuracy_{end}'] for end in ('low', 'high'))
-    assert low <= row['sequential_accuracy'] <= high
+    accuracy = row['sequential_accuracy']
+    assert low - 1e-6 <= accuracy <= high + 1e-6  # float32 among float64
     assert np.isfinite(row['bic'])
   # One type: everybody is in it, whatever the seed.
   assert rows[0]['stability'] == 1.0
