@@ -46,6 +46,9 @@ def test_nobody_is_on_both_sides():
 def test_sweep_leaves_table_and_picture_and_is_done_once(tmp_path, capsys):
   where = str(tmp_path / 'features')
   config = sweep_types.get_config('smoke')
+  config.fit.num_restarts = 1
+  config.fit.restart_steps = config.fit.num_steps = 20
+  config.fit.steps_per_call = 20
   fingerprint = workdir.prepare(where, {'a': 1}, stage='extract_features')
   with pytest.raises(errors.PastaError, match='extract_features'):
     type_sweep.main(config, str(tmp_path))
@@ -61,7 +64,8 @@ def test_sweep_leaves_table_and_picture_and_is_done_once(tmp_path, capsys):
   )
   for row in rows:
     low, high = (row[f'sequential_accuracy_{end}'] for end in ('low', 'high'))
-    assert low <= row['sequential_accuracy'] <= high
+    accuracy = row['sequential_accuracy']
+    assert low - 1e-6 <= accuracy <= high + 1e-6  # float32 among float64
     assert np.isfinite(row['bic'])
   # One type: everybody is in it, whatever the seed.
   assert rows[0]['stability'] == 1.0

@@ -46,9 +46,8 @@ def test_errors_equal_those_of_automatic_derivatives(example):
     def per_user(p):
       return marginal(p, features, choice, user, 2, 2)
 
-    at = jnp.asarray(at)
-    hessian = np.asarray(-jax.hessian(lambda p: per_user(p).sum())(at))
-    scores = np.asarray(jax.jacobian(per_user)(at))  # [U, P]
+    hessian = jax.jit(jax.hessian(lambda p: -per_user(p).sum()))(at)
+    scores = np.asarray(jax.jit(jax.jacobian(per_user))(at))  # [U, P]
   # At an optimum scores sum to nothing.
   np.testing.assert_allclose(scores.sum(0), 0, atol=1e-3)
   inverse = np.linalg.inv(hessian)

@@ -1,7 +1,6 @@
 """The latent-class library: against enumeration, other solvers and truth."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -26,6 +25,11 @@ def draw(num_users, num_choices, num_types, dim, *, scale, seed, columns=4):
   utility = np.einsum('nld,nd->nl', features, coefficients[types[user]])
   choice = np.argmax(utility + rng.gumbel(size=utility.shape), 1)
   return features, choice, user, types, coefficients
+
+
+def draw_usual(*, scale, seed, dim=3):
+  """Of the size of most examples here."""
+  return draw(300, 8, 2, dim, scale=scale, seed=seed)
 
 
 def log_probs(coefficients, features, choice):
@@ -57,7 +61,7 @@ def test_posterior_equals_enumeration():
 
 
 def test_one_type_is_the_conditional_logit():
-  features, choice, user, _, _ = draw(80, 5, 2, 3, scale=1.0, seed=1)
+  features, choice, user, _, _ = draw_usual(scale=1.0, seed=1)
   beta = np.zeros(3)
   for _ in range(30):  # Newton in plain numpy.
     probs = np.exp(np.einsum('nld,d->nl', features, beta))
@@ -83,14 +87,15 @@ def test_derivatives_equal_automatic_ones_in_blocks_of_any_size(monkeypatch):
       found = conditional_logit.user_log_likelihoods(coefficients, data)
       return (weights * found).sum()
 
-    coefficients = jnp.asarray(coefficients)
+    # [C, D] and [C, D, C, D]
+    slope, full = jax.jit(
+      lambda c: (jax.grad(total)(c), jax.hessian(total)(c))
+    )(coefficients)
     for block in (2**20, 1):
       monkeypatch.setattr(conditional_logit, '_BLOCK_SIZE', block)
-      gradient, hessian = conditional_logit.derivatives(
-        coefficients, jnp.asarray(weights), data
-      )
-      np.testing.assert_allclose(gradient, jax.grad(total)(coefficients))
-      full = jax.hessian(total)(coefficients)  # [C, D, C, D]
+      derivatives = jax.jit(lambda *args: conditional_logit.derivatives(*args))
+      gradient, hessian = derivatives(coefficients, weights, data)
+      np.testing.assert_allclose(gradient, slope)
       for k in range(2):
         np.testing.assert_allclose(hessian[k], -full[k, :, k], atol=1e-10)
 
@@ -99,7 +104,7 @@ def test_objective_never_falls():
   with jax.enable_x64(True):
     features, choice, user, _, _ = draw(60, 4, 4, 3, scale=2.0, seed=3)
     data, _ = choices_lib.make(features, choice, user)
-    prior = full_batch.Prior(jnp.zeros(3), jnp.full(3, 0.3), jnp.asarray(1.0))
+    prior = full_batch.Prior(np.zeros(3), np.full(3, 0.3), np.asarray(1.0))
     gamma = np.random.default_rng(0).dirichlet(np.ones(4), (5, 60))
     state = full_batch.init(gamma, np.zeros((5, 4, 3)))
     step = jax.jit(lambda s: full_batch.iterate(s, data, prior, tolerance=1e-9))
@@ -141,14 +146,14 @@ def test_planted_types_are_found():
 def test_moves_find_a_type_that_every_start_lost():
   # 6 types from one bad start: two share one group of people.
   features, choice, user, types, coefficients = draw(
-    600, 8, 6, 4, scale=1.5, seed=5
+    400, 8, 6, 4, scale=1.5, seed=5
   )
   with jax.enable_x64(True):
     data, _ = choices_lib.make(features, choice, user)
     options = latent_class.Options(num_types=6)
     prior = pooled.fit_pooled(data, options).prior
     wrong = np.where(types == 5, 4, types)  # 4 and 5 as one ...
-    half = np.random.default_rng(0).random(600) < 0.5
+    half = np.random.default_rng(0).random(400) < 0.5
     wrong = np.where((types == 0) & half, 5, wrong)  # ... and 0 twice
     bad = search.climb(data, prior, options, np.eye(6)[wrong])
     good = search.climb(data, prior, options, np.eye(6)[types]).objective[0]
@@ -176,13 +181,14 @@ def test_people_who_cannot_be_told_apart_have_one_taste():
     np.zeros(20, int),
     np.repeat(np.arange(5), 4),
     num_types=3,
+    num_restarts=2,
   )
   np.testing.assert_allclose(found.model.coefficients, 0, atol=1e-9)
   np.testing.assert_allclose(found.log_likelihood, 20 * np.log(1 / 3))
 
 
 def test_all_kinds_of_starts_find_the_same_optimum():
-  features, choice, user, _, _ = draw(300, 8, 2, 3, scale=1.5, seed=7)
+  features, choice, user, _, _ = draw_usual(scale=1.5, seed=7)
   found = [
     latent_class.fit(
       features, choice, user, num_types=2, num_restarts=4, starts=starts
@@ -194,7 +200,7 @@ def test_all_kinds_of_starts_find_the_same_optimum():
 
 @pytest.mark.parametrize('num_restarts', [1, 2, 3, 5])
 def test_any_number_of_starts(num_restarts):
-  features, choice, user, _, _ = draw(40, 5, 2, 2, scale=1.5, seed=12)
+  features, choice, user, _, _ = draw_usual(scale=1.5, seed=12)
   found = latent_class.fit(
     features, choice, user, num_types=2, num_restarts=num_restarts
   )
@@ -210,12 +216,14 @@ def test_few_people_with_strong_tastes_stay_finite():
 
 
 def test_alternatives_that_are_not_available_do_not_matter():
-  features, choice, user, _, _ = draw(50, 4, 2, 3, scale=1.0, seed=7)
-  plain = latent_class.fit(features, choice, user, num_types=2)
-  more = np.concatenate([features, np.full((200, 1, 3), np.nan)], 1)
-  available = np.ones((200, 5), bool)
+  features, choice, user, _, _ = draw_usual(scale=1.0, seed=7)
+  plain = latent_class.fit(features, choice, user, num_types=2, num_restarts=2)
+  more = np.concatenate([features, np.full((2400, 1, 3), np.nan)], 1)
+  available = np.ones((2400, 5), bool)
   available[:, 4] = False
-  found = latent_class.fit(more, choice, user, available, num_types=2)
+  found = latent_class.fit(
+    more, choice, user, available, num_types=2, num_restarts=2
+  )
   np.testing.assert_allclose(
     found.model.coefficients, plain.model.coefficients, rtol=1e-6
   )
@@ -225,12 +233,13 @@ def test_alternatives_that_are_not_available_do_not_matter():
 
 
 def test_order_of_rows_and_labels_of_people_do_not_matter():
-  features, choice, user, _, _ = draw(40, 5, 2, 2, scale=1.5, seed=8)
-  names = np.array([f'p{u:02d}' for u in range(40)])
+  features, choice, user, _, _ = draw_usual(scale=1.5, seed=8)
+  names = np.array([f'p{u:03d}' for u in range(300)])
   order = np.random.default_rng(0).permutation(len(choice))
-  one = latent_class.fit(features, choice, user, num_types=2)
+  options = {'num_types': 2, 'num_restarts': 4}
+  one = latent_class.fit(features, choice, user, **options)
   other = latent_class.fit(
-    features[order], choice[order], names[user][order], num_types=2
+    features[order], choice[order], names[user][order], **options
   )
   np.testing.assert_allclose(
     one.model.coefficients, other.model.coefficients, rtol=1e-4
@@ -239,21 +248,22 @@ def test_order_of_rows_and_labels_of_people_do_not_matter():
 
 
 def test_constant_features_are_named_and_harmless():
-  features, choice, user, _, _ = draw(50, 4, 2, 2, scale=1.0, seed=9)
-  plain = latent_class.fit(features, choice, user, num_types=2)
+  features, choice, user, _, _ = draw_usual(scale=1.0, seed=9)
+  options = {'num_types': 2, 'num_restarts': 2}
+  plain = latent_class.fit(features, choice, user, **options)
   wide = np.concatenate([features, np.full((*features.shape[:2], 1), 7.0)], -1)
-  found = latent_class.fit(wide, choice, user, num_types=2)
-  assert found.constant_features == (2,)
-  np.testing.assert_array_equal(found.model.coefficients[:, 2], 0)
-  assert found.pooled[2] == 0
+  found = latent_class.fit(wide, choice, user, **options)
+  assert found.constant_features == (3,)
+  np.testing.assert_array_equal(found.model.coefficients[:, 3], 0)
+  assert found.pooled[3] == 0
   np.testing.assert_allclose(
-    found.model.coefficients[:, :2], plain.model.coefficients, rtol=1e-6
+    found.model.coefficients[:, :3], plain.model.coefficients, rtol=1e-6
   )
 
 
 @pytest.mark.parametrize('dtype', ['float32', 'float64'])
 def test_a_feature_with_a_large_mean_is_not_constant(dtype):
-  features, choice, user, _, _ = draw(50, 4, 2, 2, scale=1.0, seed=11)
+  features, choice, user, _, _ = draw_usual(scale=1.0, seed=11, dim=2)
   prices = np.concatenate([features, 1e3 + features[..., :1]], -1)
   found = latent_class.fit(prices, choice, user, num_types=1, dtype=dtype)
   assert found.constant_features == ()
@@ -261,10 +271,10 @@ def test_a_feature_with_a_large_mean_is_not_constant(dtype):
 
 def test_separable_data_are_said_to_be_so():
   rng = np.random.default_rng(10)
-  features = rng.standard_normal((200, 3, 2))
+  features = rng.standard_normal((2400, 4, 3))
   choice = features[..., 0].argmax(1)
   found = latent_class.fit(
-    features, choice, np.repeat(np.arange(40), 5), num_types=2
+    features, choice, np.repeat(np.arange(300), 8), num_types=2
   )
   assert found.is_separable
   assert np.isfinite(found.model.coefficients).all()

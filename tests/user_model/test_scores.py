@@ -1,17 +1,19 @@
 """Scores that users bring: linear ones, any Flax module, data of all kinds."""
 
 import dataclasses
+import functools
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from configs import train_user_model as train_config
 from pasta import errors, preferences
 from pasta.user_model import (
+  datasets,
   latent_class,
+  phase,
   prediction,
   recovery,
   saved,
@@ -22,6 +24,7 @@ from pasta.user_model import (
 from pasta.user_model import model as model_lib
 
 D, L = 4, 3
+column_utility = jax.jit(model_lib.column_utility)
 
 
 class TwoLayers(nn.Module):
@@ -63,11 +66,14 @@ def plant(num_users=300, num_each=8, seed=0, kind='choice', noise=1.0):
   return records, x.reshape(-1, D)
 
 
-def store(path, **options):
-  records, image = plant(**options)
+def keep(path, records, image):
   text = np.ones((1, D), np.float16)
   preferences.save(str(path), records, text, image, 'plain')
   return preferences.load(str(path))
+
+
+def store(path, **options):
+  return keep(path, *plant(**options))
 
 
 def make_config(*names, **changes):
@@ -77,8 +83,9 @@ def make_config(*names, **changes):
     config.sources[name].update(batch_users=64, batch_observations=512)
   config.main_sources = names
   config.num_types = 2
-  config.num_restarts, config.restart_steps = 1, 60
-  config.num_steps, config.steps_per_call, config.checkpoint_steps = 150, 30, 60
+  config.num_restarts = 1
+  config.restart_steps = config.num_steps = 120
+  config.steps_per_call = config.checkpoint_steps = 120
   config.num_move_rounds, config.baseline_steps = 0, 0
   config.shared_steps, config.start_steps, config.anneal_steps = 10, 20, 20
   config.text.num_epochs = 1
@@ -93,6 +100,15 @@ def fit(path, data, config, scorer):
   )
 
 
+def fit_scores(path, data, config, scorer):
+  """A model after `fit`'s only phase: without the text regression."""
+  split_key, init_key, run_key, _ = jax.random.split(jax.random.key(0), 4)
+  parts = datasets.split(data, config, split_key)
+  columns = datasets.columns(next(iter(parts.values())).train, 10)
+  start = model_lib.init(init_key, scorer, {}, *columns, 8)
+  return phase.Phase(parts, config, run_key, str(path))(start).best
+
+
 def agreement(model, source):
   """Adjusted Rand index of people's types with the planted ones."""
   found = prediction.predict(model, source)
@@ -102,11 +118,25 @@ def agreement(model, source):
   return recovery.adjusted_rand_index(np.array(truth), joint.argmax(1))
 
 
+@pytest.fixture(scope='module')
+def fitted(tmp_path_factory):
+  """Data of a kind, a model of linear scores fitted on them, and metrics."""
+
+  @functools.cache
+  def of_kind(kind):
+    path = tmp_path_factory.mktemp(kind)
+    # As many columns of every kind.
+    num_users = 900 // {'pair': 2, 'rating': 1}.get(kind, L)
+    data = store(path / 'data', kind=kind, num_users=num_users)
+    config = make_config('x', baseline_steps=120)
+    return data, *fit(path, {'x': data}, config, scores.Linear(2))
+
+  return of_kind
+
+
 @pytest.mark.parametrize('kind', preferences.KINDS)
-def test_every_kind_of_feedback_finds_the_types(tmp_path, kind):
-  data = store(tmp_path / 'data', kind=kind)
-  config = make_config('x', baseline_steps=60)
-  model, found = fit(tmp_path, {'x': data}, config, scores.Linear(2))
+def test_every_kind_of_feedback_finds_the_types(fitted, kind):
+  data, model, found = fitted(kind)
   source = sources.from_store(data, 'user', 'x')
   assert agreement(model, source) > 0.9
   own = found[f'{kind}_log_likelihood']
@@ -131,21 +161,27 @@ def test_linear_scores_reach_the_latent_class_logit(tmp_path):
   """The mini-batch trainer and full-batch EM: the same optimum."""
   data = store(tmp_path / 'data', num_users=200)
   config = make_config(
-    'x', num_steps=450, patience_steps=10_000, learning_rate=0.05
+    'x', learning_rate=0.05, restart_steps=450, num_steps=450
   )
+  config.steps_per_call = config.checkpoint_steps = 450
   config.sources.x.update(held_out_share=0.0, batch_users=200)
   config.sources.x.batch_observations = 1600
   config.update(shared_ridge=1e-3, type_ridge=1e-3, pseudo_count=1.0)
-  model, _ = fit(tmp_path, {'x': data}, config, scores.Linear(2))
+  model = fit_scores(tmp_path, {'x': data}, config, scores.Linear(2))
   records = data.records
   x = np.asarray(data.image[records.image[..., 0]], float)
   whole = latent_class.fit(
-    x, records.feedback, records.user_id, num_types=2, ridge=1e-3
+    x,
+    records.feedback,
+    records.user_id,
+    num_types=2,
+    num_restarts=2,
+    ridge=1e-3,
   )
   source = sources.from_store(data, 'user', 'x')
   batch = source.read(np.arange(source.num_observations))
   utility = np.exp(model.choice_log_scale) * np.asarray(
-    model_lib.column_utility(model, batch.text, batch.image)
+    column_utility(model, batch.text, batch.image)
   )
   chosen = batch.feedback['choice'][:, None, None]
   each = np.take_along_axis(utility, chosen, 1)[:, 0] - np.logaddexp.reduce(
@@ -169,11 +205,11 @@ def test_any_flax_module_is_fitted_saved_and_loaded(tmp_path):
     saved.load(str(tmp_path), scorer=scores.Linear(2))
   loaded = saved.load(str(tmp_path), 'plain', scorer)
   jax.tree.map(np.testing.assert_array_equal, model, loaded)
-  text, image = jnp.ones((5, 1, D)), jnp.ones((5, L, 1, D))
-  permuted = model_lib.permute_types(loaded, jnp.array([1, 0]))
+  text, image = np.ones((5, 1, D)), np.ones((5, L, 1, D))
+  permuted = jax.jit(model_lib.permute_types)(loaded, np.array([1, 0]))
   np.testing.assert_allclose(
-    model_lib.column_utility(permuted, text, image),
-    model_lib.column_utility(loaded, text, image)[..., ::-1],
+    column_utility(permuted, text, image),
+    column_utility(loaded, text, image)[..., ::-1],
     rtol=1e-6,
   )
 
@@ -192,12 +228,10 @@ def test_wrong_scorers_are_refused(tmp_path):
     fit(tmp_path, {'x': data}, make_config('x'), scorer)
 
 
-def test_streamed_batches_are_the_resident_ones(tmp_path):
-  data = store(tmp_path / 'data', num_users=60)
-  config = make_config('x', num_steps=60)
-  resident, _ = fit(tmp_path / 'a', {'x': data}, config, scores.Linear(2))
-  config.resident_megabytes = 0
-  streamed, _ = fit(tmp_path / 'b', {'x': data}, config, scores.Linear(2))
+def test_streamed_batches_are_the_resident_ones(tmp_path, fitted):
+  data, resident, _ = fitted('choice')
+  config = make_config('x', resident_megabytes=0)
+  streamed, _ = fit(tmp_path, {'x': data}, config, scores.Linear(2))
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4),
     resident.heads,
@@ -205,15 +239,18 @@ def test_streamed_batches_are_the_resident_ones(tmp_path):
   )
 
 
-def test_two_phases_and_a_mixture_of_data_sets(tmp_path):
-  pairs = store(tmp_path / 'pairs', kind='pair', num_users=200)
+def test_two_phases_and_a_mixture_of_data_sets(tmp_path, fitted):
+  pairs = fitted('pair')[0]
   choices = store(tmp_path / 'choices', num_users=20, num_each=4, seed=1)
   names = {'pairs': pairs, 'choices': choices}
-  config = make_config('choices', num_steps=60)
+  config = make_config('choices', restart_steps=60, num_steps=60)
+  config.steps_per_call = config.checkpoint_steps = 60
   config.sources.pairs = train_config.source('pairs', 'preferences')
   config.sources.pairs.update(batch_users=64, batch_observations=512)
-  alone, _ = fit(tmp_path / '1', {'choices': choices}, config, scores.Linear(2))
-  config.pretrain.sources, config.pretrain.num_steps = ('pairs',), 150
+  alone = fit_scores(
+    tmp_path / '1', {'choices': choices}, config, scores.Linear(2)
+  )
+  config.pretrain.sources, config.pretrain.num_steps = ('pairs',), 60
   both, found = fit(tmp_path / '2', names, config, scores.Linear(2))
   assert (tmp_path / '2' / 'pretrain' / 'metrics.jsonl').exists()
   assert {'choice_log_likelihood', 'pairs_pair_two_way'} <= set(found)
@@ -237,8 +274,6 @@ def test_two_phases_and_a_mixture_of_data_sets(tmp_path):
 def test_weights_of_data_sets_and_examples(tmp_path):
   """A weight of 2 is the same as everybody twice."""
   records, image = plant(num_users=30)
-  text = np.ones((1, D), np.float16)
-  preferences.save(str(tmp_path / 'once'), records, text, image, 'plain')
   again = dataclasses.replace(
     records,
     **{
@@ -249,22 +284,13 @@ def test_weights_of_data_sets_and_examples(tmp_path):
       [records.user_id, np.char.add('again', records.user_id)]
     ),
   )
-  preferences.save(str(tmp_path / 'twice'), again, text, image, 'plain')
-  config = make_config('x', num_steps=60, min_share_rate=1.0)
+  once = keep(tmp_path / 'once', records, image)
+  twice = keep(tmp_path / 'twice', again, image)
+  config = make_config('x', min_share_rate=1.0)
   config.sources.x.update(held_out_share=0.0, weight=2.0)
-  weighted, _ = fit(
-    tmp_path / 'a',
-    {'x': preferences.load(str(tmp_path / 'once'))},
-    config,
-    scores.Linear(1),
-  )
+  weighted = fit_scores(tmp_path / 'a', {'x': once}, config, scores.Linear(1))
   config.sources.x.weight = 1.0
-  doubled, _ = fit(
-    tmp_path / 'b',
-    {'x': preferences.load(str(tmp_path / 'twice'))},
-    config,
-    scores.Linear(1),
-  )
+  doubled = fit_scores(tmp_path / 'b', {'x': twice}, config, scores.Linear(1))
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3),
     weighted.heads,
@@ -275,9 +301,7 @@ def test_weights_of_data_sets_and_examples(tmp_path):
 def test_membership_of_data_without_user_ids(tmp_path):
   records, image = plant(num_users=10)
   records = dataclasses.replace(records, user_id=None)
-  text = np.ones((1, D), np.float16)
-  preferences.save(str(tmp_path), records, text, image, 'plain')
-  data = preferences.load(str(tmp_path))
+  data = keep(tmp_path, records, image)
   with pytest.raises(errors.PastaError, match="membership to 'example'"):
     sources.from_store(data, 'user', 'x')
   with pytest.raises(errors.PastaError, match="membership is 'session'"):
@@ -287,14 +311,11 @@ def test_membership_of_data_without_user_ids(tmp_path):
 
 @pytest.mark.parametrize('noise', ['ties', 'none'])
 def test_ties_alone_and_separable_pairs_stay_finite(tmp_path, noise):
-  records, image = plant(num_users=30, kind='pair', noise=0.0)
+  records, image = plant(num_users=450, kind='pair', noise=0.0)
   if noise == 'ties':
     records = dataclasses.replace(records, feedback=np.full(len(records), 0.5))
-  text = np.ones((1, D), np.float16)
-  preferences.save(str(tmp_path / 'data'), records, text, image, 'plain')
-  data = preferences.load(str(tmp_path / 'data'))
-  config = make_config('x', num_steps=90)
-  model, found = fit(tmp_path, {'x': data}, config, scores.Linear(2))
+  data = keep(tmp_path / 'data', records, image)
+  model, found = fit(tmp_path, {'x': data}, make_config('x'), scores.Linear(2))
   taste = np.asarray(model.heads['taste'] + model.heads['types']['taste'])
   assert np.isfinite(taste).all() and np.abs(taste).max() < 30
   if noise == 'ties':

@@ -3,7 +3,6 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,6 +11,9 @@ from pasta.user_model import data as data_lib
 from pasta.user_model import model as model_lib
 
 DIM = 6
+column_utility = jax.jit(model_lib.column_utility)
+choice_log_probs = jax.jit(model_lib.choice_log_probs)
+trajectory = jax.jit(belief.trajectory)
 
 
 def make_model(num_types=3, aggregation='max', seed=0, rank=2, trunk_dim=4):
@@ -19,15 +21,17 @@ def make_model(num_types=3, aggregation='max', seed=0, rank=2, trunk_dim=4):
   rng = np.random.default_rng(seed)
   columns = rng.normal(size=(50, DIM)), rng.normal(size=(50, 2, DIM))
   settings = heads.HeadSettings(num_types, DIM, rank, trunk_dim, aggregation)
-  model = heads.init_model(
-    jax.random.key(seed), settings, [columns], text_hidden_dim=5
-  )
+  model = jax.jit(
+    lambda key: heads.init_model(key, settings, [columns], text_hidden_dim=5)
+  )(jax.random.key(seed))
   noise = jax.tree.map(
-    lambda x: jnp.asarray(x + 0.5 * rng.normal(size=x.shape), jnp.float32),
+    lambda x: np.asarray(x + 0.5 * rng.normal(size=x.shape), np.float32),
     model.replace(constants={}),
   )
+  odds = np.exp(noise.log_prior)
   return noise.replace(
-    constants=model.constants, log_prior=jax.nn.log_softmax(noise.log_prior)
+    constants=jax.device_get(model.constants),
+    log_prior=np.log(odds / odds.sum()),
   )
 
 
@@ -37,9 +41,9 @@ def random_slates(num, turns=4, columns=3, images=2, seed=1):
   image = rng.normal(size=(num, turns, columns, images, DIM))
   choice = rng.integers(columns, size=(num, turns))
   return (
-    jnp.asarray(text, jnp.float32),
-    jnp.asarray(image, jnp.float32),
-    jnp.asarray(choice, jnp.int32),
+    text.astype(np.float32),
+    image.astype(np.float32),
+    choice.astype(np.int32),
   )
 
 
@@ -90,7 +94,7 @@ def score_by_loops(model, text, image):
 def test_column_utility_is_the_written_out_score(aggregation):
   model = make_model(aggregation=aggregation)
   text, image, _ = random_slates(1, turns=1)
-  found = jax.jit(model_lib.column_utility)(model, text, image)
+  found = column_utility(model, text, image)
   assert found.shape == (1, 1, 3, 3)
   for column in range(3):
     scores = np.stack(
@@ -110,9 +114,9 @@ def test_column_utility_is_the_written_out_score(aggregation):
 def test_belief_equals_enumeration_and_skips_missing_choices():
   model = make_model(num_types=4)
   text, image, choice = random_slates(5)
-  choice = choice.at[1, 2].set(-1).at[3].set(-1)
-  utility = model_lib.column_utility(model, text, image)
-  found = belief.trajectory(model, utility, choice)
+  choice[1, 2] = choice[3] = -1
+  utility = column_utility(model, text, image)
+  found = trajectory(model, utility, choice)
   expected = enumerate_posterior(model, utility, choice)
   np.testing.assert_allclose(np.exp(found), expected, atol=1e-6)
   # No choice at all: the prior, bit for bit.
@@ -123,62 +127,68 @@ def test_belief_equals_enumeration_and_skips_missing_choices():
 def test_online_equals_offline():
   model = make_model()
   text, image, choice = random_slates(4)
-  utility = model_lib.column_utility(model, text, image)
-  online = belief.initial(model, 4)
+  utility = column_utility(model, text, image)
+  utility = np.asarray(utility)
+  update = jax.jit(belief.update)
+  online = np.tile(model.log_prior, (4, 1))
+  np.testing.assert_array_equal(belief.initial(model, 4), online)
   for turn in range(utility.shape[1]):
-    online = belief.update(model, online, utility[:, turn], choice[:, turn])
-  picked = jnp.take_along_axis(
-    model_lib.choice_log_probs(model, utility),
+    online = update(model, online, utility[:, turn], choice[:, turn])
+  picked = np.take_along_axis(
+    np.asarray(choice_log_probs(model, utility)),
     choice[:, :, None, None],
     2,
   )[:, :, 0]
-  offline = jax.nn.log_softmax(model.log_prior + picked.sum(1), -1)
+  offline = model.log_prior + picked.sum(1)
+  offline -= np.logaddexp.reduce(offline, axis=1, keepdims=True)
   np.testing.assert_allclose(online, offline, atol=1e-5)
 
 
 def test_permuting_types_permutes_everything():
   model = make_model()
-  order = jnp.array([2, 0, 1])
-  other = model_lib.permute_types(model, order)
-  text, image, choice = random_slates(3)
-  utility = model_lib.column_utility(model, text, image)
-  permuted = model_lib.column_utility(other, text, image)
+  order = np.array([2, 0, 1])
+  other = jax.jit(model_lib.permute_types)(model, order)
+  text, image, choice = random_slates(4)
+  utility = np.asarray(column_utility(model, text, image))
+  permuted = column_utility(other, text, image)
   np.testing.assert_allclose(permuted, utility[..., order], atol=1e-5)
   np.testing.assert_allclose(
-    belief.trajectory(other, permuted, choice),
-    belief.trajectory(model, utility, choice)[..., order],
+    trajectory(other, permuted, choice),
+    np.asarray(trajectory(model, utility, choice))[..., order],
     atol=1e-5,
   )
+  text_utility = jax.jit(model_lib.text_utility)
   np.testing.assert_allclose(
-    model_lib.text_utility(other, text),
-    model_lib.text_utility(model, text)[..., order],
+    text_utility(other, text),
+    np.asarray(text_utility(model, text))[..., order],
     atol=1e-5,
   )
+  satisfaction = jax.jit(model_lib.expected_satisfaction)
   np.testing.assert_allclose(
-    model_lib.expected_satisfaction(other, permuted),
-    model_lib.expected_satisfaction(model, utility)[..., order],
+    satisfaction(other, permuted),
+    np.asarray(satisfaction(model, utility))[..., order],
     atol=1e-5,
   )
 
 
 def test_entropy_and_effective_types():
-  uniform = jnp.log(jnp.full((2, 4), 0.25))
+  uniform = np.log(np.full((2, 4), 0.25, np.float32))
   np.testing.assert_allclose(belief.effective_types(uniform), 4.0, rtol=1e-6)
-  sure = jnp.array([0.0, -jnp.inf, -jnp.inf])
+  sure = np.array([0.0, -np.inf, -np.inf], np.float32)
   assert belief.effective_types(sure) == 1.0
 
 
 def choices_alone(num, text, image, choice):
   """People of 4 turns who gave no other feedback."""
   return data_lib.UserData(
-    user=jnp.arange(num),
+    user=np.arange(num),
     text=text,
     image=image,
     choice=choice,
-    satisfaction=jnp.full((num, 4), jnp.nan),
-    comparison=jnp.full((num, 4), -2),
-    has_previous=jnp.arange(4)[None] > jnp.zeros((num, 1)),
-    mask=jnp.ones((num, 4), bool),
+    satisfaction=np.full((num, 4), np.nan),
+    comparison=np.full((num, 4), -2),
+    has_previous=np.arange(4)[None] > np.zeros((num, 1)),
+    mask=np.ones((num, 4), bool),
   )
 
 
@@ -187,9 +197,9 @@ def test_sequential_predictions_by_enumeration():
   text, image, choice = random_slates(4)
   data = choices_alone(4, text, image, choice)
   found = evaluate.predict(model, data)
-  utility = model_lib.column_utility(model, text, image)
+  utility = column_utility(model, text, image)
   before = enumerate_posterior(model, utility, choice)[:, :-1]  # [B, T, K]
-  probs = np.exp(model_lib.choice_log_probs(model, utility))
+  probs = np.exp(choice_log_probs(model, utility))
   predictive = np.einsum('btk,btlk->btl', before, probs)
   expected = np.take_along_axis(predictive, np.asarray(choice)[..., None], 2)
   np.testing.assert_allclose(
@@ -215,10 +225,10 @@ def test_wrong_shapes_and_settings_raise():
   model = make_model()
   text, image, choice = random_slates(2)
   with pytest.raises(AssertionError):
-    model_lib.column_utility(model, text, image[:, :, :, 0])
+    column_utility(model, text, image[:, :, :, 0])
   with pytest.raises(AssertionError):
     belief.update(
-      model, belief.initial(model, 3), jnp.zeros((2, 3, 3)), choice[:, 0]
+      model, belief.initial(model, 3), np.zeros((2, 3, 3)), choice[:, 0]
     )
   with pytest.raises(ValueError, match='aggregation.*median'):
     heads.HeadSettings(2, 4, aggregation='median')
