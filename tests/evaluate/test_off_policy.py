@@ -1,5 +1,6 @@
 """The stage on a small loop's own files, and what it refuses."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -66,8 +67,11 @@ def test_the_stage_leaves_estimates_and_errors(workdir):
       '--config=configs/off_policy.py:smoke',
       f'--workdir={workdir}',
       '--config.data=human',
-      '--config.num_truth_sessions=4',
+      '--config.num_truth_sessions=2',
       '--config.min_effective_sessions=3',
+      '--config.fitted_q.num_steps=10',
+      '--config.fitted_q.steps_per_call=10',
+      '--config.fitted_q.batch_sessions=8',
     ],
     cwd=ROOT,
     env=environment,
@@ -160,10 +164,14 @@ def test_without_scores_only_slates_have_propensities(episodes):
 
 
 def test_features_without_pools_are_refused(workdir, tmp_path):
-  settings = extract_features.get_config('smoke')
   for name in ('sessions', 'user_model'):
     os.symlink(os.path.join(workdir, name), tmp_path / name)
-  stages.extract_features(settings, str(tmp_path))
+  features = features_lib.load_dir(f'{workdir}/features')
+  where = str(tmp_path / 'features')
+  with workdir_lib.open_stage('extract_features', where, {}):
+    features_lib.save(
+      f'{where}/0.npz', dataclasses.replace(features, pool=None)
+    )
   config = config_for()
   config.data = 'human'
   with pytest.raises(errors.PastaError, match='with_pool = True'):

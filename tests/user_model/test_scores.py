@@ -101,12 +101,14 @@ def fit(path, data, config, scorer):
 
 
 def fit_scores(path, data, config, scorer):
-  """A model after `fit`'s only phase: without the text regression."""
+  """A model after `fit`'s only phase, without the text regression."""
   split_key, init_key, run_key, _ = jax.random.split(jax.random.key(0), 4)
   parts = datasets.split(data, config, split_key)
   columns = datasets.columns(next(iter(parts.values())).train, 10)
   start = model_lib.init(init_key, scorer, {}, *columns, 8)
-  return phase.Phase(parts, config, run_key, str(path))(start).best
+  run = phase.Phase(parts, config, run_key, str(path))
+  state = run(start)
+  return state.best, run.describe(state)
 
 
 def agreement(model, source):
@@ -167,7 +169,7 @@ def test_linear_scores_reach_the_latent_class_logit(tmp_path):
   config.sources.x.update(held_out_share=0.0, batch_users=200)
   config.sources.x.batch_observations = 1600
   config.update(shared_ridge=1e-3, type_ridge=1e-3, pseudo_count=1.0)
-  model = fit_scores(tmp_path, {'x': data}, config, scores.Linear(2))
+  model, _ = fit_scores(tmp_path, {'x': data}, config, scores.Linear(2))
   records = data.records
   x = np.asarray(data.image[records.image[..., 0]], float)
   whole = latent_class.fit(
@@ -247,7 +249,7 @@ def test_two_phases_and_a_mixture_of_data_sets(tmp_path, fitted):
   config.steps_per_call = config.checkpoint_steps = 60
   config.sources.pairs = train_config.source('pairs', 'preferences')
   config.sources.pairs.update(batch_users=64, batch_observations=512)
-  alone = fit_scores(
+  alone, _ = fit_scores(
     tmp_path / '1', {'choices': choices}, config, scores.Linear(2)
   )
   config.pretrain.sources, config.pretrain.num_steps = ('pairs',), 60
@@ -288,9 +290,13 @@ def test_weights_of_data_sets_and_examples(tmp_path):
   twice = keep(tmp_path / 'twice', again, image)
   config = make_config('x', min_share_rate=1.0)
   config.sources.x.update(held_out_share=0.0, weight=2.0)
-  weighted = fit_scores(tmp_path / 'a', {'x': once}, config, scores.Linear(1))
+  weighted, _ = fit_scores(
+    tmp_path / 'a', {'x': once}, config, scores.Linear(1)
+  )
   config.sources.x.weight = 1.0
-  doubled = fit_scores(tmp_path / 'b', {'x': twice}, config, scores.Linear(1))
+  doubled, _ = fit_scores(
+    tmp_path / 'b', {'x': twice}, config, scores.Linear(1)
+  )
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3),
     weighted.heads,
