@@ -46,7 +46,7 @@ def test_starts_are_the_best_under_the_belief_and_for_each_type():
   _, candidates = _state(
     [[3.0, 0.0], [2.0, 0.0], [0.0, 2.5], [1.0, 1.0]], [0.5, 0.5], 0, 3
   )
-  found = lookahead.slates_to_start_with(
+  found = jax.jit(lookahead.slates_to_start_with, static_argnums=3)(
     jnp.log(jnp.array([[0.5, 0.5]])),
     candidates,
     selection.Response(jnp.array(2.0), jnp.zeros(2)),

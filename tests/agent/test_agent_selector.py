@@ -9,6 +9,7 @@ import pytest
 from pasta.agent import selector
 
 C, L = 8, 3
+_set_log_propensity = jax.jit(selector.set_log_propensity)
 
 
 def _legal_slates(usable, category, num_columns=L):
@@ -175,9 +176,7 @@ def test_propensities_sum_to_one_and_match_frequencies(category):
   legal = [tuple(s) for s in sets[is_legal[0]].tolist()]
   expected = {
     s: float(
-      jnp.exp(
-        selector.set_log_propensity(logits, category, valid, jnp.array(s))
-      )
+      jnp.exp(_set_log_propensity(logits, category, valid, jnp.array(s)))
     )
     for s in legal
   }
@@ -202,7 +201,7 @@ def test_set_propensity_is_the_sum_over_orders():
       p *= np.exp(logits[i]) / np.exp(logits[allowed]).sum()
       allowed &= category != category[i]
     total += p
-  got = selector.set_log_propensity(
+  got = _set_log_propensity(
     jnp.array(logits), jnp.array(category), jnp.ones(4, bool), jnp.array(slate)
   )
   assert float(jnp.exp(got)) == pytest.approx(total, rel=1e-5)

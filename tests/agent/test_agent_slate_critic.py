@@ -17,14 +17,19 @@ from pasta.agent import (
 )
 from pasta.agent import episodes as episodes_lib
 
+_history_at = jax.jit(episodes_lib.history_at)
+_inputs = jax.jit(critics.network_inputs, static_argnums=2)
+_prefixes = jax.jit(slate_critic.prefixes)
+_shown_values = jax.jit(critics.shown_values, static_argnums=3)
+
 
 def test_prefixes(make_episodes, random_model, value_config):
   value_config.credit = 'slate'
-  episodes = jax.tree.map(jnp.asarray, make_episodes(3))
+  episodes = make_episodes(5)
   model = random_model(value_config, episodes)
-  _, items = critics.network_inputs(episodes, model.constants, model.settings)
-  slates = slate_critic.prefixes(items, episodes.expected, model.constants)
-  assert slates.mask.shape == (3, 4, 3, 3)
+  _, items = jax.device_get(_inputs(episodes, model.constants, model.settings))
+  slates = jax.device_get(_prefixes(items, episodes.expected, model.constants))
+  assert slates.mask.shape == (5, 4, 3, 3)
   np.testing.assert_array_equal(slates.mask[0, 0], np.tril(np.ones((3, 3))))
   np.testing.assert_array_equal(slates.items.mean[:, :, 1], items.mean)
   full = slates.expected[..., -1]  # Normalised over whole slates.
@@ -33,12 +38,13 @@ def test_prefixes(make_episodes, random_model, value_config):
 
 
 def test_the_error_counts_prefixes_that_hold_the_choice():
-  values = jnp.array([[[[1.0, 2.0, 4.0]]]])  # [J, B, T, L]
-  target = jnp.array([[3.0]])
+  values = np.array([[[[1.0, 2.0, 4.0]]]], np.float32)  # [J, B, T, L]
+  target = np.array([[3.0]], np.float32)
+  squared_error = jax.jit(credit.squared_error, static_argnums=3)
 
   def error(choice):
     return float(
-      credit.squared_error(values, target, jnp.array([[choice]]), 'slate')[0, 0]
+      squared_error(values, target, np.array([[choice]]), 'slate')[0, 0]
     )
 
   assert error(0) == (4 + 1 + 1) / 3
@@ -47,7 +53,7 @@ def test_the_error_counts_prefixes_that_hold_the_choice():
 
 
 def test_a_slate_has_no_order_and_learns_what_no_sum_can(
-  make_episodes, value_config
+  make_episodes, value_config, init_state
 ):
   """Reward 1 where the first columns' features have equal signs, else 0."""
   c = value_config
@@ -75,23 +81,21 @@ def test_a_slate_has_no_order_and_learns_what_no_sum_can(
       initial_text=np.zeros_like(episodes.initial_text),
     ),
   )
-  init = jax.jit(functools.partial(iql.init, config=c))
-  state = init(jax.random.key(0), example=episodes)
-  index = jnp.tile(jnp.arange(64)[:, None], (1, c.num_steps))
+  state = init_state(c, episodes)
+  index = np.tile(np.arange(64)[:, None], (1, c.num_steps))
   state, _ = jax.jit(functools.partial(iql.update_many, config=c))(
     state, index, episodes
   )
 
   def value(e):
-    return critics.shown_values(
-      state.params['q'], e, state.constants, state.settings
-    ).mean(0)[..., -1]
+    f = _shown_values(state.params['q'], e, state.constants, state.settings)
+    return np.asarray(f).mean(0)[..., -1]
 
   np.testing.assert_allclose(value(episodes), same, atol=0.15)
-  order = jnp.array([2, 1, 0])
+  order = np.array([2, 1, 0])
   turned = episodes.replace(
-    slate_text=episodes.slate_text[:, :, order],
-    slate_utility=episodes.slate_utility[:, :, order],
+    slate_text=text[:, :, order],
+    slate_utility=utility[:, :, order],
   )
   np.testing.assert_allclose(value(turned), value(episodes), atol=1e-4)
 
@@ -100,14 +104,14 @@ def test_insertion_is_greedy_and_legal(
   make_episodes, make_candidates, random_model, value_config, response
 ):
   value_config.credit = 'slate'
-  episodes = jax.tree.map(jnp.asarray, make_episodes(5))
+  episodes = make_episodes(5)
   model = random_model(value_config, episodes, num_members=2)
-  history = episodes_lib.history_at(
-    episodes, jnp.arange(5), jnp.array([0, 1, 2, 3, 0])
-  )
+  history = _history_at(episodes, np.arange(5), np.array([0, 1, 2, 3, 0]))
   candidates = make_candidates(5)
   policy = policies.pasta(3, model, response)
-  decision = policy.choose(history, candidates, jax.random.key(0))
+  decision = jax.device_get(
+    policy.choose(history, candidates, jax.random.key(0))
+  )
   category = np.asarray(candidates.category)
   for b in range(5):
     chosen = np.asarray(decision.slate[b]).tolist()
@@ -116,31 +120,37 @@ def test_insertion_is_greedy_and_legal(
     assert len(set(category[b][chosen].tolist())) == most
     assert chosen[0] == int(np.argmax(decision.scores[b]))
   # Its value is what the critic says of that slate, as the trainer sees it.
-  rows = jnp.arange(5)[:, None]
+  rows = np.arange(5)[:, None]
   shown = jax.tree.map(lambda x: x[rows, decision.slate], candidates)
-  items = value_model._items(model, history, shown)
-  # Columns scatter by their place in the pool, so the same draws are needed.
-  sampled = selection.sample(candidates.utility, response)[rows, decision.slate]
-  partial = selection.empty((5, 3))
-  for column in range(3):
-    partial = selection.add(partial, sampled[:, column], response)
-  expected = selection.value(partial, history.log_belief)[:, None]
-  slates = slate_critic.Slates(
-    jax.tree.map(lambda x: x[:, None], items),
-    jnp.ones((5, 1, 3), bool),
-    slate_critic.normalise_expected(model.constants, expected),
-  )
-  states = value_model._states(model, history)
-  values = [
-    slate_critic.SlateCritic(model.settings)
-    .apply(
-      {'params': jax.tree.map(lambda x, e=e: x[e], model.params['q'])},
-      model.constants,
-      states,
-      slates,
-      history.turn,
+
+  @jax.jit
+  def value(params):
+    # Columns scatter by their place in the pool, so the same draws are needed.
+    sampled = selection.sample(candidates.utility, response)
+    partial = selection.empty((5, 3))
+    for column in decision.slate.T:
+      partial = selection.add(partial, sampled[rows[:, 0], column], response)
+    expected = selection.value(partial, history.log_belief)[:, None]
+    items = value_model._items(model, history, shown)
+    slates = slate_critic.Slates(
+      jax.tree.map(lambda x: x[:, None], items),
+      jnp.ones((5, 1, 3), bool),
+      slate_critic.normalise_expected(model.constants, expected),
     )
-    .mean(0)[:, 0]
+    return (
+      slate_critic.SlateCritic(model.settings)
+      .apply(
+        {'params': params},
+        model.constants,
+        value_model._states(model, history),
+        slates,
+        history.turn,
+      )
+      .mean(0)[:, 0]
+    )
+
+  values = [
+    np.asarray(value(jax.tree.map(lambda x, e=e: x[e], model.params['q'])))
     for e in range(2)
   ]
   np.testing.assert_allclose(
@@ -152,13 +162,11 @@ def test_the_myopic_base_starts_as_the_expected_utility_of_selection(
   make_episodes, make_candidates, random_model, value_config, response
 ):
   value_config.credit, value_config.base = 'slate', 'myopic'
-  episodes = jax.tree.map(jnp.asarray, make_episodes(6))
+  episodes = make_episodes(5)
   # Returns that rise with the expected utility: the slope is positive.
   episodes = episodes.replace(reward=episodes.expected[..., -1])
   model = random_model(value_config, episodes)
-  history = episodes_lib.history_at(
-    episodes, jnp.arange(5), jnp.array([0, 1, 2, 3, 0])
-  )
+  history = _history_at(episodes, np.arange(5), np.array([0, 1, 2, 3, 0]))
   candidates = make_candidates(5)
   mine = policies.pasta(3, model, response)
   base = policies.greedy_slate(3, response)
@@ -173,9 +181,9 @@ def test_options_that_whole_slates_cannot_have(
   make_episodes, random_model, value_config, response
 ):
   value_config.credit = 'slate'
-  model = random_model(value_config, make_episodes(3))
+  model = random_model(value_config, make_episodes(5))
   with pytest.raises(errors.PastaError, match='deterministic'):
     policies.pasta(3, model, response, temperature=0.5)
   value_config.belief = 'off'
   with pytest.raises(errors.PastaError, match="'off'.*credit 'slate'"):
-    critics.settings_of(value_config, make_episodes(3))
+    critics.settings_of(value_config, make_episodes(5))
