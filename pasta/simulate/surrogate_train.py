@@ -143,7 +143,7 @@ def fit(
       params=model.params,
       opt_state=optimizer.init(model.params),
       best_params=model.params,
-      best_score=jnp.full((), -jnp.inf),
+      best_score=jnp.full((), -jnp.inf, jnp.float32),
       best_step=jnp.zeros((), jnp.int32),
     )
     return state, model

@@ -6,6 +6,7 @@ import chex
 import flax
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pasta.user_model import likelihoods, scores
 
@@ -78,18 +79,18 @@ def init(
   )['params']
   return UserModel(
     heads=heads,
-    log_prior=jnp.full((num_types,), -jnp.log(float(num_types))),
+    log_prior=jnp.full((num_types,), -np.log(num_types), jnp.float32),
     choice_log_scale=jnp.zeros(()),
     satisfaction={
       'level': jnp.zeros((num_types,)),
       'log_scale': jnp.zeros(()),
-      'log_sigma': jnp.log(jnp.full((), 0.25)),
-      'log_spread': jnp.log(jnp.full((), 0.5)),
+      'log_sigma': jnp.asarray(np.log(0.25), jnp.float32),
+      'log_spread': jnp.asarray(np.log(0.5), jnp.float32),
     },
     comparison={
       'log_scale': jnp.zeros(()),
       'centre': jnp.zeros(()),
-      'log_half_width': jnp.log(jnp.full((), 0.5)),
+      'log_half_width': jnp.asarray(np.log(0.5), jnp.float32),
     },
     rating={
       'intercept': jnp.zeros(()),
