@@ -32,6 +32,11 @@ os.environ['MPLBACKEND'] = 'agg'
 import pytest  # noqa: E402
 
 
+def pytest_collection_modifyitems(items):
+  """The longest file first: no process is left alone with it at the end."""
+  items.sort(key=lambda item: item.path.name != 'test_end_to_end.py')
+
+
 @pytest.fixture(autouse=True, scope='module')
 def _bounded_memory():
   """Forgets compiled programs, which would come to several gigabytes."""

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from configs import common, simulate
+from configs import collect, common, simulate
 from pasta import errors, play, stages
 from pasta import sessions as sessions_lib
 
@@ -186,9 +186,10 @@ def test_a_killed_collect_goes_on_to_the_same_sessions(workdir, tmp_path):
   assert [s.initial_prompt for s in resumed] == [
     s.initial_prompt for s in whole
   ]
-  fresh = tmp_path / 'fresh'
-  assert launch(command('collect', fresh, *flags)).returncode == 0
-  assert resumed == without_times(fresh / 'sessions')
+  config = collect.get_config('smoke')
+  config.batch_size = 2
+  stages.collect(config, str(tmp_path / 'fresh'))
+  assert resumed == without_times(tmp_path / 'fresh' / 'sessions')
 
 
 def test_a_person_plays_a_session(workdir):

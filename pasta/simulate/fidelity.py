@@ -7,7 +7,6 @@ Letters: S slates, L columns, M images per prompt, D embedding width, K types.
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from pasta.user_model import model as user_model_lib
@@ -75,9 +74,13 @@ def _utilities(
 
 def _mixture_pick(model: UserModel, utility: np.ndarray) -> np.ndarray:
   """The likeliest choice [S] of somebody of whom only the prior is known."""
-  log_probs = user_model_lib.choice_log_probs(model, jnp.asarray(utility))
-  mixture = jax.nn.logsumexp(log_probs + model.log_prior, axis=-1)  # [S, L]
-  return np.asarray(mixture).argmax(1)
+
+  @jax.jit
+  def mixture(model, utility):  # [S, L]
+    log_probs = user_model_lib.choice_log_probs(model, utility)
+    return jax.nn.logsumexp(log_probs + model.log_prior, axis=-1)
+
+  return np.asarray(mixture(model, utility)).argmax(1)
 
 
 def explained(image: np.ndarray, draws: np.ndarray) -> dict[str, float]:

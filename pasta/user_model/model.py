@@ -97,7 +97,9 @@ def init(
       'log_slope': jnp.zeros(()),
       'log_sigma': jnp.zeros(()),
     },
-    text=init_text(text_key, text.shape[-1], text_hidden_dim, num_types),
+    text=jax.jit(init_text, static_argnums=(1, 2, 3))(
+      text_key, text.shape[-1], text_hidden_dim, num_types
+    ),
     constants=constants,
     scorer=scorer,
   )

@@ -58,6 +58,11 @@ class FitState:
   best_step: jax.Array
 
 
+@jax.jit
+def _copy(state: em.EMState) -> em.EMState:
+  return jax.tree.map(jnp.copy, state)
+
+
 def continued(
   config: ml_collections.ConfigDict,
 ) -> ml_collections.ConfigDict:
@@ -206,9 +211,7 @@ class Phase:
   def _advance(self, state: FitState) -> tuple[FitState, dict[str, float]]:
     first_step = int(state.run.step)
     # A copy: the step donates its state, and a leader must outlive it.
-    run, found = self._feeder.run(
-      jax.tree.map(jnp.copy, state.run), self._config.steps_per_call
-    )
+    run, found = self._feeder.run(_copy(state.run), self._config.steps_per_call)
     self._check_finite(found, first_step)
     line = {f'train/{k}': float(v.mean()) for k, v in found.items()}
     return state.replace(run=run), line

@@ -157,9 +157,8 @@ def fit(
     test_text = held_out[0].astype(np.float32)
   target = targets(utility)
   init_key, batch_key = jax.random.split(key)
-  params = model_lib.init_text(
-    init_key, text.shape[1], config.hidden_dim, model.num_types
-  )
+  init = jax.jit(model_lib.init_text, static_argnums=(1, 2, 3))
+  params = init(init_key, text.shape[1], config.hidden_dim, model.num_types)
   params |= {
     'mean': jnp.asarray(text.mean(0)),
     'std': jnp.asarray(np.maximum(text.std(0), 1e-3)),
@@ -192,8 +191,7 @@ def fit(
       best = (score, weights)
   params = {**constants, **best[1]}
   model = model.replace(text=params)
-  residual = test_utility - np.asarray(
-    model_lib.text_utility(model, jnp.asarray(test_text))
-  )
+  predicted = jax.jit(model_lib.text_utility)(model, test_text)
+  residual = test_utility - np.asarray(predicted)
   params['residual_std'] = jnp.asarray(residual.std(0))
   return model.replace(text=params), r_squared(params, test_text, test_utility)

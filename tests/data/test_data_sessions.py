@@ -18,7 +18,7 @@ from configs import data as data_config
 from data import extract, prepare
 from data.pasta_release import fake_files as release_files
 from data.pasta_sessions import fake_files, pasta_sessions_dataset_builder
-from pasta import errors, features, sessions, stages
+from pasta import errors, features, sessions, stages, workdir
 from pasta.candidates import base as candidates
 from pasta.evaluate import preference_tables
 from pasta.simulate import extraction
@@ -155,20 +155,17 @@ def test_the_release_becomes_sessions_of_ours(tmp_path):
   np.testing.assert_array_equal(
     found.choice, [[t.choice for t in s.turns] for s in records]
   )
-  config = train_user_model.get_config('smoke')
-  config.baseline_steps = 0
-  stages.train_user_model(config, str(tmp_path))
-  config = train_value.get_config('smoke')
-  config.data, config.backbone = 'human', 'mlp'
-  stages.train_value(config, str(tmp_path))
-  assert (tmp_path / 'value').is_dir()
 
 
-def test_sessions_train_a_user_model_and_get_a_table(root, capsys):
+def test_sessions_train_both_models_and_get_a_table(root, capsys):
   training = train_user_model.get_config('smoke')
   source = training.sources.sessions
   source.reserve, source.reserve_share = 'users', 0.5
   stages.train_user_model(training, str(root))
+  config = train_value.get_config('smoke')
+  config.data, config.backbone = 'human', 'mlp'
+  stages.train_value(config, str(root))
+  workdir.read_done(str(root / 'value'), 'train_value')
   tables = evaluate_preferences.get_config('sessions')
   tables.tables.sessions.reserve_share = 0.5
   preference_tables.main(tables, str(root))
