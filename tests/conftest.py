@@ -11,7 +11,7 @@ _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['JAX_NUM_CPU_DEVICES'] = '8'
-# The tests compile some ten thousand small programs and run each a few times:
+# The tests compile thousands of small programs and run each a few times:
 # optimisations cost more than they save, and so do XLA's newer emitters of
 # fused loops, which take twice as long to compile as those before them.
 os.environ['XLA_FLAGS'] = ' '.join(

@@ -3,13 +3,11 @@
 import glob
 import json
 import os
-import pathlib
 import signal
-import socket
-import subprocess
 import sys
 import time
 
+import hosts
 import numpy as np
 import pytest
 
@@ -22,7 +20,6 @@ from pasta.encoders import clip
 from pasta.simulate import world as world_lib
 from pasta.t2i.sketch import sketch
 
-_ROOT = str(pathlib.Path(__file__).resolve().parent.parent)
 PROMPTS = [
   f'{a} {b}' for a in ('a fox', 'ein Bär') for b in ('at night', 'ink')
 ]
@@ -246,18 +243,6 @@ def command(workdir, path, *more):
   ]
 
 
-def start(command):
-  environment = {**os.environ, 'JAX_NUM_CPU_DEVICES': '2'}
-  return subprocess.Popen(
-    command,
-    cwd=_ROOT,
-    env=environment,
-    stdout=subprocess.PIPE,
-    stderr=subprocess.STDOUT,
-    text=True,
-  )
-
-
 def stored(workdir, kind='images'):
   """All lines of the manifests."""
   found = []
@@ -274,7 +259,7 @@ def test_killed_and_shared_runs_leave_what_a_whole_one_does(tmp_path):
   render.main(config, str(whole))
   num = len(stored(whole))
   assert num == 8 * 6
-  run = start(command(cut, path))
+  run = hosts.start(command(cut, path))
   while len(stored(cut)) < num // 4:
     assert run.poll() is None
     time.sleep(0.005)
@@ -285,15 +270,7 @@ def test_killed_and_shared_runs_leave_what_a_whole_one_does(tmp_path):
   with pytest.raises(errors.PastaError, match='has not finished there'):
     rendered.Rendered(str(cut))
   # Two processes share what is left.
-  with socket.socket() as s:
-    s.bind(('127.0.0.1', 0))
-    port = s.getsockname()[1]
-  runs = [
-    start(command(cut, path, f'--distributed=127.0.0.1:{port},2,{rank}'))
-    for rank in (0, 1)
-  ]
-  printed = [run.communicate(timeout=300)[0] for run in runs]
-  assert [run.returncode for run in runs] == [0, 0], printed
+  hosts.run_two(lambda flag: command(cut, path, flag))
   files = glob.glob(f'{cut}/rendered/store/images/*.jsonl')
   assert len(files) == 3  # of the one that was killed, and of both of these
   assert len(stored(cut)) == len({line['key'] for line in stored(cut)}) == num

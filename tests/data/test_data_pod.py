@@ -2,11 +2,9 @@
 
 import glob
 import os
-import pathlib
-import socket
-import subprocess
 import sys
 
+import hosts
 import numpy as np
 
 from configs import data as data_config
@@ -14,9 +12,6 @@ from configs import extract_features
 from data import extract, prepare
 from data.pick_a_pic import fake_files
 from pasta import preferences
-
-_ROOT = str(pathlib.Path(__file__).resolve().parent.parent.parent)
-
 
 FIELDS = {
   'encoder': 'sketch-clip',
@@ -39,18 +34,6 @@ def command(workdir, *more):
   ]
 
 
-def start(command):
-  environment = {**os.environ, 'JAX_NUM_CPU_DEVICES': '2'}
-  return subprocess.Popen(
-    command,
-    cwd=_ROOT,
-    env=environment,
-    stdout=subprocess.PIPE,
-    stderr=subprocess.STDOUT,
-    text=True,
-  )
-
-
 def test_two_processes_leave_what_one_does(tmp_path):
   raw, one, two = (str(tmp_path / n) for n in ('raw', 'one', 'two'))
   fake_files.write(raw, 100, num_users=5, rows_per_group=20)
@@ -58,17 +41,9 @@ def test_two_processes_leave_what_one_does(tmp_path):
   config.num_workers = 1
   for root in (one, two):
     prepare.main(config, root, raw)
-  with socket.socket() as s:
-    s.bind(('127.0.0.1', 0))
-    port = s.getsockname()[1]
-  runs = [
-    start(command(two, f'--distributed=127.0.0.1:{port},2,{rank}'))
-    for rank in (0, 1)
-  ]
-  printed = [run.communicate(timeout=300)[0] for run in runs]
-  assert [run.returncode for run in runs] == [0, 0], printed
+  printed = hosts.run_two(lambda flag: command(two, flag))
   assert 'process 1 of 2' in printed[1]
-  alone = start(command(one))
+  alone = hosts.start(command(one))
   assert alone.communicate(timeout=300)[0] and alone.returncode == 0
   found = [
     preferences.load(f'{r}/preferences/pick_a_pic/train') for r in (one, two)
@@ -89,7 +64,9 @@ def test_two_processes_leave_what_one_does(tmp_path):
 
 def test_wrong_ranks_are_refused(tmp_path):
   values = 'here', '127.0.0.1:1,2,2', '127.0.0.1,2,0'
-  runs = [start(command(str(tmp_path), f'--distributed={v}')) for v in values]
+  runs = [
+    hosts.start(command(str(tmp_path), f'--distributed={v}')) for v in values
+  ]
   for value, run in zip(values, runs):
     printed = run.communicate(timeout=300)[0]
     assert run.returncode == 1
