@@ -177,19 +177,6 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     One of `pasta.preferences.KINDS`, or 'session' of a `SessionBuilder`.
     """
 
-  @classmethod
-  @abc.abstractmethod
-  def observations(
-    cls, example: Mapping[str, Any], split: str
-  ) -> list[Observation]:
-    """What was said about a stored example's images.
-
-    Args:
-      example: fields as stored: texts and images are bytes, a sequence of
-        dicts is a dict of arrays.
-      split: which one it belongs to.
-    """
-
   def _info(self) -> tfds.core.DatasetInfo:
     return self.dataset_info_from_configs(
       features=tfds.features.FeaturesDict(self.feature_spec(self.options)),
@@ -231,6 +218,23 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       logging.warning('%s: skipped %d broken records', self.name, skipped)
 
 
+class PreferenceBuilder(Builder, skip_registration=True):
+  """A data set of examples, each with what was said about its images."""
+
+  @classmethod
+  @abc.abstractmethod
+  def observations(
+    cls, example: Mapping[str, Any], split: str
+  ) -> list[Observation]:
+    """What was said about a stored example's images.
+
+    Args:
+      example: fields as stored: texts and images are bytes, a sequence of
+        dicts is a dict of arrays.
+      split: which one it belongs to.
+    """
+
+
 class SessionBuilder(Builder, skip_registration=True):
   """A data set of whole sessions, one an example, all in the split 'train'."""
 
@@ -246,12 +250,6 @@ class SessionBuilder(Builder, skip_registration=True):
   @classmethod
   def kind(cls, split: str) -> str:
     return 'session'
-
-  @classmethod
-  def observations(
-    cls, example: Mapping[str, Any], split: str
-  ) -> list[Observation]:
-    raise NotImplementedError('sessions become features of sessions')
 
 
 def _beam_examples(cls, raw, numbered, options):

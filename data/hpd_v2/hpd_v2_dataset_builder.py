@@ -14,7 +14,7 @@ _ITEMS_PER_UNIT = 1000
 _MAX_IMAGES = 64
 
 
-class Builder(base.Builder):
+class Builder(base.PreferenceBuilder):
   """HPDv2."""
 
   VERSION = tfds.core.Version('1.0.0')

@@ -22,7 +22,7 @@ _IMAGE_PATHS = tuple(
 _ITEMS_PER_UNIT = 500
 
 
-class Builder(base.Builder):
+class Builder(base.PreferenceBuilder):
   """PAMELA."""
 
   VERSION = tfds.core.Version('1.0.0')

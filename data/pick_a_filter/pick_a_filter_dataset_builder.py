@@ -28,7 +28,7 @@ _SHOWN = 3
 _FLOATS = ('<f8', '<f4', '<f2', ml_dtypes.bfloat16)
 
 
-class Builder(base.Builder):
+class Builder(base.PreferenceBuilder):
   """Pick-a-Filter, at one mixture ratio."""
 
   VERSION = tfds.core.Version('1.0.0')

@@ -43,7 +43,7 @@ _TEXTS = (
 )
 
 
-class Builder(base.Builder):
+class Builder(base.PreferenceBuilder):
   """Pick-a-Pic, v1 and v2."""
 
   VERSION = tfds.core.Version('1.0.0')

@@ -33,7 +33,7 @@ _RATINGS = (
 )
 
 
-class Builder(base.Builder):
+class Builder(base.PreferenceBuilder):
   """Simulacra Aesthetic Captions."""
 
   VERSION = tfds.core.Version('1.0.0')
