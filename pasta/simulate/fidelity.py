@@ -72,15 +72,12 @@ def _utilities(
   return flat.reshape(*text.shape[:2], -1)
 
 
-def _mixture_pick(model: UserModel, utility: np.ndarray) -> np.ndarray:
+@jax.jit
+def _mixture_pick(model: UserModel, utility: jax.Array) -> jax.Array:
   """The likeliest choice [S] of somebody of whom only the prior is known."""
-
-  @jax.jit
-  def mixture(model, utility):  # [S, L]
-    log_probs = user_model_lib.choice_log_probs(model, utility)
-    return jax.nn.logsumexp(log_probs + model.log_prior, axis=-1)
-
-  return np.asarray(mixture(model, utility)).argmax(1)
+  log_probs = user_model_lib.choice_log_probs(model, utility)
+  mixture = jax.nn.logsumexp(log_probs + model.log_prior, axis=-1)  # [S, L]
+  return mixture.argmax(1)
 
 
 def explained(image: np.ndarray, draws: np.ndarray) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """The user model as one pytree, and what it predicts (paper, section 4)."""
 
+import functools
 from typing import Any
 
 import chex
@@ -97,14 +98,13 @@ def init(
       'log_slope': jnp.zeros(()),
       'log_sigma': jnp.zeros(()),
     },
-    text=jax.jit(init_text, static_argnums=(1, 2, 3))(
-      text_key, text.shape[-1], text_hidden_dim, num_types
-    ),
+    text=init_text(text_key, text.shape[-1], text_hidden_dim, num_types),
     constants=constants,
     scorer=scorer,
   )
 
 
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
 def init_text(
   key: jax.Array, dim: int, hidden_dim: int, num_types: int
 ) -> dict[str, jax.Array]:

@@ -157,8 +157,9 @@ def fit(
     test_text = held_out[0].astype(np.float32)
   target = targets(utility)
   init_key, batch_key = jax.random.split(key)
-  init = jax.jit(model_lib.init_text, static_argnums=(1, 2, 3))
-  params = init(init_key, text.shape[1], config.hidden_dim, model.num_types)
+  params = model_lib.init_text(
+    init_key, text.shape[1], config.hidden_dim, model.num_types
+  )
   params |= {
     'mean': jnp.asarray(text.mean(0)),
     'std': jnp.asarray(np.maximum(text.std(0), 1e-3)),
