@@ -25,7 +25,7 @@ from collections.abc import Sequence
 
 from absl import app, flags, logging
 
-from pasta import errors
+from pasta import credentials, errors
 from pasta import workdir as workdir_lib
 
 # Libraries whose progress notes are not ours to tell (orbax alone writes about
@@ -105,6 +105,8 @@ def run(
       function = _load(entry)
       extra = {name: flags.FLAGS[name].value for name in flag_names}
       given = [flags.FLAGS.config] if config else []
+      for value in given:  # The command line is recorded with the first stage.
+        credentials.check_config(workdir_lib.to_plain(value))
       if workdir:
         given.append(os.path.expanduser(flags.FLAGS.workdir))
       with _joined(pod):

@@ -44,7 +44,7 @@ from typing import Any
 from absl import logging
 
 import pasta
-from pasta import errors
+from pasta import credentials, errors
 
 _MAX_SHOWN_FIELDS = 3  # of those that differ
 _ABSENT = object()
@@ -72,10 +72,12 @@ def prepare(
     The stage's fingerprint, for `is_done`, `mark_done` and later stages.
 
   Raises:
-    PastaError: the directory is a file or cannot be written; or it belongs to
-      another stage, configuration or input. Nothing has been overwritten.
+    PastaError: the directory is a file or cannot be written; it belongs to
+      another stage, configuration or input; or the config holds a key. Nothing
+      has been written.
   """
   plain = to_plain(config)
+  credentials.check_config(plain)
   fingerprint = compute_fingerprint(plain, *upstream, ignore=ignore)
   _make(directory)
   config_path = os.path.join(directory, 'config.json')

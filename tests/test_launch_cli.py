@@ -20,6 +20,7 @@ def get_config(arg=''):
     'num_steps': 1 if arg else 10,
     'name': ml_collections.config_dict.placeholder(str),
     'model': {'num_types': 16},
+    'key_env': '',
   })
 """
 
@@ -155,6 +156,7 @@ def test_the_compilation_cache_is_where_the_environment_says(project):
       "c.py has no field 'model.x'; it has ['num_types']",
     ),
     ('--config=c.py --workdir=w --config.num_steps=a', 'config.num_steps=a'),
+    ('--config=c.py --workdir=w --config.key_env=sk', "field 'key_env' is not"),
     ('--config.num_steps=1 --workdir=w', 'needs --config=FILE.py before it'),
     ('--config=c.py --workdir=w --nosuch=1', "command line flag 'nosuch'"),
     ('--config=c.py --workdir=w more', "unexpected argument 'more'"),

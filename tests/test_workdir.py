@@ -95,6 +95,22 @@ def test_prepare_refuses_another_stage_and_other_inputs(tmp_path):
     workdir.prepare(str(tmp_path), {'a': 1}, stage='value', upstream=('two',))
 
 
+@pytest.mark.parametrize(
+  'field, value',
+  [
+    ('base_url', 'http://me:sk-123@localhost/v1'),
+    ('base_url', 'me:sk-123@localhost/v1'),
+    ('base_url', 'http://localhost/v1?key=sk-123'),
+    ('key_env', 'sk-123'),
+  ],
+)
+def test_prepare_writes_no_key(tmp_path, field, value):
+  config = {'world': {'chat': {field: value}}}
+  with pytest.raises(errors.PastaError, match=f'world.chat.{field}') as e:
+    workdir.prepare(str(tmp_path / 'sessions'), config, stage='collect')
+  assert 'sk-123' not in str(e.value) and not list(tmp_path.iterdir())
+
+
 def test_prepare_refuses_a_file(tmp_path):
   path = tmp_path / 'file'
   path.write_text('mine')

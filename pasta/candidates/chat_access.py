@@ -1,11 +1,12 @@
 """Address and key of a chat endpoint: checked, and the key never shown."""
 
 import os
-import re
 
 import httpx
 
-from pasta import errors
+from pasta import credentials, errors
+
+_URL_FIELD = 'candidates.chat.base_url'
 
 
 def completions_url(base_url: str) -> str:
@@ -14,31 +15,16 @@ def completions_url(base_url: str) -> str:
   Raises:
     PastaError: it is no address, or holds something that may be a key.
   """
-  where = "config field 'candidates.chat.base_url'"
+  where = f"config field '{_URL_FIELD}'"
   example = "expected an address such as 'http://localhost:8000/v1'"
   try:
     url = httpx.URL(base_url)
   except (httpx.InvalidURL, TypeError):
     raise errors.PastaError(f'{where} is no address; {example}') from None
-  if url.userinfo or url.query or url.fragment:
-    # Not shown: it may hold a key.
-    raise errors.PastaError(
-      f'{where} holds more than an address; {example}, and a key only in the '
-      "environment variable that 'candidates.chat.key_env' names"
-    )
+  credentials.check_address(base_url, _URL_FIELD)
   if url.scheme not in ('http', 'https') or not url.host:
     raise errors.PastaError(f'{where} is {base_url!r}; {example}')
   return base_url.rstrip('/') + '/chat/completions'
-
-
-def check_key_name(name: str) -> None:
-  """Raises PastaError for what is no name of an environment variable."""
-  if name and not re.fullmatch('[A-Z_][A-Z0-9_]*', name):
-    # Not shown: somebody may have put the key itself there.
-    raise errors.PastaError(
-      "config field 'candidates.chat.key_env' is not the name of an "
-      "environment variable in capitals, such as 'PASTA_CHAT_KEY'"
-    )
 
 
 def read_key(name: str) -> str:

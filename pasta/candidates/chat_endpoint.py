@@ -23,7 +23,7 @@ import httpx
 import ml_collections
 from absl import logging
 
-from pasta import errors
+from pasta import credentials, errors
 from pasta.candidates import chat_access, chat_counters, chat_reader
 
 FORMATS = ('json_schema', 'json_object', 'none')  # what to fall back to: right
@@ -91,7 +91,7 @@ class Endpoint:
     """
     self._config = config
     self._url = chat_access.completions_url(config.base_url)
-    chat_access.check_key_name(config.key_env)
+    credentials.check_variable(config.key_env, 'candidates.chat.key_env')
     self._lock = threading.Lock()
     self._loop: asyncio.AbstractEventLoop | None = None
     self._client: httpx.AsyncClient | None = None

@@ -89,6 +89,7 @@ def test_images_do_not_depend_on_devices_and_batches(draw, rows, sixteen):
   np.testing.assert_allclose(alone, sixteen[5:6], atol=1e-4)
   backwards = draw(*(x[[9, 5, 0]] for x in rows))
   np.testing.assert_allclose(backwards, sixteen[[9, 5, 0]], atol=1e-4)
+  np.testing.assert_allclose(draw(*rows), sixteen, atol=1e-4)
 
 
 def test_images_depend_on_seed_index_and_prompt(draw, rows, sixteen):
