@@ -5,7 +5,8 @@ Letters: N sessions, B sessions of a batch, S updates of a call.
 
 import functools
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from absl import logging
 
 from pasta import checkpoint, errors, parallel, workdir
 from pasta import metrics as metrics_lib
+from pasta import programs as programs_lib
 from pasta import progress as progress_lib
 from pasta.agent import credit as credit_lib
 from pasta.agent import critics, gemma_base, inputs, iql, value_model
@@ -80,56 +82,20 @@ def fit(
   frozen = None if base is None else base.frozen
   pretrained = None if base is None else base.params
   config = with_scaled_decay(config, len(training))
-  # One axis for members and seeds: what they share is not repeated.
-  axes = iql.IQLState(
-    params=0,
-    target_params=0,
-    opt_state=0,
-    step=None,
-    constants=None,
-    settings=critics.settings_of(config, training, base),
-  )
+  settings = critics.settings_of(config, training, base)
+  programs = _programs(programs_lib.key_of(config), settings, num_devices)
   members = _member_keys(init_key, config.num_members)
-  initialise = jax.jit(
-    lambda keys, example, pretrained: jax.vmap(
-      lambda k: iql.init(k, config, example, axes.settings, pretrained),
-      out_axes=axes,
-    )(keys)
-  )
   start = members, training, pretrained
-
-  def update(state, index, data, axis_name=None):
-    episodes, frozen = data
-    return jax.vmap(
-      functools.partial(
-        iql.update_many, config=config, axis_name=axis_name, frozen=frozen
-      ),
-      in_axes=(axes, 1, None),
-      out_axes=(axes, 0),
-    )(state, index, episodes)
-
   # The frozen part is an argument of its own: members share it, and it is
   # neither donated nor in a checkpoint.
   data = training, frozen
   if num_devices > 1:
-    run = parallel.pmap_update(update)
     data = parallel.replicate(data)
-  else:
-    run = jax.jit(update, donate_argnums=0)
-  draw = jax.jit(
-    jax.vmap(iql.batch_index, in_axes=(0, *4 * [None]), out_axes=1),
-    static_argnums=(2, 3, 4),
-  )
   batch_keys = _member_keys(batch_key, config.num_members)
-  evaluate = jax.jit(
-    jax.vmap(
-      functools.partial(evaluation, config=config), in_axes=(axes, None, None)
-    )
-  )
 
   with checkpoint.Checkpointer(os.path.join(directory, 'checkpoints')) as saver:
-    restored = saver.restore(jax.eval_shape(initialise, *start))
-    step, state = restored or (0, initialise(*start))
+    restored = saver.restore(jax.eval_shape(programs.initialise, *start))
+    step, state = restored or (0, programs.initialise(*start))
     val = {}
     with (
       metrics_lib.MetricWriter(directory, resume_step=step + 1) as writer,
@@ -140,22 +106,23 @@ def fit(
       bar.update(step)
       while step < config.num_steps:
         num = min(config.steps_per_call, config.num_steps - step)
-        index = draw(batch_keys, step, num, batch, len(training))  # [B, E, S]
+        # [B, E, S]
+        index = programs.draw(batch_keys, step, num, batch, len(training))
         if num_devices > 1:
           index = parallel.shard(index, num_devices)
-        state, train = run(state, index, data)
+        state, train = programs.update(state, index, data)
         before, step = step, step + num
         bar.update(num)
         is_last = step == config.num_steps
         if is_last or _passed(before, step, config.log_steps):
           train = _mean(train)
           metrics_lib.check_finite(train, step, f'{before} to {step - 1}')
-          val = _mean(evaluate(state, heldout, data[1]))
+          val = _mean(programs.evaluate(state, heldout, data[1]))
           writer.write(step, train | val)
         if is_last or _passed(before, step, config.checkpoint_steps):
           saver.save(step, state)
   if not val:
-    val = _mean(evaluate(state, heldout, data[1]))
+    val = _mean(programs.evaluate(state, heldout, data[1]))
   logging.info('value function after %d updates: %s', step, val)
   model = ValueModel(
     params=state.params,
@@ -168,6 +135,65 @@ def fit(
     frozen=frozen,
   )
   return model, val
+
+
+class _Programs(NamedTuple):
+  """What a fit runs, for all members at once, [E, ...]."""
+
+  initialise: Callable[..., iql.IQLState]
+  update: Callable[..., tuple[iql.IQLState, dict[str, jax.Array]]]
+  draw: Callable[..., jax.Array]
+  evaluate: Callable[..., dict[str, jax.Array]]
+
+
+@functools.lru_cache(maxsize=4)
+def _programs(
+  config: ml_collections.FrozenConfigDict,
+  settings: inputs.NetworkSettings,
+  num_devices: int,
+) -> _Programs:
+  """Kept, so that fits with one config are traced and compiled once."""
+  # One axis for members and seeds: what they share is not repeated.
+  axes = iql.IQLState(
+    params=0,
+    target_params=0,
+    opt_state=0,
+    step=None,
+    constants=None,
+    settings=settings,
+  )
+
+  def initialise(keys, example, pretrained):
+    return jax.vmap(
+      lambda k: iql.init(k, config, example, settings, pretrained),
+      out_axes=axes,
+    )(keys)
+
+  def update(state, index, data, axis_name=None):
+    episodes, frozen = data
+    return jax.vmap(
+      functools.partial(
+        iql.update_many, config=config, axis_name=axis_name, frozen=frozen
+      ),
+      in_axes=(axes, 1, None),
+      out_axes=(axes, 0),
+    )(state, index, episodes)
+
+  return _Programs(
+    initialise=jax.jit(initialise),
+    update=parallel.pmap_update(update)
+    if num_devices > 1
+    else jax.jit(update, donate_argnums=0),
+    draw=jax.jit(
+      jax.vmap(iql.batch_index, in_axes=(0, *4 * [None]), out_axes=1),
+      static_argnums=(2, 3, 4),
+    ),
+    evaluate=jax.jit(
+      jax.vmap(
+        functools.partial(evaluation, config=config), in_axes=(axes, None, None)
+      )
+    ),
+  )
 
 
 def _member_keys(key: jax.Array, num_members: int) -> jax.Array:

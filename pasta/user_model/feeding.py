@@ -3,7 +3,7 @@
 import collections
 import concurrent.futures
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from pasta import parallel
+from pasta import parallel, programs
 from pasta.user_model import em, packing
 from pasta.user_model.observations import Observations
 from pasta.user_model.sources import Source
@@ -72,22 +72,9 @@ class Feeder:
         for name, source in data.items()
       }
       self._resident = jax.tree.map(jnp.asarray, whole)
-      self._scanned = jax.jit(
-        functools.partial(em.update_many, config=config), donate_argnums=0
-      )
-    elif self._num_devices == 1:
-      self._update = jax.jit(
-        functools.partial(em.update, config=config), donate_argnums=0
-      )
-    else:
-      stepped = parallel.pmap_update(
-        self._device_step, num_devices=self._num_devices
-      )
-      self._update = lambda run, batches: stepped(run, batches, run.start_key)
-
-  def _device_step(self, run, batches, key, *, axis_name):
-    del key  # The start's noise derives from people, alike on all devices.
-    return em.update(run, batches, config=self._config, axis_name=axis_name)
+    self._steps = _steps(
+      programs.key_of(config), self._num_devices, self.is_resident
+    )
 
   def plans(self, step: int) -> dict[str, packing.Plan]:
     """What every data set's batch of a step holds."""
@@ -123,7 +110,7 @@ class Feeder:
     if self.is_resident:
       plans = [self.plans(step) for step in range(first, first + num_steps)]
       stacked = jax.tree.map(lambda *x: np.stack(x), *plans)
-      run, found = self._scanned(run, self._resident, stacked)
+      run, found = self._steps(run, self._resident, stacked)
       return run, jax.device_get(found)
     rows, end = [], first + num_steps
     with concurrent.futures.ThreadPoolExecutor(_STEPS_AHEAD) as readers:
@@ -138,6 +125,27 @@ class Feeder:
         batches = ahead.popleft().result()
         if step + _STEPS_AHEAD < end:
           ahead.append(submit(step + _STEPS_AHEAD))
-        run, row = self._update(run, batches)
+        run, row = self._steps(run, batches)
         rows.append(row)
     return run, jax.tree.map(lambda *x: np.stack(x), *jax.device_get(rows))
+
+
+@functools.lru_cache(maxsize=8)
+def _steps(
+  config: ml_collections.FrozenConfigDict, num_devices: int, is_resident: bool
+) -> Callable[..., tuple[em.EMState, dict[str, jax.Array]]]:
+  """The program of many steps, or of one where data are streamed."""
+  if is_resident:
+    return jax.jit(
+      functools.partial(em.update_many, config=config), donate_argnums=0
+    )
+  update = functools.partial(em.update, config=config)
+  if num_devices == 1:
+    return jax.jit(update, donate_argnums=0)
+
+  def on_device(run, batches, key, *, axis_name):
+    del key  # The start's noise derives from people, alike on all devices.
+    return update(run, batches, axis_name=axis_name)
+
+  stepped = parallel.pmap_update(on_device, num_devices=num_devices)
+  return lambda run, batches: stepped(run, batches, run.start_key)

@@ -4,9 +4,9 @@ import dataclasses
 import json
 import shutil
 
-import conftest as world_lib
 import jax
 import numpy as np
+import planted_world
 import pytest
 
 from configs import train_user_model as train_config
@@ -185,9 +185,9 @@ def test_bad_config_is_named(small_features, tmp_path, field, value):
 @pytest.fixture(scope='module')
 def planted(tmp_path_factory):
   """A model of planted types, one of one type, metrics, and other people."""
-  world = world_lib.make_world(num_types=3, dim=64, generosity=0.1)
-  known, _ = world_lib.sample_sessions(world, 400, 1, num_images=2)
-  new, _ = world_lib.sample_sessions(world, 150, 2, num_images=2)
+  world = planted_world.make_world(num_types=3, dim=64, generosity=0.1)
+  known, _ = planted_world.sample_sessions(world, 400, 1, num_images=2)
+  new, _ = planted_world.sample_sessions(world, 150, 2, num_images=2)
   config = tiny_config(
     num_types=3,
     rank=0,
