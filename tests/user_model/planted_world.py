@@ -73,12 +73,7 @@ def _encode(world, rng, values):
 def sample_sessions(
   world, num_users, seed, num_turns=5, num_columns=4, num_images=4
 ):
-  """Sessions of a random policy.
-
-  Returns:
-    (SessionFeatures, truth) with truth: types [N], onehot image attributes
-    [N, T, L, M, V] as int8, intents [N, V].
-  """
+  """SessionFeatures of a random policy."""
   rng = np.random.default_rng([seed, 7])
   shape = (num_users, num_columns, len(SLOT_SIZES))
   types = rng.integers(len(world.tastes), size=num_users)
@@ -92,7 +87,7 @@ def sample_sessions(
   initial, wanted = _encode(world, rng, current)
   tastes = tastes + world.intent_scale * wanted
   offset = world.generosity * rng.normal(size=num_users)
-  out = {k: [] for k in ('text', 'image', 'choice', 'sat', 'comp', 'truth')}
+  out = {k: [] for k in ('text', 'image', 'choice', 'sat', 'comp')}
   previous = None
   for _ in range(num_turns):
     proposal = rng.integers(sizes, size=shape)
@@ -120,10 +115,9 @@ def sample_sessions(
     out['text'].append(text)
     out['image'].append(image)
     out['choice'].append(choice)
-    out['truth'].append(onehot.astype(np.int8))
     current = prompts[np.arange(num_users), choice]
   stack = {k: np.stack(v, 1) for k, v in out.items()}
-  features = features_lib.SessionFeatures(
+  return features_lib.SessionFeatures(
     session_id=tuple(f's{i}' for i in range(num_users)),
     user_id=tuple(f'u{i}' for i in range(num_users)),
     initial_text=initial,
@@ -136,8 +130,3 @@ def sample_sessions(
     encoder_id='synthetic',
     t2i_id='synthetic',
   )
-  return features, {
-    'types': types,
-    'onehot': stack['truth'],
-    'intent': world.intent_scale * wanted,
-  }

@@ -186,8 +186,8 @@ def test_bad_config_is_named(small_features, tmp_path, field, value):
 def planted(tmp_path_factory):
   """A model of planted types, one of one type, metrics, and other people."""
   world = planted_world.make_world(num_types=3, dim=64, generosity=0.1)
-  known, _ = planted_world.sample_sessions(world, 400, 1, num_images=2)
-  new, _ = planted_world.sample_sessions(world, 150, 2, num_images=2)
+  known = planted_world.sample_sessions(world, 400, 1, num_images=2)
+  new = planted_world.sample_sessions(world, 150, 2, num_images=2)
   config = tiny_config(
     num_types=3,
     rank=0,
