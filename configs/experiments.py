@@ -29,6 +29,7 @@ def _arm(
   previous: str = '',
   row: str = '',
   column: str = '',
+  reference: str = '',
   **policy_fields: object,
 ) -> ml_collections.ConfigDict:
   """One arm: a policy, and what differs from the base config."""
@@ -38,6 +39,7 @@ def _arm(
   arm.x = x  # where on that line
   # Where in a table that has one cell an arm and one block a series; '': none.
   arm.row, arm.column = row, column
+  arm.reference = reference  # the arm that it is compared with; '': c.reference
   arm.policy = common.policy(policy)
   arm.policy.update(policy_fields)
   arm.overrides = overrides  # (dotted field of configs/quickstart.py, value)
@@ -187,19 +189,24 @@ def _credit(c) -> None:
   )
 
 
+def _cell(policy: str, trained: str, used: str) -> str:
+  """Name of an arm of the experiment 'matrix'."""
+  return f'{policy}_{trained}_{used}'.replace(':', '_')
+
+
 def _matrix(c) -> None:
   c.title = 'Trained with one text-to-image model, used with another'
   c.question = (
     'Every agent learns from the pictures of one model (rows) and is used with '
     'those of each, without retraining (columns). In percent more return than '
-    'lmm has with the model in use.'
+    'lmm has with the model in use; after it, in return, the difference to the '
+    'agent that learned from the model in use.'
   )
   c.figure = 'relative_gain'
   for policy in ('pasta', 'greedy_slate', 'greedy'):
     for trained in MATRIX_MODELS:
       for used in MATRIX_MODELS:
-        name = f'{policy}_{trained}_{used}'.replace(':', '_')
-        c.arms[name] = _arm(
+        c.arms[_cell(policy, trained, used)] = _arm(
           f'{policy.replace("_", " ")}, {trained} → {used}',
           policy,
           ('world.t2i.name', trained),
@@ -207,6 +214,7 @@ def _matrix(c) -> None:
           series=policy.replace('_', ' '),
           row=trained,
           column=used,
+          reference='' if used == trained else _cell(policy, used, used),
         )
 
 

@@ -26,15 +26,17 @@ def main(config: ml_collections.ConfigDict, workdir_path: str) -> None:
   Raises:
     PastaError: no arm or seed, or an arm that sets what does not exist.
   """
-  if not config.seeds or not config.arms:
+  arms = config.arms
+  if not config.seeds or not arms:
     raise errors.PastaError(
       'an experiment needs seeds and arms: expected at least one of each'
     )
-  if config.reference and config.reference not in config.arms:
-    raise errors.PastaError(
-      f"config field 'reference' is '{config.reference}': expected one of "
-      f'{tuple(config.arms)}'
-    )
+  fields = {f'arms.{name}.reference': a.reference for name, a in arms.items()}
+  for field, name in {'reference': config.reference, **fields}.items():
+    if name and name not in arms:
+      raise errors.PastaError(
+        f"config field '{field}' is '{name}': expected one of {tuple(arms)}"
+      )
   store = os.path.join(workdir_path, 'store')
   outcomes = {name: [] for name in config.arms}
   with stages.Worlds() as worlds:

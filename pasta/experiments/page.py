@@ -70,6 +70,16 @@ def _blocks(results: dict) -> tuple[list[str], list[str], list[str], dict]:
   return *(sorted({key[i] for key in found}) for i in range(3)), found
 
 
+def _matrix_cell(arm: dict | None, figure: str, factor: float) -> str:
+  """An arm's figure and, where it has a reference, the difference to that."""
+  if arm is None:
+    return headline.MISSING
+  text = _cell(arm.get(figure), factor, 1)
+  if 'difference' in arm:
+    text += '; ' + _cell(arm['difference'], 1.0, 3)
+  return text
+
+
 def _matrix_cells(results: dict) -> tuple[list[str], list[list[str]]]:
   """A line for every series and row, a column for every column."""
   series, rows, columns, found = _blocks(results)
@@ -79,9 +89,7 @@ def _matrix_cells(results: dict) -> tuple[list[str], list[list[str]]]:
       name,
       row,
       *(
-        _cell(found[name, row, c].get(results['figure']), factor, 1)
-        if (name, row, c) in found
-        else headline.MISSING
+        _matrix_cell(found.get((name, row, c)), results['figure'], factor)
         for c in columns
       ),
     ]

@@ -60,9 +60,9 @@ def summarise(
   Args:
     outcomes: arm -> for each seed {'arm', 'lmm', 'bayes'}: the arm's own
       outcome and the two ends of the gap in its own world.
-    arms: arm -> label, series, x, row, column.
-    reference: the arm that others are compared with, person by person; ''
-      for none.
+    arms: arm -> label, series, x, row, column, reference.
+    reference: the arm that arms without a reference of their own are compared
+      with, person by person; '' for none.
 
   Returns:
     Rows of plain JSON values.
@@ -114,13 +114,17 @@ def summarise(
       predicted = np.array([o['arm'].predicted[:, 0] for o in outcomes[name]])
       if np.isfinite(predicted).all():
         row['overestimate'] = resamples.ratio(predicted - returns)
-    if reference and name != reference:
-      reference_turns = outcomes[reference][0]['arm'].satisfaction.shape[1]
-      if 'return' in row and num_turns == reference_turns:
-        other = gather(reference, 'arm', 'returns')
-        row['difference'] = resamples.ratio(returns - other)
+    other = arm['reference'] or reference
+    if other and name != other:
+      if (
+        'return' in row
+        and num_turns == outcomes[other][0]['arm'].satisfaction.shape[1]
+      ):
+        row['difference'] = resamples.ratio(
+          returns - gather(other, 'arm', 'returns')
+        )
       row['final_difference'] = resamples.ratio(
-        final - gather(reference, 'arm', 'final_utility')
+        final - gather(other, 'arm', 'final_utility')
       )
     rows.append(row)
   return rows

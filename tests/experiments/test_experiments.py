@@ -28,8 +28,9 @@ def _outcome(returns, final=0.0, predicted=np.nan):
   )
 
 
-def _arm(label, x=None):
-  return {'label': label, 'series': label, 'x': x, 'row': '', 'column': ''}
+def _arm(label, x=None, reference=''):
+  place = {'x': x, 'row': '', 'column': '', 'reference': reference}
+  return {'label': label, 'series': label, **place}
 
 
 def test_shares_and_differences_are_paired_over_seeds():
@@ -55,6 +56,9 @@ def test_shares_and_differences_are_paired_over_seeds():
   assert rows[0]['final_win_share']['mean'] == 1.0
   assert rows[1]['share']['mean'] == 0.0
   assert 'overestimate' not in rows[1] and 'difference' not in rows[1]
+  own = {'half': _arm('half', reference='lmm'), 'lmm': _arm('lmm')}
+  own = summary.summarise(outcomes, own, '')
+  assert own[0] == rows[0] and own[1] == rows[1]
   # Seeds are resampled, too: returns differ by seed far more than by person.
   interval = rows[0]['return']
   assert interval['low'] == pytest.approx(2.0)
@@ -118,6 +122,7 @@ def test_every_experiment_sets_fields_that_exist(name):
   for arm in config.arms.values():
     arms.configured(config.base, arm.overrides, seed=1)
     assert not arm.previous or arm.previous in config.arms
+    assert not arm.reference or arm.reference in config.arms
 
 
 def test_a_matrix_has_all_pairs_of_models():
@@ -130,6 +135,8 @@ def test_a_matrix_has_all_pairs_of_models():
   for stage in ('collect', 'extract_features', 'train_surrogate', 'simulate'):
     assert found[stage].world.t2i.name == 'sketch:ink'
   assert found.evaluate.world.t2i.name == 'sketch'
+  assert arm.reference == 'pasta_sketch_sketch'
+  assert not config.arms[arm.reference].reference
   # Each column's lmm is of the model in use, whoever was trained with what.
   assert {a.overrides[1][1] for a in config.arms.values()} == set(models)
 
@@ -192,7 +199,12 @@ def test_a_bad_experiment_is_named(tmp_path):
   config.reference = 'nobody'
   with pytest.raises(errors.PastaError, match="'reference' is 'nobody'"):
     main.main(config, directory)
-  config.reference, config.seeds = '', ()
+  config.reference = ''
+  arm = next(iter(config.arms))
+  config.arms[arm].reference = 'nobody'
+  with pytest.raises(errors.PastaError, match=f"'arms.{arm}.reference' is"):
+    main.main(config, directory)
+  config.seeds = ()
   with pytest.raises(errors.PastaError, match='seeds and arms'):
     main.main(config, directory)
   with pytest.raises(ValueError, match='unknown variant'):
@@ -239,6 +251,7 @@ def matrix():
     row('greedy', 'a', 'a', None),
     row('greedy', 'b', 'b', 0.02),
   ]
+  rows[2]['difference'] = {'mean': -0.3, 'low': -0.4, 'high': -0.2}
   return {
     'name': 'curve', 'title': 'Pairs', 'question': '', 'axis': '',
     'figure': 'relative_gain', 'reference': '', 'seeds': [0], 'num_people': 5,
@@ -252,7 +265,12 @@ def test_a_matrix_is_shown_as_one(matrix, tmp_path):
   assert lines == [
     ['greedy', 'a', '–', '–'],
     ['greedy', 'b', '5.0 [4.0, 6.0]', '2.0 [1.0, 3.0]'],
-    ['pasta', 'a', '20.0 [19.0, 21.0]', '10.0 [9.0, 11.0]'],
+    [
+      'pasta',
+      'a',
+      '20.0 [19.0, 21.0]',
+      '10.0 [9.0, 11.0]; −0.300 [−0.400, −0.200]',
+    ],
     ['pasta', 'b', '15.0 [14.0, 16.0]', '25.0 [24.0, 26.0]'],
   ]
   greedy, pasta = page.plot(matrix).axes
