@@ -82,6 +82,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   # Decoupled, on matrices, at 1,000 training sessions; it falls as one over
   # their number, like a prior that data outweigh. Without it f overfits.
   c.weight_decay = 300.0
+  c.decay_sessions = 3300  # with base 'myopic' it falls no further beyond
   c.max_gradient_norm = 1.0  # gradients are clipped to this global norm
   # Running.
   # Updates a compiled call, between metrics and between checkpoints.

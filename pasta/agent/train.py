@@ -81,7 +81,7 @@ def fit(
   training, heldout = jax.tree.map(jnp.asarray, (training, heldout))
   frozen = None if base is None else base.frozen
   pretrained = None if base is None else base.params
-  config = with_scaled_decay(config, len(training))
+  config = complete(config, len(training))
   settings = critics.settings_of(config, training, base)
   programs = _programs(programs_lib.key_of(config), settings, num_devices)
   members = _member_keys(init_key, config.num_members)
@@ -204,6 +204,17 @@ def _member_keys(key: jax.Array, num_members: int) -> jax.Array:
 def _mean(metrics: dict[str, jax.Array]) -> dict[str, float]:
   """Means over the members [E]; not finite where one of them is not."""
   return {name: float(jnp.mean(x)) for name, x in metrics.items()}
+
+
+def complete(
+  config: ml_collections.ConfigDict, num_sessions: int
+) -> ml_collections.ConfigDict:
+  """The config of one fit: what follows from the number of sessions."""
+  if config.base == 'myopic':
+    # More sessions teach nothing of slates that no policy showed, and it is the
+    # decay that keeps the residual of those small.
+    num_sessions = min(num_sessions, config.decay_sessions)
+  return with_scaled_decay(config, num_sessions)
 
 
 def with_scaled_decay(

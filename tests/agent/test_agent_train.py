@@ -257,6 +257,17 @@ def test_restarts_and_other_members_change_nothing(make_episodes, tmp_path):
   assert max(apart) > 1e-3
 
 
+def test_the_decay_falls_with_the_sessions_but_a_residual_keeps_some():
+  config = train_value.get_config()
+  config.weight_decay, config.decay_sessions = 60.0, 3000
+  found = [train.complete(config, n).weight_decay for n in (1000, 3000, 30000)]
+  assert found == [60.0, 20.0, 20.0]
+  config.base = 'none'
+  assert train.complete(config, 30000).weight_decay == 2.0
+  # At most a tenth of a weight an update.
+  assert train.complete(config, 10).weight_decay == pytest.approx(100.0)
+
+
 def test_a_diverging_run_stops_with_its_step(make_episodes, tmp_path):
   episodes = make_episodes(24)
   episodes.reward[:, 1] = np.inf
