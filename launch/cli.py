@@ -102,11 +102,11 @@ def run(
     _set_logging()
     with _reported_errors():
       pod = _pod(flags.FLAGS.distributed) if distributed else None
-      function = _load(entry)
-      extra = {name: flags.FLAGS[name].value for name in flag_names}
       given = [flags.FLAGS.config] if config else []
       for value in given:  # The command line is recorded with the first stage.
         credentials.check_config(workdir_lib.to_plain(value))
+      function = _load(entry)
+      extra = {name: flags.FLAGS[name].value for name in flag_names}
       if workdir:
         given.append(os.path.expanduser(flags.FLAGS.workdir))
       with _joined(pod):

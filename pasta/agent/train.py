@@ -106,8 +106,7 @@ def fit(
       bar.update(step)
       while step < config.num_steps:
         num = min(config.steps_per_call, config.num_steps - step)
-        # [B, E, S]
-        index = programs.draw(batch_keys, step, num, batch, len(training))
+        index = _draw(batch_keys, step, num, batch, len(training))
         if num_devices > 1:
           index = parallel.shard(index, num_devices)
         state, train = programs.update(state, index, data)
@@ -137,12 +136,18 @@ def fit(
   return model, val
 
 
+# Batches of all members, [B, E, S].
+_draw = jax.jit(
+  jax.vmap(iql.batch_index, in_axes=(0, *4 * [None]), out_axes=1),
+  static_argnums=(2, 3, 4),
+)
+
+
 class _Programs(NamedTuple):
   """What a fit runs, for all members at once, [E, ...]."""
 
   initialise: Callable[..., iql.IQLState]
   update: Callable[..., tuple[iql.IQLState, dict[str, jax.Array]]]
-  draw: Callable[..., jax.Array]
   evaluate: Callable[..., dict[str, jax.Array]]
 
 
@@ -184,10 +189,6 @@ def _programs(
     update=parallel.pmap_update(update)
     if num_devices > 1
     else jax.jit(update, donate_argnums=0),
-    draw=jax.jit(
-      jax.vmap(iql.batch_index, in_axes=(0, *4 * [None]), out_axes=1),
-      static_argnums=(2, 3, 4),
-    ),
     evaluate=jax.jit(
       jax.vmap(
         functools.partial(evaluation, config=config), in_axes=(axes, None, None)

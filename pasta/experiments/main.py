@@ -38,10 +38,10 @@ def main(config: ml_collections.ConfigDict, workdir_path: str) -> None:
         f"config field '{field}' is '{name}': expected one of {tuple(arms)}"
       )
   store = os.path.join(workdir_path, 'store')
-  outcomes = {name: [] for name in config.arms}
+  outcomes = {name: [] for name in arms}
   with stages.Worlds() as worlds:
     for seed in config.seeds:
-      for name in config.arms:
+      for name in arms:
         started = time.time()
         outcomes[name].append(_run(config, name, seed, store, worlds))
         logging.info(
@@ -51,7 +51,7 @@ def main(config: ml_collections.ConfigDict, workdir_path: str) -> None:
           seed,
           time.time() - started,
         )
-  rows = summary.summarise(outcomes, config.arms, config.reference)
+  rows = summary.summarise(outcomes, arms, config.reference)
   rows.sort(key=lambda row: _rank(row, config.figure))
   directory = os.path.join(workdir_path, config.name)
   os.makedirs(directory, exist_ok=True)

@@ -47,7 +47,7 @@ class Feeder:
     Raises:
       PastaError: sizes of `config.sources` that do not fit the data.
     """
-    self._data, self._config = data, config
+    self._data = data
     self._num_devices = config.num_devices or jax.local_device_count()
     self.packers = {
       name: packing.Packer(
