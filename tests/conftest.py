@@ -4,6 +4,7 @@ Tests run on the CPU, with eight fake devices and without a network. Compiled
 programs are kept in .cache/jax, so that a second run of the tests is faster.
 """
 
+import gc
 import os
 import pathlib
 
@@ -13,12 +14,14 @@ os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['JAX_NUM_CPU_DEVICES'] = '8'
 # The tests compile thousands of small programs and run each a few times:
 # optimisations cost more than they save, and so do XLA's newer emitters of
-# fused loops, which take twice as long to compile as those before them.
+# fused loops, which take twice as long to compile as those before them, and
+# more than one part of a program for LLVM, as two workers keep two cores busy.
 os.environ['XLA_FLAGS'] = ' '.join(
   (
     os.environ.get('XLA_FLAGS', ''),
     '--xla_backend_optimization_level=0',
     '--xla_cpu_use_fusion_emitters=false',
+    '--xla_cpu_parallel_codegen_split_count=1',
   )
 )
 os.environ['HF_HUB_OFFLINE'] = '1'
@@ -30,6 +33,10 @@ os.environ['TRANSFORMERS_VERBOSITY'] = 'error'
 os.environ['MPLBACKEND'] = 'agg'
 
 import pytest  # noqa: E402
+
+# Tracing makes many objects and few cycles: the collector would go through all
+# that the imported libraries hold again and again.
+gc.set_threshold(100_000, 50, 50)
 
 
 def pytest_collection_modifyitems(items):

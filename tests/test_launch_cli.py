@@ -1,12 +1,18 @@
+import importlib
+import inspect
 import os
 import pathlib
 import pty
+import runpy
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from absl import flags
+
+from launch import cli
 
 _ROOT = str(pathlib.Path(__file__).resolve().parent.parent)
 
@@ -280,3 +286,30 @@ def test_log_lines_do_not_break_a_bar_on_a_terminal(project):
     sum(x.endswith(tuple(f'line {i}' for i in range(3))) for x in shown) == 3
   )
   assert all('bar:' not in x for x in shown if 'line' in x)
+
+
+_SCRIPTS = sorted(
+  path
+  for path in pathlib.Path(_ROOT, 'launch').glob('*.py')
+  if 'cli.run(' in path.read_text() and path.stem != 'cli'
+)
+
+
+@pytest.mark.parametrize('script', _SCRIPTS, ids=lambda path: path.stem)
+def test_the_entry_of_a_script_takes_what_it_is_given(script, monkeypatch):
+  defined, calls = set(), []
+  with monkeypatch.context() as patch:
+    for name in dir(flags):
+      if name.startswith('DEFINE_'):
+        patch.setattr(flags, name, lambda flag, *_, **__: defined.add(flag))
+    patch.setattr(
+      cli, 'run', lambda entry, **options: calls.append((entry, options))
+    )
+    runpy.run_path(str(script), run_name='__main__')
+  ((entry, options),) = calls
+  assert set(options.get('flag_names', ())) == defined
+  given = [x for x in ('config', 'workdir') if options.get(x, True)]
+  module, name = entry.split(':')
+  function = getattr(importlib.import_module(module), name)
+  signature = inspect.signature(function, follow_wrapped=False)
+  signature.bind(*given, **dict.fromkeys(defined))
