@@ -37,7 +37,8 @@ def _arm(
   arm.label = label  # in tables and plots
   arm.series = series or label  # arms of one line in a plot over x
   arm.x = x  # where on that line
-  # Where in a table that has one cell an arm and one block a series; '': none.
+  # Where in a table that has one cell an arm and one block a series, in the
+  # order of the arms; '': none.
   arm.row, arm.column = row, column
   arm.reference = reference  # the arm that it is compared with; '': c.reference
   arm.policy = common.policy(policy)
@@ -212,8 +213,8 @@ def _matrix(c) -> None:
           ('world.t2i.name', trained),
           ('evaluate.world.t2i.name', used),
           series=policy.replace('_', ' '),
-          row=trained,
-          column=used,
+          row=f'trained with {trained}',
+          column=f'used with {used}',
           reference='' if used == trained else _cell(policy, used, used),
         )
 
@@ -302,9 +303,27 @@ def _settings(c) -> None:
   c.arms.greedy = _arm('greedy', 'greedy')
 
 
+def _pasta_and_greedy(c, name: str, row: str, *overrides) -> None:
+  """A line of a table: both policies, and what the agent has over greedy."""
+  for policy, reference in (('pasta', f'{name}_greedy'), ('greedy', '')):
+    c.arms[f'{name}_{policy}'] = _arm(
+      f'{policy}, {row}',
+      policy,
+      *overrides,
+      series=c.name,
+      row=row,
+      column=policy,
+      reference=reference,
+    )
+
+
 def _sizes(c) -> None:
   c.title = 'Columns, candidates, turns, images'
-  c.question = 'Everything is collected and trained anew at each size.'
+  c.question = (
+    'Everything is collected and trained anew at each size. After the share of '
+    'lmm → bayes, in return, the difference of pasta to greedy of that size.'
+  )
+  _pasta_and_greedy(c, 'default', 'L = 4, L_C = 25, H = 5, M = 4')
   for path, field, values in (
     ('L', 'sizes.num_columns', (2, 3, 5)),
     ('L_C', 'world.candidates.num_candidates', (10, 50)),
@@ -312,12 +331,9 @@ def _sizes(c) -> None:
     ('M', 'sizes.images_per_prompt', (1, 2)),
   ):
     for value in values:
-      for policy in ('pasta', 'greedy'):
-        c.arms[f'{path}_{value}_{policy}'] = _arm(
-          f'{policy}, {path} = {value}', policy, (field, value)
-        )
-  for policy in ('pasta', 'greedy'):
-    c.arms[f'default_{policy}'] = _arm(f'{policy}, default sizes', policy)
+      _pasta_and_greedy(
+        c, f'{path}_{value}', f'{path} = {value}', (field, value)
+      )
 
 
 def _exploration(c) -> None:
@@ -368,7 +384,8 @@ def _personalisation(c) -> None:
   c.title = 'Where personalisation pays'
   c.question = (
     "The hidden population's knobs, one at a time: the gain over lmm of the "
-    'agent and of greedy. Everything is collected and trained anew.'
+    'agent and of greedy; after it, the difference of the two. Everything is '
+    'collected and trained anew.'
   )
   c.figure = 'gain'
   for field, values in (
@@ -379,13 +396,12 @@ def _personalisation(c) -> None:
     ('drift_scale', (0.1, 0.3)),
   ):
     for value in values:
-      for policy in ('pasta', 'greedy'):
-        name = f'{field}_{str(value).replace(".", "")}_{policy}'
-        c.arms[name] = _arm(
-          f'{policy}, {field} = {value:g}',
-          policy,
-          (f'population.{field}', value),
-        )
+      _pasta_and_greedy(
+        c,
+        f'{field}_{str(value).replace(".", "")}',
+        f'{field} = {value:g}',
+        (f'population.{field}', value),
+      )
 
 
 _EXPERIMENTS = {

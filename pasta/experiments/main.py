@@ -74,7 +74,12 @@ def main(config: ml_collections.ConfigDict, workdir_path: str) -> None:
 
 
 def _rank(row: dict, figure: str) -> tuple:
-  """Along the plot's axis where there is one, else the best first."""
+  """Along the plot's axis where there is one, else the best first.
+
+  What has its place in a table stays in the order of the arms.
+  """
+  if row['row']:
+    return '', 0.0
   if row['x'] is not None:
     return row['series'], row['x']
   found = row.get(figure, {'mean': None})['mean']

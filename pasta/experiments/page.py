@@ -13,11 +13,11 @@ from pasta.report import figures, headline, palette, theme
 
 _TEMPLATES = os.path.join(os.path.dirname(__file__), 'templates')
 _COLOURS = ('pasta', 'greedy', 'bayes', 'optimistic', 'prior', 'lmm', 'random')
-_FIGURES = {  # what a plot shows -> (axis, factor)
-  'share': ('% of lmm → bayes', 100.0),
-  'gain': ('return over lmm', 1.0),
-  'relative_gain': ('% more return than lmm', 100.0),
-  'final_utility': ('utility of the final image', 1.0),
+_FIGURES = {  # what a plot shows -> (axis, factor, digits)
+  'share': ('% of lmm → bayes', 100.0, 0),
+  'gain': ('return over lmm', 1.0, 3),
+  'relative_gain': ('% more return than lmm', 100.0, 1),
+  'final_utility': ('utility of the final image', 1.0, 2),
 }
 _COLUMNS = (  # of tables: (key, title, factor, digits)
   ('return', 'return', 1.0, 3),
@@ -61,20 +61,22 @@ def _shown_columns(rows: list[dict], figure: str) -> list[tuple]:
 
 def is_matrix(results: dict) -> bool:
   """Whether every arm is one cell of a table of rows and columns."""
-  return all(r.get('row') and r.get('column') for r in results['rows'])
+  rows = results['rows']
+  return bool(rows) and all(r.get('row') and r.get('column') for r in rows)
 
 
 def _blocks(results: dict) -> tuple[list[str], list[str], list[str], dict]:
   """Series, rows and columns of a matrix, and its results by all three."""
   found = {(r['series'], r['row'], r['column']): r for r in results['rows']}
-  return *(sorted({key[i] for key in found}) for i in range(3)), found
+  series, rows, columns = (list(dict.fromkeys(x)) for x in zip(*found))
+  return series, rows, columns, found
 
 
-def _matrix_cell(arm: dict | None, figure: str, factor: float) -> str:
+def _matrix_cell(arm: dict | None, figure: str) -> str:
   """An arm's figure and, where it has a reference, the difference to that."""
   if arm is None:
     return headline.MISSING
-  text = _cell(arm.get(figure), factor, 1)
+  text = _cell(arm.get(figure), *_FIGURES[figure][1:])
   if 'difference' in arm:
     text += '; ' + _cell(arm['difference'], 1.0, 3)
   return text
@@ -83,20 +85,18 @@ def _matrix_cell(arm: dict | None, figure: str, factor: float) -> str:
 def _matrix_cells(results: dict) -> tuple[list[str], list[list[str]]]:
   """A line for every series and row, a column for every column."""
   series, rows, columns, found = _blocks(results)
-  title, factor = _FIGURES[results['figure']]
+  figure = results['figure']
   lines = [
     [
-      name,
+      *([name] if len(series) > 1 else []),
       row,
-      *(
-        _matrix_cell(found.get((name, row, c)), results['figure'], factor)
-        for c in columns
-      ),
+      *(_matrix_cell(found.get((name, row, c)), figure) for c in columns),
     ]
     for name in series
     for row in rows
   ]
-  return [title, 'trained with', *(f'used with {c}' for c in columns)], lines
+  titles = [_FIGURES[figure][0], *([''] if len(series) > 1 else []), *columns]
+  return titles, lines
 
 
 def cells(results: dict) -> tuple[list[str], list[list[str]]]:
@@ -128,7 +128,7 @@ def plot(results: dict) -> figures.Figure:
   """Points with intervals: over x where arms have one, else one line each."""
   rows = [r for r in results['rows'] if r.get(results['figure'])]
   rows = [r for r in rows if r[results['figure']]['mean'] is not None]
-  title, factor = _FIGURES[results['figure']]
+  title, factor, _ = _FIGURES[results['figure']]
   if rows and is_matrix(results):
     return _matrix_plot(results, title, factor)
   if any(r['x'] is not None for r in rows):
@@ -152,11 +152,17 @@ def plot(results: dict) -> figures.Figure:
     ax.grid(axis='x')
     ax.grid(axis='y', visible=False)
     ax.set_xlabel(title)
-    # Room for the longest label, which reaches from the axes to the left.
-    labels = -ax.get_tightbbox().x0 / figure.bbox.width
-    left = min(0.01 + labels, 0.6)
-    ax.set_position((left, bottom, 0.97 - left, height))
+    _make_room(figure, [ax])
   return figure
+
+
+def _make_room(figure: figures.Figure, axes: list) -> None:
+  """Moves the left ends of axes until their longest label fits."""
+  labels = -min(ax.get_tightbbox().x0 for ax in axes) / figure.bbox.width
+  left = min(0.01 + labels, 0.6)
+  for ax in axes:
+    box = ax.get_position()
+    ax.set_position((left, box.y0, 0.97 - left, box.height))
 
 
 def _matrix_plot(results, title, factor) -> figures.Figure:
@@ -171,7 +177,7 @@ def _matrix_plot(results, title, factor) -> figures.Figure:
     for i, name in enumerate(series):
       bottom = 0.5 + (len(series) - 1 - i) * height
       ax = figure.add_axes(
-        (0.26, bottom / inches, 0.71, (height - 0.3) / inches),
+        (0, bottom / inches, 0.97, (height - 0.3) / inches),
         sharex=axes[0] if axes else None,
       )
       axes.append(ax)
@@ -192,13 +198,13 @@ def _matrix_plot(results, title, factor) -> figures.Figure:
       ax.set_ylim(len(rows) - 0.5, -0.5)
       ax.grid(axis='x')
       ax.grid(axis='y', visible=False)
-      ax.set_ylabel('trained with')
-      ax.set_title(name)
+      if len(series) > 1:
+        ax.set_title(name)
       ax.tick_params(labelbottom=i == len(series) - 1)
     axes[-1].set_xlabel(title)
     axes[0].legend(
       handles=[
-        lines.Line2D([], [], color=colour, marker='o', label=f'used with {c}')
+        lines.Line2D([], [], color=colour, marker='o', label=c)
         for colour, c in zip(itertools.cycle(colours), columns)
       ],
       fontsize=8,
@@ -209,6 +215,7 @@ def _matrix_plot(results, title, factor) -> figures.Figure:
       handlelength=1,
       borderaxespad=0.2,
     )
+    _make_room(figure, axes)
   return figure
 
 

@@ -239,7 +239,8 @@ def matrix():
       value = {'mean': mean, 'low': mean - 0.01, 'high': mean + 0.01}
     return {
       'arm': f'{series}_{trained}_{used}', 'label': series, 'series': series,
-      'x': None, 'row': trained, 'column': used, 'relative_gain': value,
+      'x': None, 'row': trained, 'column': f'used with {used}',
+      'relative_gain': value,
     }  # fmt: skip
 
   rows = [
@@ -261,21 +262,22 @@ def matrix():
 
 def test_a_matrix_is_shown_as_one(matrix, tmp_path):
   titles, lines = page.cells(matrix)
-  assert titles[1:] == ['trained with', 'used with a', 'used with b']
+  assert titles == ['% more return than lmm', '', 'used with a', 'used with b']
+  # In the order in which they come.
   assert lines == [
-    ['greedy', 'a', '–', '–'],
     ['greedy', 'b', '5.0 [4.0, 6.0]', '2.0 [1.0, 3.0]'],
+    ['greedy', 'a', '–', '–'],
+    ['pasta', 'b', '15.0 [14.0, 16.0]', '25.0 [24.0, 26.0]'],
     [
       'pasta',
       'a',
       '20.0 [19.0, 21.0]',
       '10.0 [9.0, 11.0]; −0.300 [−0.400, −0.200]',
     ],
-    ['pasta', 'b', '15.0 [14.0, 16.0]', '25.0 [24.0, 26.0]'],
   ]
   greedy, pasta = page.plot(matrix).axes
   assert greedy.get_title(loc='left') == 'greedy'
-  assert [t.get_text() for t in pasta.get_yticklabels()] == ['a', 'b']
+  assert [t.get_text() for t in pasta.get_yticklabels()] == ['b', 'a']
   # A line and a point for each cell that has a figure.
   assert len(pasta.lines) == 8 and len(greedy.lines) == 4
   for ax in (greedy, pasta):
@@ -283,6 +285,26 @@ def test_a_matrix_is_shown_as_one(matrix, tmp_path):
   _write(matrix, tmp_path)
   text = open(page.build(str(tmp_path))).read()
   assert '<td>25.0 [24.0, 26.0]</td>' in text
+
+
+def test_a_matrix_of_one_series_does_not_name_it(matrix):
+  matrix['rows'] = [r for r in matrix['rows'] if r['series'] == 'pasta']
+  titles, lines = page.cells(matrix)
+  assert titles == ['% more return than lmm', 'used with a', 'used with b']
+  assert [line[0] for line in lines] == ['a', 'b']
+  (ax,) = page.plot(matrix).axes
+  assert not ax.get_title(loc='left')
+
+
+@pytest.mark.parametrize('name', ['sizes', 'personalisation'])
+def test_pasta_is_compared_with_greedy_of_the_same_setting(name):
+  found = experiments_config.get_config(name).arms.values()
+  agents = [a for a in found if a.column == 'pasta']
+  assert 2 * len(agents) == len(found)
+  for arm in agents:
+    other = experiments_config.get_config(name).arms[arm.reference]
+    assert (other.row, other.overrides) == (arm.row, arm.overrides)
+    assert other.column == 'greedy' and not other.reference
 
 
 def _write(results, directory):
