@@ -38,7 +38,7 @@ def _arm(
   arm.series = series or label  # arms of one line in a plot over x
   arm.x = x  # where on that line
   # Where in a table that has one cell an arm and one block a series, in the
-  # order of the arms; '': none.
+  # order of the arms' names; '': none.
   arm.row, arm.column = row, column
   arm.reference = reference  # the arm that it is compared with; '': c.reference
   arm.policy = common.policy(policy)

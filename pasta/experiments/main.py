@@ -76,7 +76,7 @@ def main(config: ml_collections.ConfigDict, workdir_path: str) -> None:
 def _rank(row: dict, figure: str) -> tuple:
   """Along the plot's axis where there is one, else the best first.
 
-  What has its place in a table stays in the order of the arms.
+  What has its place in a table stays in the order of the arms' names.
   """
   if row['row']:
     return '', 0.0
