@@ -398,7 +398,7 @@ def _personalisation(c) -> None:
     for value in values:
       _pasta_and_greedy(
         c,
-        f'{field}_{str(value).replace(".", "")}',
+        f'{field}_{str(value).replace(".", "").zfill(2)}',
         f'{field} = {value:g}',
         (f'population.{field}', value),
       )

@@ -11,7 +11,7 @@ from configs import report as report_config
 from pasta import errors
 from pasta.evaluate import compare
 from pasta.experiments import arms, main, page, summary
-from pasta.report import build
+from pasta.report import build, palette
 
 
 def _outcome(returns, final=0.0, predicted=np.nan):
@@ -294,6 +294,23 @@ def test_a_matrix_of_one_series_does_not_name_it(matrix):
   assert [line[0] for line in lines] == ['a', 'b']
   (ax,) = page.plot(matrix).axes
   assert not ax.get_title(loc='left')
+
+
+def test_columns_of_policies_have_their_colours(matrix):
+  matrix['rows'] = [
+    {**r, 'column': r['series'], 'series': 'all'} for r in matrix['rows']
+  ]
+  (ax,) = page.plot(matrix).axes
+  handles = ax.get_legend().legend_handles
+  found = {h.get_label(): h.get_color() for h in handles}
+  assert found == {n: palette.LIGHT[n] for n in ('greedy', 'pasta')}
+
+
+def test_settings_are_in_order():
+  found = experiments_config.get_config('personalisation').arms.values()
+  rows = list(dict.fromkeys(a.row for a in found))
+  numbers = [int(r.split()[-1]) for r in rows if r.startswith('num_types')]
+  assert numbers == [1, 4, 24, 96]
 
 
 @pytest.mark.parametrize('name', ['sizes', 'personalisation'])
