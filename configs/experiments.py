@@ -10,6 +10,8 @@ the quickstart's time, and each arm that retrains the value function half a
 minute more on two cores; arms that change the world cost a quickstart each.
 """
 
+from collections.abc import Sequence
+
 import ml_collections
 
 from configs import common, quickstart
@@ -303,17 +305,20 @@ def _settings(c) -> None:
   c.arms.greedy = _arm('greedy', 'greedy')
 
 
-def _pasta_and_greedy(c, name: str, row: str, *overrides) -> None:
-  """A line of a table: both policies, and what the agent has over greedy."""
-  for policy, reference in (('pasta', f'{name}_greedy'), ('greedy', '')):
+def _against_greedy(
+  c, policies: Sequence[str], name: str, row: str, *overrides
+) -> None:
+  """A line of a table: greedy, and what each other policy has over it."""
+  for policy in ('greedy', *policies):
+    column = policy.replace('_', ' ')
     c.arms[f'{name}_{policy}'] = _arm(
-      f'{policy}, {row}',
+      f'{column}, {row}',
       policy,
       *overrides,
       series=c.name,
       row=row,
-      column=policy,
-      reference=reference,
+      column=column,
+      reference='' if policy == 'greedy' else f'{name}_greedy',
     )
 
 
@@ -323,7 +328,8 @@ def _sizes(c) -> None:
     'Everything is collected and trained anew at each size. After the share of '
     'lmm → bayes, in return, the difference of pasta to greedy of that size.'
   )
-  _pasta_and_greedy(c, 'default', 'L = 4, L_C = 25, H = 5, M = 4')
+  policies = ('pasta',)
+  _against_greedy(c, policies, 'default', 'L = 4, L_C = 25, H = 5, M = 4')
   for path, field, values in (
     ('L', 'sizes.num_columns', (2, 3, 5)),
     ('L_C', 'world.candidates.num_candidates', (10, 50)),
@@ -331,8 +337,8 @@ def _sizes(c) -> None:
     ('M', 'sizes.images_per_prompt', (1, 2)),
   ):
     for value in values:
-      _pasta_and_greedy(
-        c, f'{path}_{value}', f'{path} = {value}', (field, value)
+      _against_greedy(
+        c, policies, f'{path}_{value}', f'{path} = {value}', (field, value)
       )
 
 
@@ -384,7 +390,8 @@ def _personalisation(c) -> None:
   c.title = 'Where personalisation pays'
   c.question = (
     "The hidden population's knobs, one at a time: the gain over lmm of the "
-    'agent and of greedy; after it, the difference of the two. Everything is '
+    'agent, of the slate whose pick is expected to be best (it learns no '
+    'values), and of greedy; after it, the difference to greedy. Everything is '
     'collected and trained anew.'
   )
   c.figure = 'gain'
@@ -396,8 +403,9 @@ def _personalisation(c) -> None:
     ('drift_scale', (0.1, 0.3)),
   ):
     for value in values:
-      _pasta_and_greedy(
+      _against_greedy(
         c,
+        ('greedy_slate', 'pasta'),
         f'{field}_{str(value).replace(".", "").zfill(2)}',
         f'{field} = {value:g}',
         (f'population.{field}', value),

@@ -171,7 +171,8 @@ def _matrix_plot(results, title, factor) -> figures.Figure:
   height = 0.5 + 0.2 * len(rows) * (len(columns) + 0.5)
   figure = figures.blank(len(series) * height + 0.55)
   inches = figure.get_figheight()
-  names = columns if set(columns) <= set(palette.LIGHT) else _COLOURS
+  policies = [column.replace(' ', '_') for column in columns]
+  names = policies if set(policies) <= set(palette.LIGHT) else _COLOURS
   colours = [palette.LIGHT[name] for name in names]
   with matplotlib.rc_context(figures.STYLE):
     axes = []

@@ -298,12 +298,20 @@ def test_a_matrix_of_one_series_does_not_name_it(matrix):
 
 def test_columns_of_policies_have_their_colours(matrix):
   matrix['rows'] = [
-    {**r, 'column': r['series'], 'series': 'all'} for r in matrix['rows']
+    {
+      **r,
+      'column': r['series'].replace('greedy', 'greedy slate'),
+      'series': 'all',
+    }
+    for r in matrix['rows']
   ]
   (ax,) = page.plot(matrix).axes
   handles = ax.get_legend().legend_handles
   found = {h.get_label(): h.get_color() for h in handles}
-  assert found == {n: palette.LIGHT[n] for n in ('greedy', 'pasta')}
+  assert found == {
+    'greedy slate': palette.LIGHT['greedy_slate'],
+    'pasta': palette.LIGHT['pasta'],
+  }
 
 
 def test_settings_are_in_order():
@@ -314,11 +322,13 @@ def test_settings_are_in_order():
 
 
 @pytest.mark.parametrize('name', ['sizes', 'personalisation'])
-def test_pasta_is_compared_with_greedy_of_the_same_setting(name):
+def test_policies_are_compared_with_greedy_of_the_same_setting(name):
   found = experiments_config.get_config(name).arms.values()
-  agents = [a for a in found if a.column == 'pasta']
-  assert 2 * len(agents) == len(found)
-  for arm in agents:
+  rows = {a.row for a in found}
+  assert {a.row for a in found if a.column == 'pasta'} == rows
+  others = [a for a in found if a.column != 'greedy']
+  assert len(found) == len(others) + len(rows)
+  for arm in others:
     other = experiments_config.get_config(name).arms[arm.reference]
     assert (other.row, other.overrides) == (arm.row, arm.overrides)
     assert other.column == 'greedy' and not other.reference
