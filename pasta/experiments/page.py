@@ -171,8 +171,9 @@ def _matrix_plot(results, title, factor) -> figures.Figure:
   height = 0.5 + 0.2 * len(rows) * (len(columns) + 0.5)
   figure = figures.blank(len(series) * height + 0.55)
   inches = figure.get_figheight()
-  policies = [column.replace(' ', '_') for column in columns]
-  names = policies if set(policies) <= set(palette.LIGHT) else _COLOURS
+  known = {style.label: style.colour for style in palette.POLICIES.values()}
+  is_known = set(columns) <= set(known)
+  names = [known[c] for c in columns] if is_known else _COLOURS
   colours = [palette.LIGHT[name] for name in names]
   with matplotlib.rc_context(figures.STYLE):
     axes = []
