@@ -25,7 +25,7 @@ os.environ['XLA_FLAGS'] = ' '.join(
   )
 )
 # Where in the source an operation comes from is only for profiles, and takes
-# a seventh of the time of tests that compile many programs.
+# up to a tenth of the time of tests that compile many programs.
 os.environ['JAX_TRACEBACK_IN_LOCATIONS_LIMIT'] = '0'
 os.environ['HF_HUB_OFFLINE'] = '1'
 os.environ['PASTA_CACHE'] = str(_ROOT / '.cache')
