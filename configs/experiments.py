@@ -81,7 +81,8 @@ def _sessions(c) -> None:
     "or on top of the user model's expected utility (base myopic)."
   )
   c.axis = 'simulated sessions'
-  c.arms.greedy_slate = _arm('greedy_slate', 'greedy_slate')
+  c.reference = 'greedy_slate'
+  c.arms.greedy_slate = _arm('greedy slate', 'greedy_slate')
   for base in ('none', 'myopic'):
     for credit in ('mean', 'choice', 'slate'):
       for num in (500, 2000, 8000, 30000):
