@@ -165,16 +165,22 @@ def _make_room(figure: figures.Figure, axes: list) -> None:
     ax.set_position((left, box.y0, 0.97 - left, box.height))
 
 
+def _colours(names: list[str]) -> list[str]:
+  """Of policies their own, of others what is left."""
+  known = {style.label: style.colour for style in palette.POLICIES.values()}
+  taken = {known[name] for name in names if name in known}
+  free = itertools.cycle([c for c in _COLOURS if c not in taken] or _COLOURS)
+  found = [known[n] if n in known else next(free) for n in names]
+  return [palette.LIGHT[colour] for colour in found]
+
+
 def _matrix_plot(results, title, factor) -> figures.Figure:
   """A panel a series: a line for every row, with a point for every column."""
   series, rows, columns, found = _blocks(results)
   height = 0.5 + 0.2 * len(rows) * (len(columns) + 0.5)
   figure = figures.blank(len(series) * height + 0.55)
   inches = figure.get_figheight()
-  known = {style.label: style.colour for style in palette.POLICIES.values()}
-  is_known = set(columns) <= set(known)
-  names = [known[c] for c in columns] if is_known else _COLOURS
-  colours = [palette.LIGHT[name] for name in names]
+  colours = _colours(columns)
   with matplotlib.rc_context(figures.STYLE):
     axes = []
     for i, name in enumerate(series):
@@ -190,7 +196,7 @@ def _matrix_plot(results, title, factor) -> figures.Figure:
           if value is None or value['mean'] is None:
             continue
           y = j + 0.7 * (k + 0.5) / len(columns) - 0.35
-          colour = colours[k % len(colours)]
+          colour = colours[k]
           ax.plot(
             [factor * value['low'], factor * value['high']],
             [y, y],
@@ -208,7 +214,7 @@ def _matrix_plot(results, title, factor) -> figures.Figure:
     axes[0].legend(
       handles=[
         lines.Line2D([], [], color=colour, marker='o', label=c)
-        for colour, c in zip(itertools.cycle(colours), columns)
+        for colour, c in zip(colours, columns)
       ],
       fontsize=8,
       frameon=False,
@@ -227,9 +233,8 @@ def _curves(rows, results, title, factor) -> figures.Figure:
   with matplotlib.rc_context(figures.STYLE):
     ax = figure.add_axes((0.12, 0.17, 0.62, 0.78))
     series = list(dict.fromkeys(r['series'] for r in rows))
-    for i, name in enumerate(series):
+    for name, colour in zip(series, _colours(series)):
       mine = [r for r in rows if r['series'] == name]
-      colour = palette.LIGHT[_COLOURS[i % len(_COLOURS)]]
       values = [r[results['figure']] for r in mine]
       mean = [factor * v['mean'] for v in values]
       if all(r['x'] is None for r in mine):

@@ -314,6 +314,15 @@ def test_columns_of_policies_have_their_colours(matrix):
   }
 
 
+def test_a_policy_has_its_colour_among_curves_of_others(curve):
+  for row in curve['rows']:
+    row['series'] = {'a': 'myopic', 'b': 'pasta'}[row['series']]
+  (ax,) = page.plot(curve).axes
+  found = {line.get_label(): line.get_color() for line in ax.lines}
+  assert found['pasta'] == palette.LIGHT['pasta']
+  assert found['myopic'] not in (None, found['pasta'])
+
+
 def test_settings_are_in_order():
   found = experiments_config.get_config('personalisation').arms.values()
   rows = list(dict.fromkeys(a.row for a in found))
