@@ -36,7 +36,7 @@ def world() -> ml_collections.ConfigDict:
 
 
 def chat() -> ml_collections.ConfigDict:
-  """A language model at an endpoint; see pasta/candidates/chat.py."""
+  """A language model at an endpoint; see pasta/candidates/chat/generator.py."""
   config = ml_collections.ConfigDict()
   config.base_url = 'http://localhost:8000/v1'  # before /chat/completions
   config.model = ''  # as the endpoint knows it
@@ -96,7 +96,7 @@ def flux() -> ml_collections.ConfigDict:
 
 
 def gemma() -> ml_collections.ConfigDict:
-  """A local Flax Gemma that writes; see pasta/candidates/gemma.py."""
+  """A local Flax Gemma that writes; see pasta/candidates/gemma/generator.py."""
   config = ml_collections.ConfigDict()
   config.model = ''  # directory or hub id of a Gemma 1: 'google/gemma-2b-it'
   config.chat_template = True  # False: the model was not tuned to instructions
@@ -128,7 +128,7 @@ def policy(
 ) -> ml_collections.ConfigDict:
   """A slate policy."""
   config = ml_collections.ConfigDict()
-  config.name = name  # see pasta.agent.policies and pasta.simulate.ceilings
+  config.name = name  # see pasta.agent.policies and pasta.population.ceilings
   config.temperature = temperature  # 0: deterministic; 0.5 noisy, 3 random
   config.selector = 'mean'  # how a slate is valued: 'mean' or 'choice'
   config.spread_weight = spread_weight  # of 'optimistic': of the spread

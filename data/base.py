@@ -2,7 +2,7 @@
 
 A data set says how its raw files fall into units (`units`) and how one is read
 (`read`). From that come TFDS's own way of building it, on this machine or on
-Apache Beam, and `data.prepare`, which is restartable and uses all cores:
+Apache Beam, and `data.prepare_data`, which is restartable and uses all cores:
 
   builder = pick_a_pic_dataset_builder.Builder(data_dir=DIR)
   builder.download_and_prepare(
@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 import tensorflow_datasets as tfds
 from absl import logging
 
-from pasta import errors, sessions
+from pasta import errors
+from pasta.storage import sessions
 
 MAX_IMAGE_BYTES = 64 << 20
 _IMAGE_STARTS = (
@@ -68,7 +69,7 @@ class Observation(NamedTuple):
   Attributes:
     prompt: its text (bytes where the builder has an ENCODER_ID).
     columns: L columns of M positions each in `Builder.images(example)`.
-    feedback: as in `pasta.preferences.Records` for the split's kind.
+    feedback: as in `pasta.storage.preferences.Records` for the split's kind.
     user_id: who; None where it is not known.
     weight: in the likelihood, above 0.
     extra: further numbers or texts of this observation, the same names for
@@ -174,7 +175,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   def kind(cls, split: str) -> str:
     """The kind of feedback of a split.
 
-    One of `pasta.preferences.KINDS`, or 'session' of a `SessionBuilder`.
+    One of `preferences.KINDS`, or 'session' of a `SessionBuilder`.
     """
 
   def _info(self) -> tfds.core.DatasetInfo:

@@ -16,8 +16,9 @@ import grain
 import numpy as np
 
 from data import base, index, read
-from pasta import errors, feature_rows, progress, workdir
+from pasta import errors, progress, workdir
 from pasta.encoders import clip, image_encoder, pixels
+from pasta.storage import feature_rows
 
 RECEIPTS = 'index'  # their directory, below that of the blocks
 # Images that a thread reads at once: a single record costs as much to read as

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data import index
-from pasta import errors, feature_rows, sessions, shards
-from pasta import features as features_lib
-from pasta.simulate import extraction
+from pasta import errors
+from pasta.interaction import extraction
+from pasta.storage import feature_rows, sessions, shards
+from pasta.storage import session_features as features_lib
 
 _SHARD_SESSIONS = 200
 

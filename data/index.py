@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data import base, read
-from pasta import errors, sessions
-from pasta import features as features_lib
+from pasta import errors
+from pasta.storage import session_features as features_lib
+from pasta.storage import sessions
 
 _DIGEST_BYTES = 16
 

@@ -15,5 +15,7 @@ flags.DEFINE_integer('seed', -1, 'Of the session; negative: from the clock.')
 
 if __name__ == '__main__':
   cli.run(
-    'pasta.play:main', config=False, flag_names=('prompt', 'size', 'seed')
+    'pasta.stages.play:main',
+    config=False,
+    flag_names=('prompt', 'size', 'seed'),
   )

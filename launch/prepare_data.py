@@ -1,6 +1,6 @@
-"""Prepares a public or own data set; configs/data.py tells how.
+"""Prepares a public or own data set; configs/prepare_data.py tells how.
 
-python -m launch.prepare_data --config=configs/data.py:NAME --raw=DIR --workdir=DIR
+python -m launch.prepare_data --config=configs/prepare_data.py:NAME --raw=DIR --workdir=DIR
 """  # noqa: E501
 
 from absl import flags
@@ -10,4 +10,4 @@ from launch import cli
 flags.DEFINE_string('raw', None, 'Directory of the raw files.', required=True)
 
 if __name__ == '__main__':
-  cli.run('data.prepare:main', flag_names=('raw',))
+  cli.run('data.prepare_data:main', flag_names=('raw',))

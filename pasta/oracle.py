@@ -11,10 +11,10 @@ from collections.abc import Mapping
 import ml_collections
 import numpy as np
 
-from pasta import features as features_lib
 from pasta import workdir as workdir_lib
-from pasta.simulate import population as population_lib
-from pasta.simulate import true_types
+from pasta.population import population as population_lib
+from pasta.population import true_types
+from pasta.storage import session_features as features_lib
 from pasta.user_model.model import UserModel
 
 _SURE_FLOOR = 1e-6  # a belief's least probability, so that logs stay finite

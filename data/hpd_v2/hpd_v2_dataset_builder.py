@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data import base, json_stream
+from data import base
+from data.formats import json_stream
 from pasta import errors
 
 _ITEMS_PER_UNIT = 1000

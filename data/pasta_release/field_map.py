@@ -11,7 +11,8 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from data import base, field_paths, raw_files
+from data import base
+from data.formats import field_paths, raw_files
 from pasta import errors
 from pasta.candidates import base as candidates_base
 

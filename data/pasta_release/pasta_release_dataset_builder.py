@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data import base, raw_files, records
+from data import base
+from data.formats import raw_files, records
 from data.pasta_release import field_map
-from pasta import errors, sessions
+from pasta import errors
 from pasta.candidates import base as candidates_base
+from pasta.storage import sessions
 
 _SESSIONS_PER_UNIT = 32
 _TRIED_SESSIONS = 20  # of which one must fit the map

@@ -11,9 +11,9 @@ import os
 import numpy as np
 
 from data import fake_images
-from pasta import sessions
 from pasta.candidates import base as candidates_lib
-from pasta.candidates import grammar
+from pasta.candidates.grammar import generator as grammar
+from pasta.storage import sessions
 from pasta.t2i.sketch import sketch
 
 _CRITIQUES = ('', 'no café, please', 'brighter', '多一点光 ✨')

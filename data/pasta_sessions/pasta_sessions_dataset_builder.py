@@ -14,8 +14,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from data import base
-from pasta import errors, sessions
+from pasta import errors
 from pasta.candidates import base as candidates_lib
+from pasta.storage import sessions
 from pasta.t2i import base as t2i_lib
 
 _SESSIONS_PER_UNIT = {'none': 200, 'render': 25}  # by option `images`
@@ -36,7 +37,7 @@ _TEXTS = (
 
 
 class Builder(base.SessionBuilder):
-  """Sessions as `pasta.sessions` writes them."""
+  """Sessions as `pasta.storage.sessions` writes them."""
 
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'First version.'}

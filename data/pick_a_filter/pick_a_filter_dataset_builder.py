@@ -13,7 +13,8 @@ import ml_dtypes
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data import base, torch_pickle, zip_files
+from data import base
+from data.formats import torch_pickle, zip_files
 from pasta import errors, seeds
 
 _ENDING = '.joblib'

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data import base, parquet
+from data import base
+from data.formats import parquet
 from pasta import errors
 
 _FILE = re.compile(r'(?P<split>[a-z_]+)-\d{5}-of-\d{5}[-\w]*\.parquet')

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from pasta.agent import gemma_networks, inputs, networks, rivals, slate_critic
+from pasta.agent import inputs, networks, rivals, slate_critic
 from pasta.agent.episodes import Episodes
-from pasta.agent.gemma_base import Base
+from pasta.agent.gemma import networks as gemma_networks
+from pasta.agent.gemma.base import Base
 
 PyTree = Any
 Read = tuple[inputs.States, inputs.Items]  # what the networks read

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from pasta import errors
-from pasta.agent import credit, selection
+from pasta.agent import credit, expected_selection
 from pasta.agent.history import CandidateSet, History, Texts
-from pasta.features import SessionFeatures
+from pasta.storage.session_features import SessionFeatures
 from pasta.user_model import belief as belief_lib
 from pasta.user_model import model as model_lib
 
@@ -199,8 +199,8 @@ def _user_model_arrays(user_model, text, image, choice, satisfaction, given):
   )
   expected = (jnp.exp(log_beliefs[:, 1:]) * expected).sum(-1)
   satisfaction = jnp.where(jnp.isnan(satisfaction), expected, satisfaction)
-  selected = selection.of_prefixes(
-    log_beliefs[:, :-1], text_utility, selection.learned(user_model)
+  selected = expected_selection.of_prefixes(
+    log_beliefs[:, :-1], text_utility, expected_selection.learned(user_model)
   )
   return text_utility, log_choice, log_beliefs[:, :-1], selected, satisfaction
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from pasta import errors
 from pasta.agent.credit import CREDITS
-from pasta.agent.gemma_base import GemmaSettings
+from pasta.agent.gemma.base import GemmaSettings
 
 BELIEFS = ('on', 'off', 'prior', 'oracle')
 _FEATURE_CLIP = 6.0  # in standard deviations

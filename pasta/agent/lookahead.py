@@ -18,21 +18,22 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from pasta.agent import selection, slate_policy
+from pasta.agent import expected_selection
+from pasta.agent import policy as policy_lib
 from pasta.agent.history import CandidateSet, Decision, History
 
 
 def slates_to_start_with(
   log_belief: jax.Array,
   candidates: CandidateSet,
-  response: selection.Response,
+  response: expected_selection.Response,
   num_columns: int,
 ) -> jax.Array:
   """The best slate under the belief, then that for each type: [B, K + 1, L]."""
   num_types = log_belief.shape[-1]
 
   def best(belief):
-    return selection.insert(
+    return expected_selection.insert(
       lambda sets, expected: expected,
       belief,
       candidates.utility,
@@ -57,7 +58,7 @@ def _rollouts(
   log_belief: jax.Array,
   utility: jax.Array,
   remaining: jax.Array,
-  response: selection.Response,
+  response: expected_selection.Response,
   num_turns: int,
   num_rollouts: int,
 ) -> jax.Array:
@@ -75,7 +76,7 @@ def _rollouts(
   num_slates, size, num_types = utility.shape
   scale = jnp.exp(response.choice_log_scale)
   expected = jax.vmap(
-    lambda u: selection.of_prefixes(
+    lambda u: expected_selection.of_prefixes(
       jnp.log(jnp.eye(num_types)),
       jnp.broadcast_to(u, (num_types, *u.shape)),
       response,
@@ -110,13 +111,13 @@ def _rollouts(
 def choose(
   history: History,
   candidates: CandidateSet,
-  response: selection.Response,
+  response: expected_selection.Response,
   keys: jax.Array,
   *,
   num_columns: int,
   num_rollouts: int,
 ) -> Decision:
-  """The slate whose rollouts bring most; see `slate_policy.Policy`.
+  """The slate whose rollouts bring most; see `policy.Policy`.
 
   Args:
     history: with leading [B].
@@ -170,7 +171,7 @@ class Planning:
   def __init__(
     self,
     num_columns: int,
-    response: selection.Response,
+    response: expected_selection.Response,
     num_rollouts: int,
     belief: str,
   ):
@@ -184,7 +185,7 @@ class Planning:
     self, history: History, candidates: CandidateSet, key: jax.Array
   ) -> Decision:
     """See Policy."""
-    slate_policy.check_pool(candidates, self._num_columns)
+    policy_lib.check_pool(candidates, self._num_columns)
     keys = key if key.ndim else jax.random.split(key, len(history.turn))
     return choose(
       history,

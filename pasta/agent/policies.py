@@ -9,7 +9,8 @@ import ml_collections
 import numpy as np
 
 from pasta import errors
-from pasta.agent import inputs, lookahead, selection, slate_policy
+from pasta.agent import expected_selection, inputs, lookahead
+from pasta.agent import policy as policy_lib
 from pasta.agent import value_model as value_model_lib
 from pasta.agent.history import CandidateSet, History
 
@@ -29,9 +30,9 @@ def _utility_score(
   return mean + spread_weight * spread
 
 
-def lmm(num_columns: int, temperature: float = 0.0) -> slate_policy.Policy:
+def lmm(num_columns: int, temperature: float = 0.0) -> policy_lib.Policy:
   """The generator's own order, one a category (the paper's baseline)."""
-  return slate_policy.Scored(
+  return policy_lib.Scored(
     'lmm',
     lambda history, candidates: _rank_score(candidates),
     num_columns=num_columns,
@@ -40,9 +41,9 @@ def lmm(num_columns: int, temperature: float = 0.0) -> slate_policy.Policy:
   )
 
 
-def random(num_columns: int) -> slate_policy.Policy:
+def random(num_columns: int) -> policy_lib.Policy:
   """Legal slates at random: a uniform candidate, then one of the rest, …"""
-  return slate_policy.Scored(
+  return policy_lib.Scored(
     'random',
     lambda history, candidates: _rank_score(candidates),
     num_columns=num_columns,
@@ -57,7 +58,7 @@ def optimistic(
   *,
   renders_pool: bool = False,
   **options,
-) -> slate_policy.Policy:
+) -> policy_lib.Policy:
   """Σ_k b_k U_k plus spread_weight times its standard deviation.
 
   With spread_weight 0 this is `greedy`, and with renders_pool, which has all
@@ -66,7 +67,7 @@ def optimistic(
   policy_id = (
     f'optimistic:spread_weight={spread_weight:g}' if spread_weight else 'greedy'
   )
-  return slate_policy.Scored(
+  return policy_lib.Scored(
     policy_id + '_rendered' * renders_pool,
     lambda history, candidates: _utility_score(
       history, candidates, spread_weight
@@ -79,12 +80,12 @@ def optimistic(
 
 def greedy_slate(
   num_columns: int,
-  response: selection.Response,
+  response: expected_selection.Response,
   *,
   belief: str = 'on',
   renders_pool: bool = False,
-) -> slate_policy.Policy:
-  """The slate with the best expected utility of selection, see `selection`.
+) -> policy_lib.Policy:
+  """The slate with the best expected utility of selection.
 
   Where `greedy` takes the best columns one by one, this one hedges between
   types. With renders_pool the candidates' images are known: nothing scatters.
@@ -94,7 +95,7 @@ def greedy_slate(
       residual_std=jnp.zeros_like(response.residual_std)
     )
   insert = jax.jit(
-    lambda history, candidates: selection.insert(
+    lambda history, candidates: expected_selection.insert(
       lambda sets, expected: expected,
       history.log_belief,
       candidates.utility,
@@ -104,7 +105,7 @@ def greedy_slate(
       num_columns,
     )
   )
-  return slate_policy.Inserting(
+  return policy_lib.Inserting(
     'greedy_slate' + '_rendered' * renders_pool,
     insert,
     num_columns=num_columns,
@@ -117,13 +118,13 @@ def greedy_slate(
 def pasta(
   num_columns: int,
   value_model: value_model_lib.ValueModel,
-  response: selection.Response,
+  response: expected_selection.Response,
   *,
   temperature: float = 0.0,
   selector_name: str = 'mean',
   pessimism: float = 0.0,
   support_weight: float = 0.0,
-) -> slate_policy.Policy:
+) -> policy_lib.Policy:
   """The learned value f(h, p), or of whole slates for credit 'slate'.
 
   Args:
@@ -150,7 +151,7 @@ def pasta(
         "policy 'pasta' with credit 'slate' is deterministic and has no "
         'penalty a candidate: expected temperature and support_weight 0'
       )
-    return slate_policy.Inserting(
+    return policy_lib.Inserting(
       policy_id + ':slate',
       lambda history, candidates: value_model_lib.insert(
         value_model,
@@ -164,7 +165,7 @@ def pasta(
       predicts=value_model.predicts,
       belief=settings.belief,
     )
-  return slate_policy.Scored(
+  return policy_lib.Scored(
     policy_id,
     lambda history, candidates: value_model_lib.scores(
       value_model, history, candidates, pessimism, support_weight
@@ -199,8 +200,8 @@ def build(
   *,
   num_columns: int,
   value_model: value_model_lib.ValueModel | None = None,
-  response: selection.Response | None = None,
-) -> slate_policy.Policy:
+  response: expected_selection.Response | None = None,
+) -> policy_lib.Policy:
   """The policy that a config names.
 
   Args:
@@ -215,10 +216,10 @@ def build(
       model or user model where one is needed.
   """
   policy = _build(config, num_columns, value_model, response)
-  return policy if config.use_categories else slate_policy.Uncategorised(policy)
+  return policy if config.use_categories else policy_lib.Uncategorised(policy)
 
 
-def _build(config, num_columns, value_model, response) -> slate_policy.Policy:
+def _build(config, num_columns, value_model, response) -> policy_lib.Policy:
   name, temperature = config.name, config.temperature
   if config.belief not in ('on', 'prior', 'oracle'):
     raise errors.PastaError(

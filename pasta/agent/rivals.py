@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from pasta import errors
 from pasta.agent import credit as credit_lib
-from pasta.agent import selector
+from pasta.agent import slates
 from pasta.agent.episodes import Episodes
 
 BACKUPS = (
@@ -69,7 +69,7 @@ def best_slates(
     return x.reshape(-1, *x.shape[2:])
 
   if credit == 'mean':
-    slate = jax.vmap(lambda s, c, v: selector.select_mean(s, c, v, size))(
+    slate = jax.vmap(lambda s, c, v: slates.select_mean(s, c, v, size))(
       flat(f), flat(pool.category), flat(pool.valid)
     )
   else:
@@ -79,9 +79,9 @@ def best_slates(
       pool.valid,
       batch.choice_log_scale[:, None],
     )
-    slate = jax.vmap(
-      lambda s, w, c, v: selector.select_choice(s, w, c, v, size)
-    )(flat(f), flat(weights), flat(pool.category), flat(pool.valid))
+    slate = jax.vmap(lambda s, w, c, v: slates.select_choice(s, w, c, v, size))(
+      flat(f), flat(weights), flat(pool.category), flat(pool.valid)
+    )
   slate = slate.reshape(batch.slate.shape)
   log_choice = credit_lib.log_choice(
     batch.log_belief,

@@ -48,7 +48,7 @@ def prefixes(
 
   Args:
     items: [..., L, ...].
-    expected: of the prefixes [..., L], see `selection.of_prefixes`.
+    expected: of the prefixes [..., L], see `expected_selection.of_prefixes`.
     constants: normalisation.
 
   Returns:

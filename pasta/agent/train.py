@@ -16,12 +16,13 @@ from absl import logging
 
 from pasta import checkpoint, errors, parallel, workdir
 from pasta import metrics as metrics_lib
-from pasta import programs as programs_lib
 from pasta import progress as progress_lib
+from pasta import training as programs_lib
 from pasta.agent import credit as credit_lib
-from pasta.agent import critics, gemma_base, inputs, iql, value_model
+from pasta.agent import critics, inputs, iql, value_model
 from pasta.agent import episodes as episodes_lib
 from pasta.agent.episodes import Episodes
+from pasta.agent.gemma import base as gemma_base
 from pasta.agent.value_model import ValueModel
 
 _INFO_FILE = 'value_model.json'

@@ -15,12 +15,12 @@ import jax.numpy as jnp
 from pasta import errors
 from pasta.agent import (
   critics,
-  gemma_networks,
+  expected_selection,
   inputs,
   networks,
-  selection,
   slate_critic,
 )
+from pasta.agent.gemma import networks as gemma_networks
 from pasta.agent.history import CandidateSet, History, Texts
 
 PyTree = Any
@@ -184,7 +184,7 @@ def insert(
   model: ValueModel,
   history: History,
   candidates: CandidateSet,
-  response: selection.Response,
+  response: expected_selection.Response,
   pessimism: jax.Array | float = 0.0,
   *,
   num_columns: int,
@@ -225,7 +225,7 @@ def insert(
 
     return _pessimistic(jax.vmap(of_member)(model.params['q']), pessimism)
 
-  return selection.insert(
+  return expected_selection.insert(
     value_of,
     history.log_belief,
     candidates.utility,

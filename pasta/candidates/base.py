@@ -108,14 +108,15 @@ def build(
   """
   # These modules import this one.
   if config.name in _GRAMMARS:
-    from pasta.candidates import grammar, terse
+    from pasta.candidates.grammar import generator as grammar
+    from pasta.candidates.grammar import terse
 
     plain = grammar.Grammar(
       num_candidates=config.num_candidates, max_words=config.max_words
     )
     return plain if config.name == 'grammar' else terse.Terse(plain)
   if config.name == 'chat':
-    from pasta.candidates import chat
+    from pasta.candidates.chat import generator as chat
 
     return chat.Chat(
       config.chat,
@@ -125,7 +126,7 @@ def build(
       max_prompt_tokens=max_prompt_tokens,
     )
   if config.name == 'gemma':
-    from pasta.candidates import gemma
+    from pasta.candidates.gemma import generator as gemma
 
     return gemma.Gemma(
       config.gemma,

@@ -9,13 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from pasta.candidates import (
-  base,
-  chat_answers,
-  chat_counters,
-  english,
-  grammar,
-)
+from pasta.candidates import answers, base, english
+from pasta.candidates import counters as chat_counters
+from pasta.candidates.grammar import generator as grammar
 
 
 class Pools:
@@ -48,7 +44,7 @@ class Pools:
 
   def make(
     self,
-    items: Iterable[chat_answers.Item],
+    items: Iterable[answers.Item],
     history: base.PromptHistory,
     seed: int,
     counters: chat_counters.Counters,
@@ -69,13 +65,11 @@ class Pools:
       *history.chosen,
       *(prompt for turn in history.rejected for prompt in turn),
     )
-    chosen = chat_answers.choose(
-      items, known, self._share, self._fits, counters
-    )
+    chosen = answers.choose(items, known, self._share, self._fits, counters)
     extra = self._fill(chosen, history, seed)
     counters.add('topped_up', len(extra))
     counters.add('without_answer', int(not chosen))
-    return chat_answers.arrange(chosen, extra, seed)
+    return answers.arrange(chosen, extra, seed)
 
   def _fill(
     self, chosen: list[base.Candidate], history: base.PromptHistory, seed: int

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pasta import packs
 from pasta.encoders import clip
+from pasta.storage import packs
 
 
 def image_key(encoder: clip.ClipEncoder, column_key: str) -> str:

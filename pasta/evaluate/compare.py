@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pasta import metrics
-from pasta import sessions as sessions_lib
+from pasta.storage import sessions as sessions_lib
 
 NUM_RESAMPLES = 2000
 

@@ -15,19 +15,22 @@ from collections.abc import Iterable, Sequence
 import ml_collections
 import numpy as np
 
-from pasta import errors, evaluation, stages, surrogate_stage, workdir
-from pasta import sessions as sessions_lib
+from pasta import errors, workdir
 from pasta.evaluate import compare
 from pasta.experiments import at_once
-from pasta.simulate import ceilings
-from pasta.simulate import world as world_lib
+from pasta.population import ceilings
+from pasta.stages import evaluate as evaluate_stage
+from pasta.stages import stage as stages
+from pasta.stages import train_surrogate
+from pasta.storage import sessions as sessions_lib
 from pasta.user_model import saved
+from pasta.world import world as world_lib
 
 _STAGES = {  # stage -> (its directory in a working directory, what runs it)
   'collect': ('sessions', stages.collect),
   'extract_features': ('features', stages.extract_features),
   'train_user_model': ('user_model', stages.train_user_model),
-  'train_surrogate': ('surrogate', surrogate_stage.train_surrogate),
+  'train_surrogate': ('surrogate', train_surrogate.train_surrogate),
   'simulate': ('simulated', stages.simulate),
   'train_value': ('value', stages.train_value),
 }
@@ -185,14 +188,14 @@ def run_arm(
     return at_once.play(policy.name, settings, world), directory
   model = value = None
   if 'train_value' in needed:
-    model, value = evaluation.load_agent(
+    model, value = evaluate_stage.load_agent(
       run, world, settings.allow_unseen_generator
     )
   elif needed:
     model = saved.load(
       os.path.join(run, 'user_model'), world.encoder.encoder_id
     )
-  outcome, _ = evaluation.play_policy(
+  outcome, _ = evaluate_stage.play_policy(
     policy, settings, run, directory, world, model, value
   )
   return outcome, directory

@@ -14,8 +14,8 @@ import numpy as np
 from pasta import seeds
 from pasta.candidates import base as candidates_lib
 from pasta.evaluate import compare
-from pasta.simulate import population as population_lib
-from pasta.simulate import world as world_lib
+from pasta.population import population as population_lib
+from pasta.world import world as world_lib
 
 NAMES = ('at_once', 'one_turn')
 

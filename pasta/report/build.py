@@ -13,7 +13,6 @@ import ml_collections
 import numpy as np
 
 from pasta import errors, workdir
-from pasta.experiments import page as experiments_page
 from pasta.report import (
   curves,
   figures,
@@ -24,6 +23,7 @@ from pasta.report import (
   taste,
   theme,
 )
+from pasta.report import experiments as experiments_page
 from pasta.user_model import saved
 
 _LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
@@ -61,7 +61,7 @@ def build(directory: str, config: ml_collections.ConfigDict, world) -> str:
   Args:
     directory: a working directory.
     config: see configs/report.py.
-    world: a pasta.simulate.world.World.
+    world: a pasta.world.world.World.
 
   Returns:
     The page's path.

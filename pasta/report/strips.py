@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pasta import errors, sessions
+from pasta import errors
 from pasta.report import pictures
+from pasta.storage import sessions
 
 # The people shown lie at quantiles of the lead between these two.
 _BEST, _WORST = 0.9, 0.1

@@ -65,11 +65,11 @@ def build(config: ml_collections.ConfigDict) -> TextToImage:
     )
   # Imported here: takes seconds, which sketch and its workers do without.
   if config.name == 'sdxl':
-    from pasta.t2i import sdxl
+    from pasta.t2i.sdxl import model as sdxl
 
     return sdxl.from_config(config)
   if config.name == 'flux':
-    from pasta.t2i import flux
+    from pasta.t2i.flux import model as flux
 
     return flux.from_config(config)
   raise ValueError(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from pasta import packs
+from pasta.storage import packs
 
 if TYPE_CHECKING:
   from pasta.t2i import base

@@ -8,9 +8,9 @@ import ml_collections
 import numpy as np
 
 from pasta import errors
-from pasta import features as features_lib
-from pasta import preferences as preferences_lib
-from pasta.user_model import data as data_lib
+from pasta.storage import preferences as preferences_lib
+from pasta.storage import session_features as features_lib
+from pasta.user_model import sessions_by_person as data_lib
 from pasta.user_model import sources
 from pasta.user_model.sources import Source
 

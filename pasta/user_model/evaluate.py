@@ -13,8 +13,8 @@ import numpy as np
 from pasta import metrics
 from pasta.user_model import belief, likelihoods
 from pasta.user_model import model as model_lib
-from pasta.user_model.data import UserData, chunks, feedback_masks
 from pasta.user_model.model import UserModel
+from pasta.user_model.sessions_by_person import UserData, chunks, feedback_masks
 
 _CHUNK_USERS = 128
 _SCALE_GRID = np.linspace(-0.8, 0.8, 17)  # of log τ, around the fitted one

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from pasta import parallel, programs
+from pasta import parallel, training
 from pasta.user_model import em, packing
 from pasta.user_model.observations import Observations
 from pasta.user_model.sources import Source
@@ -73,7 +73,7 @@ class Feeder:
       }
       self._resident = jax.tree.map(jnp.asarray, whole)
     self._steps = _steps(
-      programs.key_of(config), self._num_devices, self.is_resident
+      training.key_of(config), self._num_devices, self.is_resident
     )
 
   def plans(self, step: int) -> dict[str, packing.Plan]:

@@ -9,7 +9,7 @@ import flax
 import jax
 import jax.numpy as jnp
 
-from pasta import features as features_lib
+from pasta.storage import session_features as features_lib
 
 NO_COMPARISON = features_lib.MISSING_COMPARISON
 

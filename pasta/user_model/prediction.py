@@ -12,8 +12,8 @@ import numpy as np
 from pasta import metrics
 from pasta.user_model import evidence, observations, pair_protocols
 from pasta.user_model import model as model_lib
-from pasta.user_model.data import chunks
 from pasta.user_model.model import UserModel
+from pasta.user_model.sessions_by_person import chunks
 from pasta.user_model.sources import Source
 
 _CHUNK_OBSERVATIONS = 4096

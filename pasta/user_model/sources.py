@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pasta import errors
-from pasta import preferences as preferences_lib
+from pasta.storage import preferences as preferences_lib
 from pasta.user_model import observations, packing
-from pasta.user_model.data import UserData
+from pasta.user_model.sessions_by_person import UserData
 
 Gather = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 

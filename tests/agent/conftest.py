@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import train_value
-from pasta.agent import iql, selection
+from pasta.agent import expected_selection, iql
 from pasta.agent.episodes import Episodes
 from pasta.agent.history import CandidateSet
 from pasta.agent.value_model import ValueModel
@@ -74,7 +74,7 @@ def _pool(rng, shape, valid):
 @pytest.fixture
 def response():
   """How people respond, in tests."""
-  return selection.Response(jnp.zeros(()), jnp.full(TYPES, 0.5))
+  return expected_selection.Response(jnp.zeros(()), jnp.full(TYPES, 0.5))
 
 
 @pytest.fixture

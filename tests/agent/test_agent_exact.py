@@ -10,8 +10,9 @@ import pytest
 
 from configs import train_value
 from pasta.agent import credit as credit_lib
-from pasta.agent import critics, iql, networks, selector, value_model
+from pasta.agent import critics, iql, networks, value_model
 from pasta.agent import episodes as episodes_lib
+from pasta.agent import slates as selector
 from pasta.agent.history import CandidateSet
 
 _DISCOUNT, _LEVEL = 0.95, 0.8

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pasta.agent import lookahead, selection
+from pasta.agent import expected_selection, lookahead
 from pasta.agent.history import CandidateSet, History
 
 
@@ -29,7 +29,7 @@ def _state(utility, belief, turn, num_turns):
 
 
 def _choose(history, candidates, num_columns, num_rollouts=256, log_scale=2.0):
-  response = selection.Response(
+  response = expected_selection.Response(
     jnp.array(log_scale), jnp.zeros(candidates.utility.shape[-1])
   )
   return lookahead.choose(
@@ -49,7 +49,7 @@ def test_starts_are_the_best_under_the_belief_and_for_each_type():
   found = jax.jit(lookahead.slates_to_start_with, static_argnums=3)(
     jnp.log(jnp.array([[0.5, 0.5]])),
     candidates,
-    selection.Response(jnp.array(2.0), jnp.zeros(2)),
+    expected_selection.Response(jnp.array(2.0), jnp.zeros(2)),
     2,
   )
   found = [sorted(s) for s in found[0].tolist()]
@@ -83,7 +83,7 @@ def test_values_count_the_turns_that_remain():
 def test_the_policy_is_legal_and_says_what_it_needs():
   rng = np.random.default_rng(0)
   history, candidates = _state(rng.normal(size=(6, 2)), [0.4, 0.6], 1, 4)
-  response = selection.Response(jnp.zeros(()), jnp.ones(2))
+  response = expected_selection.Response(jnp.zeros(()), jnp.ones(2))
   policy = lookahead.Planning(3, response, 8, 'on')
   one = policy.choose(history, candidates, jax.random.key(0))
   again = policy.choose(history, candidates, jax.random.key(0))

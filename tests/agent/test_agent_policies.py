@@ -5,7 +5,7 @@ import pytest
 
 from configs import common
 from pasta import errors
-from pasta.agent import credit, policies, selection
+from pasta.agent import credit, expected_selection, policies
 from pasta.agent import episodes as episodes_lib
 from pasta.agent.history import CandidateSet, History
 
@@ -147,7 +147,7 @@ def test_choice_weights_are_exact_for_one_type_and_used():
   policy = policies.build(
     _config('greedy', selector='choice'),
     num_columns=2,
-    response=selection.Response(jnp.array(2.0), jnp.zeros(1)),
+    response=expected_selection.Response(jnp.array(2.0), jnp.zeros(1)),
   )
   decision = policy.choose(history, candidates, jax.random.key(0))
   assert sorted(decision.slate[0].tolist()) == [0, 2]

@@ -9,9 +9,9 @@ from pasta import errors
 from pasta.agent import (
   credit,
   critics,
+  expected_selection,
   iql,
   policies,
-  selection,
   slate_critic,
   value_model,
 )
@@ -126,11 +126,13 @@ def test_insertion_is_greedy_and_legal(
   @jax.jit
   def value(params):
     # Columns scatter by their place in the pool, so the same draws are needed.
-    sampled = selection.sample(candidates.utility, response)
-    partial = selection.empty((5, 3))
+    sampled = expected_selection.sample(candidates.utility, response)
+    partial = expected_selection.empty((5, 3))
     for column in decision.slate.T:
-      partial = selection.add(partial, sampled[rows[:, 0], column], response)
-    expected = selection.value(partial, history.log_belief)[:, None]
+      partial = expected_selection.add(
+        partial, sampled[rows[:, 0], column], response
+      )
+    expected = expected_selection.value(partial, history.log_belief)[:, None]
     items = value_model._items(model, history, shown)
     slates = slate_critic.Slates(
       jax.tree.map(lambda x: x[:, None], items),

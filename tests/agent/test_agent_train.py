@@ -8,8 +8,8 @@ import pytest
 from configs import train_value
 from pasta import errors, metrics
 from pasta.agent import episodes as episodes_lib
-from pasta.agent import selection, train, value_model
-from pasta.features import Pool, SessionFeatures
+from pasta.agent import expected_selection, train, value_model
+from pasta.storage.session_features import Pool, SessionFeatures
 from pasta.user_model import belief as belief_lib
 from pasta.user_model import heads as heads_lib
 from pasta.user_model import model as model_lib
@@ -155,10 +155,10 @@ def test_a_given_belief_stands_at_every_turn(features, user_model):
   )
   np.testing.assert_allclose(
     episodes.expected,
-    jax.jit(selection.of_prefixes)(
+    jax.jit(expected_selection.of_prefixes)(
       episodes.log_belief,
       episodes.slate_utility,
-      selection.learned(user_model),
+      expected_selection.learned(user_model),
     ),
     rtol=1e-5,
     atol=1e-5,

@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 
 from configs import extract_features
-from data import extract, prepare, read
+from data import extract_features as extract
+from data import prepare_data, read
 from data.pick_a_pic import fake_files, pick_a_pic_dataset_builder
-from pasta import errors, preferences
+from pasta import errors
 from pasta.encoders import clip, image_encoder
+from pasta.storage import preferences
 
 BUILDER = pick_a_pic_dataset_builder.Builder
 
@@ -24,7 +26,7 @@ def prepared(tmp_path_factory):
   raw, directory = str(root / 'raw'), str(root / 'tfds')
   fake_files.write(raw, 90, num_users=7, rows_per_group=20)
   os.makedirs(directory)
-  prepare.prepare(BUILDER, raw, directory, options={}, num_workers=1)
+  prepare_data.prepare(BUILDER, raw, directory, options={}, num_workers=1)
   return read.Prepared(directory)
 
 

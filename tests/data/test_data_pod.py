@@ -7,11 +7,12 @@ import sys
 import hosts
 import numpy as np
 
-from configs import data as data_config
 from configs import extract_features
-from data import extract, prepare
+from configs import prepare_data as data_config
+from data import extract_features as extract
+from data import prepare_data
 from data.pick_a_pic import fake_files
-from pasta import preferences
+from pasta.storage import preferences
 
 FIELDS = {
   'encoder': 'sketch-clip',
@@ -40,7 +41,7 @@ def test_two_processes_leave_what_one_does(tmp_path):
   config = data_config.get_config('pick_a_pic')
   config.num_workers = 1
   for root in (one, two):
-    prepare.main(config, root, raw)
+    prepare_data.main(config, root, raw)
   printed = hosts.run_two(lambda flag: command(two, flag))
   assert 'process 1 of 2' in printed[1]
   alone = hosts.start(command(one))

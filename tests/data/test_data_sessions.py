@@ -14,15 +14,19 @@ from configs import (
   train_user_model,
   train_value,
 )
-from configs import data as data_config
-from data import extract, prepare
+from configs import prepare_data as data_config
+from data import extract_features as extract
+from data import prepare_data
 from data.pasta_release import fake_files as release_files
 from data.pasta_sessions import fake_files, pasta_sessions_dataset_builder
-from pasta import errors, features, sessions, stages, workdir
+from pasta import errors, workdir
 from pasta.candidates import base as candidates
-from pasta.evaluate import preference_tables
-from pasta.simulate import extraction
-from pasta.simulate import world as world_lib
+from pasta.evaluate.preferences import tables as preference_tables
+from pasta.interaction import extraction
+from pasta.stages import stage
+from pasta.storage import session_features as features_lib
+from pasta.storage import sessions
+from pasta.world import world as world_lib
 
 BUILDER = pasta_sessions_dataset_builder.Builder
 
@@ -48,7 +52,7 @@ def root(tmp_path_factory):
   )
   config = data_config.get_config('pasta_sessions')
   config.options.images, config.num_workers = 'render', 1
-  prepare.main(config, str(path), str(path / 'raw'))
+  prepare_data.main(config, str(path), str(path / 'raw'))
   extract.main(extraction_config(with_pool=True), str(path))
   return path
 
@@ -65,7 +69,7 @@ def world():
 def test_features_are_those_of_rendering_the_sessions(root, world):
   records = list(sessions.read_dir(str(root / 'raw')))
   assert list(sessions.read_dir(str(root / 'sessions'))) == records
-  found = features.load_dir(str(root / 'features'))
+  found = features_lib.load_dir(str(root / 'features'))
   expected = extraction.extract(world, records, with_pool=True)
   for name in ('session_id', 'user_id', 'encoder_id', 't2i_id', 'generator_id'):
     assert getattr(found, name) == getattr(expected, name)
@@ -93,9 +97,9 @@ def test_a_restart_changes_nothing_and_foreign_sessions_are_refused(root):
   (other / 'sessions' / '00000.jsonl').unlink()
   sessions.write_shard(str(other / 'sessions' / '00000.jsonl'), records)
   extract.main(extraction_config(output='other'), str(root))
-  found = features.load_dir(str(other / 'features'))
+  found = features_lib.load_dir(str(other / 'features'))
   assert found.pool is None and len(found) == len(records)
-  whole = features.load_dir(str(root / 'features'))
+  whole = features_lib.load_dir(str(root / 'features'))
   np.testing.assert_array_equal(found.slate_text, whole.slate_text)
 
 
@@ -113,7 +117,7 @@ def test_sessions_with_broken_images_are_left_out(root, monkeypatch):
 
   monkeypatch.setattr(BUILDER, 'images', images)
   extract.main(extraction_config(output='broken', max_bad_share=0.5), str(root))
-  found = features.load_dir(str(root / 'broken' / 'features'))
+  found = features_lib.load_dir(str(root / 'broken' / 'features'))
   assert len(found) == 11 and second.decode() not in found.session_id
   kept = [
     s.session_id for s in sessions.read_dir(str(root / 'broken/sessions'))
@@ -124,7 +128,7 @@ def test_sessions_with_broken_images_are_left_out(root, monkeypatch):
 def test_sets_without_images_and_wrong_encoders_are_refused(root, tmp_path):
   config = data_config.get_config('pasta_sessions')
   config.num_workers = 1
-  prepare.main(config, str(tmp_path), str(root / 'raw'))
+  prepare_data.main(config, str(tmp_path), str(root / 'raw'))
   with pytest.raises(errors.PastaError, match="'options.images' = 'render'"):
     extract.main(extraction_config(), str(tmp_path))
   with pytest.raises(errors.PastaError, match="field 'encoder' is '', but"):
@@ -136,12 +140,12 @@ def test_the_release_becomes_sessions_of_ours(tmp_path):
   config = data_config.get_config('pasta_release')
   config.options.update(release_files.OPTIONS['session'])
   config.num_workers = 1
-  prepare.main(config, str(tmp_path), str(tmp_path / 'raw'))
+  prepare_data.main(config, str(tmp_path), str(tmp_path / 'raw'))
   extraction = extract_features.get_config('pasta_release')
   extraction.update({'encoder': 'sketch-clip', 'num_workers': 1})
   extract.main(extraction, str(tmp_path))
   records = list(sessions.read_dir(str(tmp_path / 'sessions')))
-  found = features.load_dir(str(tmp_path / 'features'))
+  found = features_lib.load_dir(str(tmp_path / 'features'))
   assert len(records) == len(found) == 6 and found.t2i_id == 'sdxl'
   assert found.slate_image.shape[:4] == (6, 5, 4, 4)
   categories = [
@@ -161,10 +165,10 @@ def test_sessions_train_both_models_and_get_a_table(root, capsys):
   training = train_user_model.get_config('smoke')
   source = training.sources.sessions
   source.reserve, source.reserve_share = 'users', 0.5
-  stages.train_user_model(training, str(root))
+  stage.train_user_model(training, str(root))
   config = train_value.get_config('smoke')
   config.data, config.backbone = 'human', 'mlp'
-  stages.train_value(config, str(root))
+  stage.train_value(config, str(root))
   workdir.read_done(str(root / 'value'), 'train_value')
   tables = evaluate_preferences.get_config('sessions')
   tables.tables.sessions.reserve_share = 0.5
@@ -172,7 +176,7 @@ def test_sessions_train_both_models_and_get_a_table(root, capsys):
   assert '| choice_accuracy | comparison_accuracy |' in capsys.readouterr().out
   path = root / 'preference_tables' / 'results.json'
   (table,) = json.loads(path.read_text()).values()
-  whole = features.load_dir(str(root / 'features'))
+  whole = features_lib.load_dir(str(root / 'features'))
   assert 0 < table['num_people'] < 6
   assert table['num_observations'] == 3 * 2 * table['num_people']
   assert len(table['rows']) == 5

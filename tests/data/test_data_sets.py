@@ -18,12 +18,15 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow_datasets as tfds
 
-from configs import data as data_config
 from configs import evaluate_preferences, extract_features, train_user_model
-from data import base, extract, json_stream, prepare, read
+from configs import prepare_data as data_config
+from data import base, prepare_data, read
+from data import extract_features as extract
+from data.formats import json_stream
 from data.pasta_release import fake_files as pasta_release_files
-from pasta import errors, stages
-from pasta.evaluate import preference_tables
+from pasta import errors
+from pasta.evaluate.preferences import tables as preference_tables
+from pasta.stages import stage
 
 RAW_FILES = {
   'pick_a_pic': 'train-*.parquet',
@@ -72,7 +75,7 @@ def test_whole_run(name, tmp_path, capsys):
   fake(name, raw)
   config = data_config.get_config(name)
   config.num_workers = 1
-  prepare.main(config, root, raw)
+  prepare_data.main(config, root, raw)
   extraction = extract_features.get_config(name)
   extraction.update({'batch_size': 64, 'num_workers': 1})
   if name not in data_config.EMBEDDED:
@@ -94,7 +97,7 @@ def test_whole_run(name, tmp_path, capsys):
   if name in ('simulacra_aesthetic_captions', 'pick_a_filter'):
     source.reserve, source.reserve_share = 'users', 0.4
     next(iter(tables.tables.values())).reserve_share = 0.4
-  stages.train_user_model(training, root)
+  stage.train_user_model(training, root)
   preference_tables.main(tables, root)
   printed = capsys.readouterr().out
   encoder = base.builder_class(name).ENCODER_ID or 'sketch-clip@'
@@ -111,7 +114,7 @@ def test_whole_run(name, tmp_path, capsys):
         assert value['num'] >= 1
     if name in ('pick_a_pic', 'pamela', 'hpd_v2') and table['quoted']:
       assert '*quoted:*' in printed
-  again = prepare.prepared_directory(name, config.variant, root)
+  again = prepare_data.prepared_directory(name, config.variant, root)
   loaded = tfds.builder_from_directory(again)
   for split, info in loaded.info.splits.items():
     source = loaded.as_data_source(split)
@@ -261,7 +264,7 @@ def test_ratings_out_of_range_and_wrong_options(tmp_path):
 def prepared(name, raw, directory, **options):
   os.makedirs(directory, exist_ok=True)
   cls = base.builder_class(name)
-  return prepare.prepare(
+  return prepare_data.prepare(
     cls, raw, directory, options=cls.check_options({}), num_workers=1, **options
   )
 
@@ -306,7 +309,7 @@ def test_killed_preparation_goes_on_and_leaves_the_same_bytes(tmp_path):
   def command(workdir):
     return [
       *(sys.executable, '-m', 'launch.prepare_data', f'--raw={raw}'),
-      *('--config=configs/data.py:pick_a_pic', f'--workdir={workdir}'),
+      *('--config=configs/prepare_data.py:pick_a_pic', f'--workdir={workdir}'),
     ]
 
   def shards(workdir):
@@ -345,8 +348,8 @@ def test_beam_makes_the_same_examples(tmp_path):
     config = data_config.get_config('pamela')
     config.runner, config.num_workers = runner, 1
     root = str(tmp_path / runner)
-    prepare.main(config, root, str(tmp_path / 'raw'))
-    where = read.Prepared(prepare.prepared_directory('pamela', '', root))
+    prepare_data.main(config, root, str(tmp_path / 'raw'))
+    where = read.Prepared(prepare_data.prepared_directory('pamela', '', root))
     found[runner] = {
       split: [
         str(sorted(e.items()))

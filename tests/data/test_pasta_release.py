@@ -14,19 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data import (
-  base,
-  field_paths,
-  inspect_files,
-  json_stream,
-  prepare,
-  raw_files,
-  read,
-  records,
-)
+from data import base, inspect_data, prepare_data, read
+from data.formats import field_paths, json_stream, raw_files, records
 from data.pasta_release import fake_files, field_map
 from data.pasta_release import pasta_release_dataset_builder as builder_lib
-from pasta import errors, sessions
+from pasta import errors
+from pasta.storage import sessions
 
 Builder = builder_lib.Builder
 RECORDS = {
@@ -109,7 +102,7 @@ def test_a_layout_becomes_the_sessions_it_was_made_of(
 ):
   directory = str(tmp_path / 'made')
   os.makedirs(directory)
-  made = prepare.prepare(
+  made = prepare_data.prepare(
     Builder,
     layouts[layout, packed],
     directory,
@@ -471,7 +464,7 @@ def test_ids_that_are_there_twice_are_refused(copied, tmp_path):
   raw = copied()
   edited(raw, lambda rows: [*rows, rows[0]])
   with pytest.raises(errors.PastaError, match='has 1 examples with the id of'):
-    prepare.prepare(
+    prepare_data.prepare(
       Builder,
       raw,
       str(tmp_path),
@@ -747,7 +740,7 @@ def test_broken_files_end_in_skips_or_one_clear_error(layout, packed, copied):
 
 
 def inspected(raw):
-  lines = list(inspect_files.report(raw))
+  lines = list(inspect_data.report(raw))
   assert all('\n' not in line and len(line) < 500 for line in lines)
   return '\n'.join(lines)
 

@@ -11,11 +11,12 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data import base, prepare, read
+from data import base, prepare_data, read
 from data.pasta_sessions import fake_files
 from data.pasta_sessions import pasta_sessions_dataset_builder as builder
-from pasta import errors, sessions
+from pasta import errors
 from pasta.candidates import base as candidates_lib
+from pasta.storage import sessions
 from pasta.t2i.sketch import sketch
 
 CLS = base.builder_class('pasta_sessions')
@@ -101,7 +102,7 @@ def write(raw, *shards):
 def prepared(raw, directory, **options):
   os.makedirs(directory, exist_ok=True)
   options = CLS.check_options(options)
-  prepare.prepare(CLS, raw, str(directory), options=options, num_workers=1)
+  prepare_data.prepare(CLS, raw, str(directory), options=options, num_workers=1)
   found = read.Prepared(str(directory))
   return [
     e

@@ -11,7 +11,8 @@ from safetensors import numpy as safetensors
 
 from configs import train_clip as config_file
 from pasta import errors
-from pasta.encoders import clip, contrastive, tokenizer
+from pasta.encoders import clip
+from pasta.encoders.training import contrastive, tokenizer
 
 _SIZE = 32
 _TEXTS = (

@@ -6,7 +6,8 @@ import random
 import numpy as np
 import pytest
 
-from pasta.encoders import captions, clip, clip_metrics, renders
+from pasta.encoders import clip
+from pasta.encoders.training import captions, clip_metrics, renders
 from pasta.t2i.sketch import draw, lexicon
 
 

@@ -10,8 +10,10 @@ from configs import quickstart
 from configs import report as report_config
 from pasta import errors
 from pasta.evaluate import compare
-from pasta.experiments import arms, main, page, summary
+from pasta.experiments import arms, summary
 from pasta.report import build, palette
+from pasta.report import experiments as experiments_page
+from pasta.stages import experiments
 
 
 def _outcome(returns, final=0.0, predicted=np.nan):
@@ -167,7 +169,7 @@ def _tiny(tmp_path):
 
 def test_an_experiment_end_to_end(tmp_path, capsys):
   config, directory = _tiny(tmp_path)
-  main.main(config, directory)
+  experiments.main(config, directory)
   assert '80 from the prompt' in capsys.readouterr().out
   path = os.path.join(directory, 'single_turn', 'results.json')
   first = json.load(open(path))
@@ -187,7 +189,7 @@ def test_an_experiment_end_to_end(tmp_path, capsys):
   before = {
     f: os.stat(os.path.join(store, f)).st_mtime for f in os.listdir(store)
   }
-  main.main(config, directory)
+  experiments.main(config, directory)
   assert json.load(open(path)) == first
   assert before == {
     f: os.stat(os.path.join(store, f)).st_mtime for f in os.listdir(store)
@@ -198,15 +200,15 @@ def test_a_bad_experiment_is_named(tmp_path):
   config, directory = _tiny(tmp_path)
   config.reference = 'nobody'
   with pytest.raises(errors.PastaError, match="'reference' is 'nobody'"):
-    main.main(config, directory)
+    experiments.main(config, directory)
   config.reference = ''
   arm = next(iter(config.arms))
   config.arms[arm].reference = 'nobody'
   with pytest.raises(errors.PastaError, match=f"'arms.{arm}.reference' is"):
-    main.main(config, directory)
+    experiments.main(config, directory)
   config.seeds = ()
   with pytest.raises(errors.PastaError, match='seeds and arms'):
-    main.main(config, directory)
+    experiments.main(config, directory)
   with pytest.raises(ValueError, match='unknown variant'):
     experiments_config.get_config('everything')
 
@@ -261,7 +263,7 @@ def matrix():
 
 
 def test_a_matrix_is_shown_as_one(matrix, tmp_path):
-  titles, lines = page.cells(matrix)
+  titles, lines = experiments_page.cells(matrix)
   assert titles == ['% more return than lmm', '', 'used with a', 'used with b']
   # In the order in which they come.
   assert lines == [
@@ -275,7 +277,7 @@ def test_a_matrix_is_shown_as_one(matrix, tmp_path):
       '10.0 [9.0, 11.0]; −0.300 [−0.400, −0.200]',
     ],
   ]
-  greedy, pasta = page.plot(matrix).axes
+  greedy, pasta = experiments_page.plot(matrix).axes
   assert greedy.get_title(loc='left') == 'greedy'
   assert [t.get_text() for t in pasta.get_yticklabels()] == ['b', 'a']
   # A line and a point for each cell that has a figure.
@@ -283,16 +285,16 @@ def test_a_matrix_is_shown_as_one(matrix, tmp_path):
   for ax in (greedy, pasta):
     assert ax.get_tightbbox().x0 >= 0
   _write(matrix, tmp_path)
-  text = open(page.build(str(tmp_path))).read()
+  text = open(experiments_page.build(str(tmp_path))).read()
   assert '<td>25.0 [24.0, 26.0]</td>' in text
 
 
 def test_a_matrix_of_one_series_does_not_name_it(matrix):
   matrix['rows'] = [r for r in matrix['rows'] if r['series'] == 'pasta']
-  titles, lines = page.cells(matrix)
+  titles, lines = experiments_page.cells(matrix)
   assert titles == ['% more return than lmm', 'used with a', 'used with b']
   assert [line[0] for line in lines] == ['a', 'b']
-  (ax,) = page.plot(matrix).axes
+  (ax,) = experiments_page.plot(matrix).axes
   assert not ax.get_title(loc='left')
 
 
@@ -305,7 +307,7 @@ def test_columns_of_policies_have_their_colours(matrix):
     }
     for r in matrix['rows']
   ]
-  (ax,) = page.plot(matrix).axes
+  (ax,) = experiments_page.plot(matrix).axes
   handles = ax.get_legend().legend_handles
   found = {h.get_label(): h.get_color() for h in handles}
   assert found == {
@@ -317,7 +319,7 @@ def test_columns_of_policies_have_their_colours(matrix):
 def test_a_policy_has_its_colour_among_curves_of_others(curve):
   for row in curve['rows']:
     row['series'] = {'a': 'myopic', 'b': 'pasta'}[row['series']]
-  (ax,) = page.plot(curve).axes
+  (ax,) = experiments_page.plot(curve).axes
   found = {line.get_label(): line.get_color() for line in ax.lines}
   assert found['pasta'] == palette.LIGHT['pasta']
   assert found['myopic'] not in (None, found['pasta'])
@@ -349,20 +351,20 @@ def _write(results, directory):
 
 
 def test_curves_are_drawn_over_x(curve, tmp_path):
-  (ax,) = page.plot(curve).axes
+  (ax,) = experiments_page.plot(curve).axes
   assert ax.get_xscale() == 'log'
   _write(curve, tmp_path)
-  assert page.build(str(tmp_path)) == str(tmp_path / 'index.html')
+  assert experiments_page.build(str(tmp_path)) == str(tmp_path / 'index.html')
   (tmp_path / 'curve' / 'results.json').write_text('{"rows": []}')
   with pytest.raises(errors.PastaError, match='not the results'):
-    page.build(str(tmp_path))
+    experiments_page.build(str(tmp_path))
 
 
 @pytest.mark.parametrize('label', ['a', 'random behaviour', 'W' * 20])
 def test_labels_have_room(curve, label):
   for row in curve['rows']:
     row.update(label=label, x=None)
-  figure = page.plot(curve)
+  figure = experiments_page.plot(curve)
   (ax,) = figure.axes
   assert ax.get_tightbbox().x0 >= 0
   assert ax.get_position().x0 < 0.6  # and no more than they need

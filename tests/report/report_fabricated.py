@@ -7,9 +7,9 @@ import zlib
 import jax
 import numpy as np
 
-from pasta import sessions
 from pasta.candidates import base
 from pasta.evaluate import compare
+from pasta.storage import sessions
 from pasta.t2i.sketch import lexicon, scene
 from pasta.user_model import heads
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import report_fabricated
 
-from pasta import errors, sessions
+from pasta import errors
 from pasta.report import strips
+from pasta.storage import sessions
 
 
 @pytest.fixture(scope='module')

@@ -16,7 +16,8 @@ import time
 import numpy as np
 import pytest
 
-from pasta import errors, packs
+from pasta import errors
+from pasta.storage import packs
 from pasta.t2i import store as store_lib
 from pasta.t2i.sketch import sketch
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from configs import common
-from pasta.simulate import world as world_lib
 from pasta.t2i import base, resized
 from pasta.t2i.sketch import sketch
+from pasta.world import world as world_lib
 
 
 class OneSize(sketch.Sketch):

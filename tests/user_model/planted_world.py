@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from pasta import features as features_lib
+from pasta.storage import session_features as features_lib
 
 SLOT_SIZES = (24, 12, 10, 8, 6, 5, 4, 7)
 NUM_VALUES = sum(SLOT_SIZES)

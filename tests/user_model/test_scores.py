@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from configs import train_user_model as train_config
-from pasta import errors, preferences
+from pasta import errors
+from pasta.latent_class import model as latent_class
+from pasta.latent_class import recovery
+from pasta.storage import preferences
 from pasta.user_model import (
   datasets,
-  latent_class,
   phase,
   prediction,
-  recovery,
   saved,
   scores,
   sources,

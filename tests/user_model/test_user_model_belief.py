@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pasta.user_model import belief, evaluate, heads, scores
-from pasta.user_model import data as data_lib
 from pasta.user_model import model as model_lib
+from pasta.user_model import sessions_by_person as data_lib
 
 DIM = 6
 column_utility = jax.jit(model_lib.column_utility)

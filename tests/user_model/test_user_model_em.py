@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from configs import train_user_model as train_config
-from pasta.user_model import data as data_lib
 from pasta.user_model import em, evidence, feeding, heads, packing, sources
+from pasta.user_model import sessions_by_person as data_lib
 
 
 def get_config(**changes):

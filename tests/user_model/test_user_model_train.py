@@ -11,9 +11,9 @@ import pytest
 
 from configs import train_user_model as train_config
 from pasta import errors
-from pasta.user_model import data as data_lib
 from pasta.user_model import evaluate, phase, saved, train
 from pasta.user_model import model as model_lib
+from pasta.user_model import sessions_by_person as data_lib
 
 
 def fit(features, config, directory):

@@ -1,0 +1,87 @@
+"""Raw files of a data set -> TFDS.
+
+  python -m launch.prepare_data --config=configs/prepare_data.py:NAME \
+    --raw=DIR --workdir=DIR
+
+NAME is one of NAMES below; how to get its files says data/NAME/README.md. The
+result lies in DIR/data/NAME. The same command goes on after a kill.
+"""
+
+import ml_collections
+
+_VARIANTS = {'pick_a_pic': 'v2'}
+_OPTIONS = {  # by data set; data/NAME/README.md explains them
+  'pamela': {'image_path': ''},
+  'pasta_release': {
+    'records': '',
+    'rows': 'session',
+    'session_id': '',
+    'user_id': '',
+    'initial_prompt': '',
+    'turns': '',
+    'turn': '',
+    'turn_base': 1,
+    'prompts': '',
+    'images': '',
+    'flat_images': '',
+    'images_cut': '',
+    'images_folder': '',
+    'image_path': '',
+    'first_index': 0,
+    'choice': '',
+    'choice_is': 'index',
+    'choice_base': 0,
+    'satisfaction': '',
+    'satisfaction_low': 0.0,
+    'satisfaction_high': 1.0,
+    'comparison': '',
+    'comparison_better': 'better',
+    'comparison_same': 'same',
+    'comparison_worse': 'worse',
+    'critique': '',
+    'category': '',
+    'category_names': '',
+    'generator_id': 'gemini-1.5-flash',
+    't2i_id': 'sdxl',
+  },
+  'simulacra_aesthetic_captions': {
+    'database': 'sac_public_2022_06_29.sqlite',
+    'images': '',
+  },
+  'pasta_sessions': {'images': 'none'},
+  'pick_a_filter': {
+    'mix_ratio': '1.0',
+    'train_ids': '',
+    'validation_ids': '',
+    'test_ids': '',
+  },
+}
+NAMES = (
+  'pick_a_pic',
+  'hpd_v2',
+  'simulacra_aesthetic_captions',
+  'pamela',
+  'pasta_sessions',
+  'pick_a_filter',
+  'pasta_release',
+)
+SESSIONS = ('pasta_release', 'pasta_sessions')  # those of whole sessions
+EMBEDDED = ('pick_a_filter',)  # those that have features, not images
+
+
+def get_config(arg: str = '') -> ml_collections.ConfigDict:
+  """Variants: NAMES."""
+  if arg not in NAMES:
+    raise ValueError(f'unknown variant {arg!r}, expected one of {NAMES}')
+  config = ml_collections.ConfigDict()
+  config.name = arg
+  config.variant = _VARIANTS.get(arg, '')  # of the data set; Pick-a-Pic: v1, v2
+  config.options = ml_collections.ConfigDict(_OPTIONS.get(arg, {}))
+  config.num_workers = 0  # processes; 0 = one a core
+  config.max_skipped_share = 0.01  # of all records; more broken ones: an error
+  config.duplicates = 'refuse'  # or 'keep': examples with the same id
+  # 'local' or 'beam', where nobody sees all records: the three fields above
+  # mean nothing there, and half of a unit's records may be broken.
+  config.runner = 'local'
+  config.beam_options = ()  # e.g. ('--runner=FlinkRunner',)
+  return config

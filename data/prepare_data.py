@@ -1,0 +1,411 @@
+"""Raw files -> TFDS, over all cores, restartable after any kill.
+
+Each unit of the raw files becomes one ArrayRecord shard, written aside and
+renamed; a receipt then says what it was made from and what was skipped. A
+restart does what has no receipt. TFDS's own metadata come last: with them
+`tfds.builder_from_directory` reads the result, and all is there.
+"""
+
+import contextlib
+import functools
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+from array_record.python import array_record_module
+from tensorflow_datasets.core import example_serializer
+
+from data import base, workers
+from pasta import errors, progress, seeds
+from pasta import workdir as workdir_lib
+
+_RECEIPTS = 'receipts'  # their directory, within the data set's
+_SHOWN = 20  # skipped records that a receipt names
+_SUFFIX = 'array_record'
+_IGNORED = ('num_workers',)
+
+
+def main(config: ml_collections.ConfigDict, workdir: str, raw: str) -> None:
+  """RAW -> WORKDIR/data/NAME/[VARIANT/]VERSION.
+
+  Args:
+    config: `configs/prepare_data.py`.
+    workdir: where to.
+    raw: directory of the raw files, as the data set's README says.
+
+  Raises:
+    PastaError: the raw files cannot be used, or too many records are broken.
+  """
+  cls = base.builder_class(config.name)
+  raw = os.path.expanduser(raw)
+  base.check_directory(raw)
+  options = cls.check_options(config.options.to_dict())
+  if config.runner not in ('local', 'beam'):
+    raise errors.PastaError(
+      f"config field 'runner' is {config.runner!r}, expected 'local' or 'beam'"
+    )
+  directory = prepared_directory(config.name, config.variant, workdir)
+  with workdir_lib.open_stage(
+    'prepare_data', directory, config, ignore=_IGNORED
+  ) as info:
+    if info is None:
+      return
+    if config.runner == 'beam':
+      info |= _prepare_on_beam(cls, config, options, raw, directory)
+    else:
+      info |= prepare(
+        cls,
+        raw,
+        directory,
+        options=options,
+        num_workers=config.num_workers,
+        max_skipped_share=config.max_skipped_share,
+        duplicates=config.duplicates,
+      )
+
+
+def prepared_directory(name: str, variant: str, workdir: str) -> str:
+  """Where a data set lies, in TFDS's layout."""
+  cls = base.builder_class(name)
+  variants = [c.name for c in cls.BUILDER_CONFIGS]
+  if (variant or None) not in (variants or [None]):
+    raise errors.PastaError(
+      f"config field 'variant' is {variant!r}, expected "
+      f'{f"one of {variants}" if variants else "none"}'
+    )
+  return os.path.join(workdir, 'data', name, variant, str(cls.VERSION))
+
+
+def prepare(
+  cls: type[base.Builder],
+  raw: str,
+  directory: str,
+  *,
+  options: Mapping[str, Any],
+  num_workers: int = 0,
+  max_skipped_share: float = 0.01,
+  duplicates: str = 'refuse',
+) -> dict[str, Any]:
+  """Writes a data set; goes on where it was cut off.
+
+  Args:
+    cls: the data set.
+    raw: directory of the raw files.
+    directory: where to.
+    options: the data set's own, checked.
+    num_workers: processes; 0 = one a core, 1 = this process.
+    max_skipped_share: broken records, of all; more are an error.
+    duplicates: 'refuse' or 'keep' examples with the same key in a split.
+
+  Returns:
+    Numbers of examples by split, and of what was skipped.
+
+  Raises:
+    PastaError: see `main`.
+  """
+  if duplicates not in ('refuse', 'keep'):
+    raise errors.PastaError(
+      f"config field 'duplicates' is {duplicates!r}, expected 'refuse' or "
+      "'keep'"
+    )
+  splits = cls.units(raw, options)
+  receipts = os.path.join(directory, _RECEIPTS)
+  os.makedirs(receipts, exist_ok=True)
+  jobs = [
+    (split, i, len(units), unit)
+    for split, units in sorted(splits.items())
+    for i, unit in enumerate(units)
+  ]
+  files = sorted({f for _, _, _, unit in jobs for f in unit.files})
+  write = functools.partial(
+    _write_unit, cls.name, raw, directory, dict(options), max_skipped_share
+  )
+  tasks = [(write, job) for job in jobs]
+  tasks += [(functools.partial(_checksum, raw, directory), f) for f in files]
+  with progress.progress(total=len(jobs), unit='unit', desc=cls.name) as bar:
+    for size in workers.run_tasks(tasks, num_workers):
+      bar.update(size)
+  _remove_temporaries(directory)
+  made = {
+    split: [_read_receipt(directory, split, i, len(u)) for i in range(len(u))]
+    for split, u in sorted(splits.items())
+  }
+  _check_skipped(made, max_skipped_share, cls.name)
+  if duplicates == 'refuse':
+    _check_duplicates(made)
+  sums = {f: _file_receipt(directory, f)['sha256'] for f in files}
+  workdir_lib.write_json(os.path.join(directory, 'checksums.json'), sums)
+  _write_metadata(cls, directory, options, made)
+  skipped = sum(r['num_skipped'] for split in made.values() for r in split)
+  if skipped:
+    logging.warning(
+      '%s: skipped %d broken records; %s names them',
+      cls.name,
+      skipped,
+      receipts,
+    )
+  return {
+    'num_examples': {
+      k: sum(r['num_examples'] for r in v) for k, v in made.items()
+    },
+    'num_skipped': skipped,
+  }
+
+
+def _write_unit(
+  name: str,
+  raw: str,
+  directory: str,
+  options: Mapping[str, Any],
+  max_skipped_share: float,
+  job: tuple[str, int, int, base.Unit],
+) -> int:
+  """One unit -> its shard and receipt, unless they are there; returns 1."""
+  split, index, num, unit = job
+  receipt_path = _receipt_path(directory, split, index, num)
+  sources = {f: _stamp(os.path.join(raw, f)) for f in unit.files}
+  shard = _shard_path(directory, name, split, index, num)
+  if os.path.exists(receipt_path):
+    receipt = workdir_lib.read_json(receipt_path)
+    if (
+      receipt['unit'] == unit.name
+      and receipt['sources'] == sources
+      and os.path.exists(shard)
+      and os.path.getsize(shard) == receipt['shard_bytes']
+    ):
+      return 1
+  cls = base.builder_class(name)
+  features = tfds.features.FeaturesDict(cls.feature_spec(options))
+  serializer = example_serializer.ExampleSerializer(
+    features.get_serialized_info()
+  )
+  temporary = f'{shard}.{os.getpid()}.tmp'
+  keys, skipped, num_bytes = [], [], 0
+  with contextlib.ExitStack() as stack:
+    stack.callback(_remove, temporary)
+    writer = array_record_module.ArrayRecordWriter(temporary, 'group_size:1')
+    stack.callback(_close, writer)
+    for item in cls.read(raw, unit, options):
+      if isinstance(item, base.Skipped):
+        skipped.append(item)
+        continue
+      key, example = item
+      # TFDS's own way leaves the order of the fields to chance.
+      record = serializer.get_tf_example(
+        features.encode_example(example)
+      ).SerializeToString(deterministic=True)
+      writer.write(record)
+      num_bytes += len(record)
+      keys.append(seeds.text_hash(key))
+    writer.close()
+    if not keys and skipped and max_skipped_share < 1:
+      first = skipped[0]
+      raise errors.PastaError(
+        f'{unit.name}: none of {len(skipped)} records can be used; '
+        f'{first.key}: {first.reason}'
+      )
+    os.replace(temporary, shard)
+  receipt = {
+    'unit': unit.name,
+    'sources': sources,
+    'num_examples': len(keys),
+    'num_bytes': num_bytes,
+    'shard_bytes': os.path.getsize(shard),
+    'num_skipped': len(skipped),
+    'skipped': [f'{s.key}: {s.reason}' for s in skipped[:_SHOWN]],
+  }
+  with open(f'{receipt_path}.{os.getpid()}.tmp', 'wb') as f:
+    np.save(f, np.array(keys, np.uint64))
+  os.replace(f.name, _keys_path(receipt_path))
+  workdir_lib.write_json(receipt_path, receipt)
+  return 1
+
+
+def _remove_temporaries(directory: str) -> None:
+  """Removes what runs that were killed had begun to write."""
+  for parent in (directory, os.path.join(directory, _RECEIPTS)):
+    for name in os.listdir(parent):
+      if name.endswith('.tmp'):
+        _remove(os.path.join(parent, name))
+
+
+def _close(writer: Any) -> None:
+  if writer.is_open():
+    writer.close()
+
+
+def _remove(path: str) -> None:
+  with contextlib.suppress(FileNotFoundError):
+    os.remove(path)
+
+
+def _stamp(path: str) -> list[int]:
+  """Size and time of change of a raw file."""
+  try:
+    status = os.stat(path)
+  except OSError as e:
+    raise errors.PastaError(f'{path}: cannot be read: {e.strerror}') from None
+  return [status.st_size, status.st_mtime_ns]
+
+
+def _checksum(raw: str, directory: str, file: str) -> int:
+  """Notes a raw file's SHA-256, unless that is there; returns 0."""
+  path = os.path.join(raw, file)
+  stamp = _stamp(path)
+  receipt = _file_path(directory, file)
+  if os.path.exists(receipt):
+    if workdir_lib.read_json(receipt)['stamp'] == stamp:
+      return 0
+  with open(path, 'rb') as f:
+    digest = hashlib.file_digest(f, 'sha256').hexdigest()
+  workdir_lib.write_json(receipt, {'stamp': stamp, 'sha256': digest})
+  return 0
+
+
+def _file_path(directory: str, file: str) -> str:
+  name = f'file-{seeds.text_hash(file):016x}.json'
+  return os.path.join(directory, _RECEIPTS, name)
+
+
+def _file_receipt(directory: str, file: str) -> dict[str, Any]:
+  return workdir_lib.read_json(_file_path(directory, file))
+
+
+def _shard_path(
+  directory: str, name: str, split: str, index: int, num: int
+) -> str:
+  """The file of a split's shard, named as TFDS does."""
+  file = f'{name}-{split}.{_SUFFIX}-{index:05d}-of-{num:05d}'
+  return os.path.join(directory, file)
+
+
+def _receipt_path(directory: str, split: str, index: int, num: int) -> str:
+  name = f'{split}-{index:05d}-of-{num:05d}.json'
+  return os.path.join(directory, _RECEIPTS, name)
+
+
+def _keys_path(receipt_path: str) -> str:
+  return receipt_path.removesuffix('.json') + '.keys.npy'
+
+
+def _read_receipt(
+  directory: str, split: str, index: int, num: int
+) -> dict[str, Any]:
+  path = _receipt_path(directory, split, index, num)
+  return {**workdir_lib.read_json(path), 'keys': _keys_path(path)}
+
+
+def _check_skipped(
+  made: Mapping[str, list[dict]], max_share: float, name: str
+) -> None:
+  receipts = [r for split in made.values() for r in split]
+  skipped = sum(r['num_skipped'] for r in receipts)
+  total = skipped + sum(r['num_examples'] for r in receipts)
+  for split, parts in made.items():
+    if not sum(r['num_examples'] for r in parts):
+      raise errors.PastaError(f'{name}: split {split} holds no record')
+  if skipped > max_share * total:
+    named = next(r['skipped'][0] for r in receipts if r['skipped'])
+    raise errors.PastaError(
+      f'{name}: {skipped} of {total} records are broken, more than the share '
+      f"of config field 'max_skipped_share', {max_share:g}; e.g. {named}"
+    )
+
+
+def _check_duplicates(made: Mapping[str, list[dict]]) -> None:
+  """Raises PastaError where two examples of a split have one key."""
+  for split, parts in made.items():
+    keys = [np.load(r['keys']) for r in parts]
+    every = np.concatenate(keys)
+    values, count = np.unique(every, return_counts=True)
+    if (count > 1).any():
+      key = values[count > 1][0]
+      (where,) = np.nonzero(every == key)
+      ends = np.cumsum([len(k) for k in keys])
+      places = np.searchsorted(ends, where[:2], 'right')
+      raise errors.PastaError(
+        f'split {split} has {int((count - 1).sum())} examples with the id of '
+        f'another, e.g. one in {parts[places[0]]["unit"]} and one in '
+        f"{parts[places[1]]['unit']}; config field 'duplicates' = 'keep' "
+        'accepts them'
+      )
+
+
+def _write_metadata(
+  cls: type[base.Builder],
+  directory: str,
+  options: Mapping[str, Any],
+  made: Mapping[str, list[dict]],
+) -> None:
+  """dataset_info.json and features.json, as TFDS wants them."""
+  template = tfds.core.ShardedFileTemplate(
+    data_dir=directory, dataset_name=cls.name, filetype_suffix=_SUFFIX
+  )
+  tfds.folder_dataset.write_metadata(
+    data_dir=directory,
+    features=tfds.features.FeaturesDict(cls.feature_spec(options)),
+    split_infos=[
+      tfds.core.SplitInfo(
+        name=split,
+        shard_lengths=[r['num_examples'] for r in parts],
+        num_bytes=sum(r['num_bytes'] for r in parts),
+        filename_template=template,
+      )
+      for split, parts in made.items()
+    ],
+    version=str(cls.VERSION),
+    filename_template=template,
+    check_data=False,  # That needs TensorFlow.
+    description=_beside(cls, 'README.md'),
+    homepage=cls.HOMEPAGE,
+    citation=_beside(cls, 'CITATIONS.bib'),
+    disable_shuffling=True,
+  )
+
+
+def _beside(cls: type[base.Builder], name: str) -> str:
+  folder = os.path.join(os.path.dirname(__file__), cls.name)
+  with open(os.path.join(folder, name), encoding='utf-8') as f:
+    return f.read()
+
+
+def _prepare_on_beam(cls, config, options, raw, directory) -> dict[str, Any]:
+  """TFDS's own way, on Apache Beam."""
+  try:
+    from apache_beam.options import pipeline_options
+  except ImportError:
+    raise errors.PastaError(
+      "config field 'runner' = 'beam' needs Apache Beam: run "
+      "`pip install -e '.[beam]'`"
+    ) from None
+  # TFDS takes a directory that is there for a data set that is complete.
+  scratch = os.path.join(directory, 'beam')
+  shutil.rmtree(scratch, ignore_errors=True)
+  builder = cls(
+    data_dir=scratch,
+    options=options,
+    beam=True,
+    **({'config': config.variant} if config.variant else {}),
+  )
+  builder.download_and_prepare(
+    download_config=tfds.download.DownloadConfig(
+      manual_dir=os.path.abspath(raw),
+      beam_options=pipeline_options.PipelineOptions(list(config.beam_options)),
+      compute_stats=tfds.download.ComputeStatsMode.SKIP,
+    ),
+    file_format=_SUFFIX,
+  )
+  made = os.fspath(builder.data_dir)
+  # With the metadata all is there, so they come last.
+  for name in sorted(os.listdir(made), key=lambda n: n.endswith('.json')):
+    os.replace(os.path.join(made, name), os.path.join(directory, name))
+  shutil.rmtree(scratch)
+  return {
+    'num_examples': {k: v.num_examples for k, v in builder.info.splits.items()}
+  }

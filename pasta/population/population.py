@@ -1,0 +1,324 @@
+"""The hidden population: synthetic people with a known truth.
+
+A person likes values of scene attributes: a table of weights [S, V] (slots by
+values), the sum of what everybody likes (common), what their true type likes,
+and a personal deviation. Behind each session stands an intent: values that the
+person has in mind this time, some of which the initial prompt names. People
+judge a column by its best image, choose with noise, and report a satisfaction.
+
+Only people and the ceilings `bayes` and `oracle` see this; learners see
+prompts, pixels and feedback.
+"""
+
+import dataclasses
+
+import ml_collections
+import numpy as np
+
+from pasta import errors, seeds
+from pasta.candidates.grammar import prompts as prompt_lib
+from pasta.t2i.sketch import lexicon, scene
+
+NUM_SLOTS = scene.NUM_SLOTS
+NUM_VALUES = scene.MAX_VALUES
+# Slots that an initial prompt names at most: people type about twelve words.
+_MOST_NAMED = 3
+# 1 where a slot has a value of that index, else padding, [S, V].
+VALID = (
+  np.arange(NUM_VALUES)[None, :] < np.array(lexicon.SLOT_SIZES)[:, None]
+).astype(np.float64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Population:
+  """The true parameters.
+
+  Attributes:
+    tastes: each true type's weights [K*, S, V].
+    type_prior: share of each true type [K*].
+    config: the knobs (configs/population.py says what each means).
+    center: utility at which satisfaction is one half.
+  """
+
+  tastes: np.ndarray
+  type_prior: np.ndarray
+  config: ml_collections.ConfigDict
+  center: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Crowd:
+  """N sittings: a person and what they have in mind, one a session.
+
+  Attributes:
+    user_ids: N texts.
+    initial_prompts: N texts.
+    types: true type of each [N].
+    tastes: lasting taste [N, S, V].
+    intents: weights of this session's intent [N, S, V].
+    named: 1 where the initial prompt names the slot [N, S].
+    generosity: shift of the reported satisfaction, in logits [N].
+    noise_seeds: root of each sitting's noise [N].
+  """
+
+  user_ids: tuple[str, ...]
+  initial_prompts: tuple[str, ...]
+  types: np.ndarray
+  tastes: np.ndarray
+  intents: np.ndarray
+  named: np.ndarray
+  generosity: np.ndarray
+  noise_seeds: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.user_ids)
+
+  def select(self, index: np.ndarray) -> 'Crowd':
+    """The sittings at the given integer positions."""
+    return Crowd(
+      **{
+        f.name: (
+          tuple(getattr(self, f.name)[i] for i in index)
+          if isinstance(getattr(self, f.name), tuple)
+          else getattr(self, f.name)[index]
+        )
+        for f in dataclasses.fields(self)
+      }
+    )
+
+
+def build(config: ml_collections.ConfigDict) -> Population:
+  """Draws the true types from `config.seed`.
+
+  Raises:
+    PastaError: a knob is out of range (the field is named).
+  """
+  for field in ('num_types',):
+    if config[field] < 1:
+      raise errors.PastaError(
+        f'population.{field} is {config[field]}, expected at least 1'
+      )
+  for field in (
+    'common_scale',
+    'type_scale',
+    'person_scale',
+    'intent_scale',
+    'choice_noise',
+    'satisfaction_noise',
+    'drift_scale',
+  ):
+    if config[field] < 0:
+      raise errors.PastaError(
+        f'population.{field} is {config[field]}, expected at least 0'
+      )
+  rng = np.random.default_rng([config.seed, 0])
+  slot_scale = np.array([config.slot_scales[n] for n in lexicon.SLOT_NAMES])
+  shape = (NUM_SLOTS, NUM_VALUES)
+  common = config.common_scale * rng.standard_normal(shape)
+  by_type = rng.standard_normal((config.num_types, *shape))
+  # Powers above 1: a few strong likes and dislikes, little in between.
+  by_type = np.sign(by_type) * np.abs(by_type) ** config.type_power
+  by_type *= config.type_scale / by_type.std()
+  # How much a type cares about each slot at all.
+  importance = np.exp(
+    config.importance_spread
+    * rng.standard_normal((config.num_types, NUM_SLOTS))
+  )
+  importance /= np.sqrt((importance**2).mean(1, keepdims=True))
+  by_type *= importance[..., None]
+  prior = rng.dirichlet(np.full(config.num_types, config.type_concentration))
+  if config.num_types > 1:
+    # What everybody shares is the common part alone.
+    by_type -= np.einsum('k,ksv->sv', prior, by_type)
+  tastes = (common + by_type) * slot_scale[:, None]
+  population = Population(
+    tastes=tastes * VALID, type_prior=prior, config=config, center=0.0
+  )
+  # Half the satisfaction scale: the typical best-of-column of a first slate.
+  crowd = draw_crowd(population, 500, 1, seed=config.seed + 1_000_003)
+  scenes = scene.sample(list(crowd.initial_prompts), crowd.noise_seeds, 4)
+  best = image_utility(crowd, scenes[:, None]).max(-1)
+  return dataclasses.replace(
+    population, center=float(best.mean()) + config.satisfaction_center
+  )
+
+
+def draw_tastes(
+  population: Population, num: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+  """People from the prior: (types [N], tastes [N, S, V])."""
+  config = population.config
+  types = rng.choice(len(population.type_prior), num, p=population.type_prior)
+  slot_scale = np.array([config.slot_scales[n] for n in lexicon.SLOT_NAMES])
+  deviation = (
+    config.person_scale
+    * slot_scale[:, None]
+    * rng.standard_normal((num, NUM_SLOTS, NUM_VALUES))
+  )
+  return types, population.tastes[types] + deviation * VALID
+
+
+def draw_intents(
+  population: Population, num: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+  """What people have in mind: (values [N, S], weights [N, S]).
+
+  A slot that matters to nobody this time has weight zero.
+  """
+  config = population.config
+  values = np.stack(
+    [rng.choice(len(v), num, p=_prior(v)) for v in lexicon.SLOTS.values()],
+    axis=1,
+  )
+  cares = rng.random((num, NUM_SLOTS)) < config.intent_share
+  return values, config.intent_scale * cares
+
+
+def intent_table(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+  """One-hot weights [N, S, V] of intents (values [N, S], weights [N, S])."""
+  return weights[..., None] * (
+    values[..., None] == np.arange(NUM_VALUES)
+  ).astype(np.float64)
+
+
+def _prior(values: tuple[lexicon.Value, ...]) -> np.ndarray:
+  weights = np.array([v.weight for v in values])
+  return weights / weights.sum()
+
+
+def draw_crowd(
+  population: Population,
+  num_people: int,
+  sessions_per_person: int,
+  *,
+  seed: int,
+) -> Crowd:
+  """Draws people and their sittings; person i's sittings are consecutive.
+
+  The same seed gives the same crowd; two seeds give two sets of people.
+  """
+  config = population.config
+  rng = np.random.default_rng([config.seed, 1, seed])
+  types, tastes = draw_tastes(population, num_people, rng)
+  repeat = np.repeat(np.arange(num_people), sessions_per_person)
+  num = len(repeat)
+  values, weights = draw_intents(population, num, rng)
+  # The initial prompt names the subject (or its group) and now and then more.
+  lots = rng.random((num, NUM_SLOTS))
+  lots[:, 0] = -1.0
+  rank = np.argsort(np.argsort(lots, axis=1), axis=1)
+  named = (lots < config.named_share) & (rank < _MOST_NAMED)
+  weights = np.where(named, config.intent_scale, weights)
+  generosity = config.generosity_spread * rng.standard_normal(num_people)
+  noise = seeds.derive(seed, 'sitting', np.arange(num))
+  initial = []
+  for i in range(num):
+    wanted = {
+      name: lexicon.SLOTS[name][values[i, s]].name
+      for s, name in enumerate(lexicon.SLOT_NAMES)
+      if named[i, s]
+    }
+    initial.append(
+      prompt_lib.prompt_from_values(wanted, np.random.default_rng([seed, 2, i]))
+    )
+  return Crowd(
+    user_ids=tuple(f'p{seed}-{i}' for i in repeat),
+    initial_prompts=tuple(initial),
+    types=types[repeat],
+    tastes=tastes[repeat],
+    intents=intent_table(values, weights),
+    named=named.astype(np.float64),
+    generosity=generosity[repeat],
+    noise_seeds=noise,
+  )
+
+
+def image_utility(crowd: Crowd, scenes: np.ndarray) -> np.ndarray:
+  """What each person feels for each image.
+
+  Args:
+    crowd: N sittings.
+    scenes: int8 [N, L, M, S].
+
+  Returns:
+    float64 [N, L, M].
+  """
+  table = crowd.tastes + crowd.intents  # [N, S, V]
+  sitting = np.arange(len(crowd))[:, None, None, None]
+  slot = np.arange(NUM_SLOTS)
+  return table[sitting, slot, scenes].sum(-1)
+
+
+def drifted(population: Population, crowd: Crowd, turn: int) -> Crowd:
+  """The crowd as it is at a turn: tastes take a random step between turns.
+
+  The steps depend on (sitting, turn) only, whatever people are shown.
+  """
+  config = population.config
+  if not config.drift_scale or not turn:
+    return crowd
+  slot_scale = np.array([config.slot_scales[n] for n in lexicon.SLOT_NAMES])
+  steps = sum(
+    seeds.normal(
+      crowd.noise_seeds[:, None, None],
+      'drift',
+      t,
+      np.arange(NUM_SLOTS)[:, None],
+      np.arange(NUM_VALUES),
+    )
+    for t in range(1, turn + 1)
+  )  # [N, S, V]
+  steps = config.drift_scale * slot_scale[:, None] * steps * VALID
+  return dataclasses.replace(crowd, tastes=crowd.tastes + steps)
+
+
+def answer(
+  population: Population,
+  crowd: Crowd,
+  scenes: np.ndarray,
+  previous: np.ndarray | None,
+  turn: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+  """People look at their slates and answer.
+
+  Noise depends on (sitting, turn, column) only, so that policies can be
+  compared on the same people with the same noise.
+
+  Args:
+    population: the truth.
+    crowd: N sittings.
+    scenes: int8 [N, L, M, S], what the slates show.
+    previous: utility of the column chosen in the turn before [N], or None.
+    turn: 0-based.
+
+  Returns:
+    (choice int [N], satisfaction [N] in [0, 1], comparison int [N] in
+    {-1, 0, 1} with zeros where there is no turn before, true utility of the
+    chosen column [N]).
+  """
+  config = population.config
+  crowd = drifted(population, crowd, turn)
+  column = image_utility(crowd, scenes).max(-1)  # [N, L], by the best image
+  noise = seeds.gumbel(
+    crowd.noise_seeds[:, None], 'choice', turn, np.arange(column.shape[1])
+  )
+  choice = np.argmax(column + config.choice_noise * noise, axis=1)
+  chosen = np.take_along_axis(column, choice[:, None], 1)[:, 0]
+  logit = (
+    config.satisfaction_slope * (chosen - population.center) + crowd.generosity
+  )
+  level = 1.0 / (1.0 + np.exp(-logit))
+  normal = seeds.normal(crowd.noise_seeds, 'satisfaction', turn)
+  satisfaction = np.clip(level + config.satisfaction_noise * normal, 0.0, 1.0)
+  comparison = np.zeros(len(crowd), np.int64)
+  if previous is not None:
+    difference = (
+      chosen
+      - previous
+      + config.comparison_noise
+      * seeds.normal(crowd.noise_seeds, 'comparison', turn)
+    )
+    comparison = np.where(
+      np.abs(difference) < config.comparison_threshold, 0, np.sign(difference)
+    ).astype(np.int64)
+  return choice, satisfaction, comparison, chosen

@@ -1,0 +1,110 @@
+"""What an agent would believe that is told a person's true type.
+
+It bounds what a better belief could be worth: compare an agent with belief
+'oracle' with the same agent with 'on' and 'prior'.
+
+Letters: N sessions, U people, K learned types, K* true types.
+"""
+
+import re
+
+import jax
+import numpy as np
+
+from pasta import errors
+from pasta.interaction import people
+from pasta.population import population
+from pasta.storage.session_features import SessionFeatures
+from pasta.user_model import belief as belief_lib
+from pasta.user_model import model as user_model_lib
+
+_HIDDEN = re.compile(r'p(-?\d+)-(\d+)')
+_SIMULATED = re.compile(r's([0-9a-f]{16})')
+_SMALLEST = 1e-6
+
+
+@jax.jit
+def _final_belief(user_model, text, image, choice):
+  utility = user_model_lib.column_utility(user_model, text, image)
+  return belief_lib.trajectory(user_model, utility, choice)[:, -1]
+
+
+def type_beliefs(
+  user_model: user_model_lib.UserModel,
+  features: SessionFeatures,
+  types: np.ndarray,
+  num_true_types: int,
+) -> np.ndarray:
+  """The mean belief about people of each true type, after all they chose.
+
+  Args:
+    user_model: the learned types.
+    features: N sessions that the user model was trained on.
+    types: true type of each session's person, int [N].
+    num_true_types: K*.
+
+  Returns:
+    Log beliefs [K*, K]; the prior for true types that nobody has.
+  """
+  log_prior = np.asarray(user_model.log_prior, np.float64)
+  evidence = (
+    np.asarray(
+      _final_belief(
+        user_model, features.slate_text, features.slate_image, features.choice
+      ),
+      np.float64,
+    )
+    - log_prior
+  )  # [N, K]
+  _, first, person = np.unique(
+    features.user_id, return_index=True, return_inverse=True
+  )
+  total = np.zeros((len(first), len(log_prior)))
+  np.add.at(total, person, evidence)
+  total += log_prior
+  belief = np.exp(total - total.max(1, keepdims=True))
+  belief /= belief.sum(1, keepdims=True)  # [U, K]
+  result = np.tile(np.exp(log_prior), (num_true_types, 1))
+  for k in range(num_true_types):
+    found = belief[types[first] == k]
+    if len(found):
+      result[k] = found.mean(0)
+  result = np.maximum(result, _SMALLEST)
+  return np.log(result / result.sum(1, keepdims=True))
+
+
+def of_hidden_people(
+  user_ids: tuple[str, ...],
+  true_population: population.Population,
+  num_people: int,
+  seed: int,
+) -> np.ndarray:
+  """True types of people whom `draw_crowd` drew from `seed`, int [N].
+
+  Raises:
+    PastaError: somebody is not one of them.
+  """
+  crowd = population.draw_crowd(true_population, num_people, 1, seed=seed)
+  found = [_HIDDEN.fullmatch(u) for u in user_ids]
+  for user_id, match in zip(user_ids, found):
+    if not match or int(match[1]) != seed or int(match[2]) >= num_people:
+      raise errors.PastaError(
+        f'user {user_id} is not one of the {num_people} hidden people of seed '
+        f"{seed}: belief 'oracle' needs people whose true type is known"
+      )
+  return crowd.types[[int(m[2]) for m in found]]
+
+
+def of_simulated_people(
+  user_ids: tuple[str, ...], user_model: user_model_lib.UserModel
+) -> np.ndarray:
+  """Learned types that simulated people were drawn with, int [N]."""
+  found = [_SIMULATED.fullmatch(u) for u in user_ids]
+  for user_id, match in zip(user_ids, found):
+    if not match:
+      raise errors.PastaError(
+        f'user {user_id} is not a simulated one: belief '
+        "'oracle' needs people whose true type is known"
+      )
+  seeds = np.array([int(m[1], 16) for m in found], np.uint64)
+  return people.draw_types(user_model, seeds)

@@ -1,0 +1,66 @@
+"""The whole loop, end to end: every stage, one after another."""
+
+import contextlib
+import os
+import time
+
+import jax
+import ml_collections
+
+from pasta import workdir as workdir_lib
+from pasta.evaluate import compare
+from pasta.stages import evaluate as evaluate_stage
+from pasta.stages import stage as stages
+from pasta.stages import train_surrogate
+
+STAGES = (
+  ('collect', stages.collect),
+  ('extract_features', stages.extract_features),
+  ('train_user_model', stages.train_user_model),
+  ('train_surrogate', train_surrogate.train_surrogate),
+  ('simulate', stages.simulate),
+  ('train_value', stages.train_value),
+  ('evaluate', evaluate_stage.evaluate),
+  ('report', stages.report),
+)
+
+
+def main(config: ml_collections.ConfigDict, workdir: str) -> None:
+  """The whole loop, end to end: every stage with its part of the config."""
+  timing = {}
+  with stages.Worlds() as worlds, _compile_clock() as compiled:
+    for name, stage in STAGES:
+      if name == 'train_surrogate' and not config.simulate.surrogate:
+        continue
+      started, compiled_before = time.time(), compiled()
+      stage(config[name], workdir, worlds)
+      timing[name] = {
+        'seconds': round(time.time() - started, 1),
+        'compile_seconds': round(compiled() - compiled_before, 1),
+      }
+      path = os.path.join(workdir, 'timing.json')
+      if name == 'evaluate' and not os.path.exists(path):
+        # Before the report, which shows it; kept at a second, skipping run.
+        workdir_lib.write_json(path, timing)
+  results = workdir_lib.read_json(
+    os.path.join(workdir, 'evaluation', 'results.json')
+  )
+  for line in compare.headline(results):
+    print(line)
+  print(f'report: {os.path.join(workdir, "report", "index.html")}')
+
+
+@contextlib.contextmanager
+def _compile_clock():
+  """Yields a function that says how many seconds went into compilation."""
+  total = [0.0]
+
+  def listen(event: str, seconds: float, **unused_details) -> None:
+    if event == '/jax/core/compile/backend_compile_duration':
+      total[0] += seconds
+
+  jax.monitoring.register_event_duration_secs_listener(listen)
+  try:
+    yield lambda: total[0]
+  finally:
+    jax.monitoring.unregister_event_duration_listener(listen)

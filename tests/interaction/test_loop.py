@@ -1,0 +1,307 @@
+"""The loop on a small world: records, features, determinism, pairing."""
+
+import jax
+import numpy as np
+import pytest
+
+from configs import common
+from pasta import errors
+from pasta.agent import policies
+from pasta.candidates import base as candidates_lib
+from pasta.candidates.grammar import generator as grammar
+from pasta.interaction import extraction, loop
+from pasta.interaction import people as people_lib
+from pasta.population import population as population_lib
+from pasta.storage import session_features as features_lib
+from pasta.storage import sessions as sessions_lib
+from pasta.user_model import heads
+from pasta.user_model import model as model_lib
+from pasta.world import world as world_lib
+
+SIZES = world_lib.Sizes(num_turns=3, num_columns=4, images_per_prompt=2)
+
+
+@pytest.fixture(scope='module')
+def world():
+  config = common.world()
+  config.t2i.num_workers = 0
+  world = world_lib.World(config)
+  yield world
+  world.close()
+
+
+@pytest.fixture(scope='module')
+def population():
+  return population_lib.build(common.population())
+
+
+@pytest.fixture(scope='module')
+def user_model(world):
+  dim = world.encoder.embedding_dim
+  rng = np.random.default_rng(0)
+  settings = heads.HeadSettings(num_types=3, embedding_dim=dim)
+  columns = rng.standard_normal((50, dim)), rng.standard_normal((50, 2, dim))
+  return heads.init_model(jax.random.key(0), settings, [columns])
+
+
+@pytest.fixture(scope='module')
+def opinionated(user_model):
+  """A user model whose types differ."""
+
+  def noise(x):
+    return x + 0.5 * jax.random.normal(jax.random.key(1), x.shape)
+
+  return user_model.replace(
+    heads=jax.tree.map(noise, user_model.heads),
+    text=jax.tree.map(
+      lambda x: noise(x) if x.ndim == 2 else x, user_model.text
+    ),
+  )
+
+
+def hidden(population, num=4, seed=3):
+  crowd = population_lib.draw_crowd(population, num, 1, seed=seed)
+  return people_lib.HiddenPeople(population, crowd)
+
+
+def policy(name, belief='on'):
+  config = common.policy(name)
+  config.belief = belief
+  return policies.build(config, num_columns=SIZES.num_columns)
+
+
+def run(world, people, name='lmm', belief='on', **options):
+  return loop.run(
+    world, people, policy(name, belief), SIZES, jax.random.key(0), **options
+  )
+
+
+def test_records_hold_everything(world, population):
+  result = run(world, hidden(population))
+  assert result.features is None  # nobody looked at an image
+  for session in result.sessions:
+    sessions_lib.check(session, 'here')
+    assert len(session.turns) == 3
+    for t, turn in enumerate(session.turns):
+      assert len(turn.candidates) == 25
+      assert len({c.text for c in turn.candidates}) == 25
+      categories = [turn.candidates[i].category for i in turn.slate]
+      assert len(set(categories)) == 4
+      assert turn.log_propensity == 0.0
+      assert (turn.comparison is None) == (t == 0)
+  assert result.utilities.shape == (4, 3)
+
+
+def test_same_sittings_same_world_whatever_the_batch(world, population):
+  whole = run(world, hidden(population))
+  people = hidden(population)
+  part = people_lib.HiddenPeople(population, people.crowd.select([2]))
+  alone = run(world, part).sessions[0]
+  together = whole.sessions[2]
+  for a, b in zip(alone.turns, together.turns, strict=True):
+    assert a.candidates == b.candidates
+    assert (a.slate, a.seeds, a.choice) == (b.slate, b.seeds, b.choice)
+    assert a.satisfaction == b.satisfaction
+
+
+def test_features_in_the_loop_equal_those_extracted(
+  world, population, user_model
+):
+  result = run(world, hidden(population), 'greedy', user_model=user_model)
+  features_lib.check(result.features)
+  extracted = extraction.extract(world, result.sessions)
+  for name in ('initial_text', 'slate_text', 'slate_image', 'choice'):
+    np.testing.assert_array_equal(
+      getattr(result.features, name), getattr(extracted, name), err_msg=name
+    )
+  assert result.log_beliefs.shape == (4, 4, 3)
+  np.testing.assert_allclose(np.exp(result.log_beliefs).sum(-1), 1.0, rtol=1e-5)
+
+
+def test_extract_refuses_another_t2i(world, population):
+  config = common.world()
+  config.t2i.name = 'sketch:ink'
+  config.t2i.num_workers = 0
+  other = world_lib.World(config)
+  sessions = run(world, hidden(population)).sessions
+  with pytest.raises(errors.PastaError, match='the config makes sketch:ink'):
+    extraction.extract(other, sessions)
+  other.close()
+
+
+def test_policy_with_features_needs_a_user_model(world, population):
+  with pytest.raises(errors.PastaError, match='needs a trained user model'):
+    run(world, hidden(population), 'greedy')
+
+
+def test_simulated_people_answer_by_their_type(world, user_model):
+  num = 300
+  sitting = np.arange(num, dtype=np.uint64)
+  model = user_model.replace(
+    log_prior=jax.numpy.log(jax.numpy.array([0.2, 0.5, 0.3])),
+    satisfaction={
+      **user_model.satisfaction,
+      'level': jax.numpy.array([-3.0, 0.0, 3.0]),
+      'log_sigma': jax.numpy.log(0.05),
+    },
+  )
+  people = people_lib.SimulatedPeople(model, ('a fox',) * num, sitting)
+  share = np.bincount(people.types, minlength=3) / num
+  np.testing.assert_allclose(share, [0.2, 0.5, 0.3], atol=0.08)
+  rng = np.random.default_rng(0)
+  dim = world.encoder.embedding_dim
+  shown = people_lib.Shown(
+    turn=0,
+    prompts=[],
+    seeds=None,
+    columns=None,
+    scenes=None,
+    text=rng.standard_normal((num, 4, dim)).astype(np.float32),
+    image=rng.standard_normal((num, 4, 2, dim)).astype(np.float32),
+    log_belief=None,
+  )
+  answer = people.answer(shown)
+  level = [answer.satisfaction[people.types == k].mean() for k in range(3)]
+  assert level[0] + 0.2 < level[1] < level[2] - 0.2
+  assert answer.comparison is None
+  later = people.answer(people_lib.Shown(**{**shown.__dict__, 'turn': 1}))
+  assert set(np.unique(later.comparison)) <= {-1, 0, 1}
+  # The generous stay generous: their offset is theirs, at every turn.
+  middle = people.types == 1
+  for rated in (answer, later):
+    together = np.corrcoef(people.generosity, rated.satisfaction)
+    of_type = np.corrcoef(people.generosity[middle], rated.satisfaction[middle])
+    assert of_type[0, 1] > max(0.5, together[0, 1])
+
+
+class Stopping(people_lib.HiddenPeople):
+  def answer(self, shown):
+    if shown.turn == 2:
+      raise people_lib.SessionEnded
+    return super().answer(shown)
+
+
+def test_a_stopped_session_keeps_its_turns(world, population):
+  people = Stopping(population, hidden(population, 1).crowd)
+  result = run(world, people)
+  assert [len(s.turns) for s in result.sessions] == [2]
+  extracted = extraction.extract(world, result.sessions)
+  assert extracted.choice.shape == (1, 2)
+
+
+def test_pools_in_the_loop_equal_those_extracted(world, population, user_model):
+  result = run(
+    world, hidden(population), 'greedy', user_model=user_model, with_pool=True
+  )
+  features_lib.check(result.features)
+  extracted = extraction.extract(world, result.sessions, with_pool=True)
+  for name in ('text', 'category', 'slate', 'log_propensity'):
+    np.testing.assert_array_equal(
+      getattr(result.features.pool, name), getattr(extracted.pool, name)
+    )
+  pool = result.features.pool
+  assert pool.text.shape[:3] == (4, 3, 25)
+  shown = np.take_along_axis(
+    pool.text, pool.slate[..., None].astype(int), axis=2
+  )
+  np.testing.assert_array_equal(shown, result.features.slate_text)
+  assert extraction.extract(world, result.sessions).pool is None
+  assert result.features.generator_id == world.generator.generator_id
+
+
+def test_a_belief_that_is_frozen_or_told(world, population, opinionated):
+  options = {'user_model': opinionated}
+  moved = run(world, hidden(population), 'greedy', **options).log_beliefs
+  assert np.abs(moved[:, 1] - moved[:, 0]).max() > 0.01
+  frozen = run(world, hidden(population), 'greedy', 'prior', **options)
+  np.testing.assert_allclose(
+    frozen.log_beliefs,
+    np.broadcast_to(opinionated.log_prior, (4, 4, 3)),
+    atol=1e-6,
+  )
+  told = np.log(np.array([[0.8, 0.1, 0.1]] * 4))
+  oracle = run(
+    world,
+    hidden(population),
+    'greedy',
+    'oracle',
+    true_log_belief=told,
+    **options,
+  )
+  np.testing.assert_allclose(
+    oracle.log_beliefs, np.broadcast_to(told[:, None], (4, 4, 3)), atol=1e-6
+  )
+  with pytest.raises(errors.PastaError, match='true type is known'):
+    run(world, hidden(population), 'greedy', 'oracle', **options)
+
+
+def test_a_rendered_pool_is_judged_by_its_images(
+  world, population, opinionated
+):
+  result = run(
+    world, hidden(population, 2), 'greedy_rendered', user_model=opinionated
+  )
+  turn = result.sessions[0].turns[0]
+  texts = [c.text for c in turn.candidates]
+  image = world.image_features(
+    texts, np.full(25, turn.seeds[0], np.uint64), SIZES.images_per_prompt
+  )
+  text = world.text_features(texts)
+  utility = model_lib.column_utility(opinionated, text[None], image[None])
+  expected = np.asarray(utility[0] @ np.exp(opinionated.log_prior))
+  np.testing.assert_allclose(turn.scores, expected, atol=1e-4)
+  # What is shown is what was judged.
+  np.testing.assert_array_equal(
+    image[list(turn.slate)].astype(np.float16),
+    result.features.slate_image[0, 0],
+  )
+  assert np.isnan(result.predicted).all()
+
+
+class _Viewer:
+  """Grammar's candidates, by a generator that looks at images."""
+
+  generator_id = 'viewer'
+  num_candidates = 25
+  sees_images = True
+
+  def __init__(self):
+    self.images = []
+
+  def propose(self, histories, seeds, images):
+    self.images.append(images)
+    return grammar.Grammar().propose(histories, seeds)
+
+
+def test_chosen_images_are_handed_to_those_who_look(
+  world, population, monkeypatch
+):
+  viewer = _Viewer()
+  monkeypatch.setattr(world, 'generator', viewer)
+  result = run(world, hidden(population))
+  assert viewer.images[0] is None
+  assert len(viewer.images) == SIZES.num_turns
+  for t, images in enumerate(viewer.images[1:]):
+    for session, seen in zip(result.sessions, images, strict=True):
+      turn = session.turns[t]
+      shown = world.t2i.generate(
+        [turn.chosen_prompt],
+        np.array([turn.seeds[turn.choice]], np.uint64),
+        SIZES.images_per_prompt,
+      )
+      np.testing.assert_array_equal(seen, shown[0])
+
+
+def test_generators_can_count_what_the_encoder_reads(monkeypatch):
+  given = {}
+  monkeypatch.setattr(
+    candidates_lib, 'build', lambda config, **options: given.update(options)
+  )
+  config = common.world()
+  config.t2i.num_workers = 0
+  made = world_lib.World(config)
+  long = ', '.join(['a red fox in the snow'] * 40)
+  assert given['max_prompt_tokens'] == made.encoder.max_tokens
+  assert given['count_tokens'](long) > made.encoder.max_tokens
+  assert 3 <= given['count_tokens']('a red fox') < 10
+  made.close()

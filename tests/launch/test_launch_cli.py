@@ -1,0 +1,315 @@
+import importlib
+import inspect
+import os
+import pathlib
+import pty
+import runpy
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from absl import flags
+
+from launch import cli
+
+_ROOT = str(pathlib.Path(__file__).resolve().parent.parent.parent)
+
+_CONFIG = """
+import ml_collections
+
+def get_config(arg=''):
+  if arg not in ('', 'smoke'):
+    raise ValueError(f'configs/c.py has no variant {arg!r}: it has smoke')
+  return ml_collections.ConfigDict({
+    'num_steps': 1 if arg else 10,
+    'name': ml_collections.config_dict.placeholder(str),
+    'model': {'num_types': 16},
+    'key_env': '',
+  })
+"""
+
+_ENTRY = """
+import os, sys, time
+from absl import logging
+from pasta import errors
+
+def main(config, workdir, mode):
+  logging.info('steps %d', config.num_steps)
+  print(config.num_steps, config.name, config.model.num_types, workdir, mode)
+  print(os.environ['JAX_COMPILATION_CACHE_DIR'])
+  if mode == 'input':
+    raise errors.PastaError('file x.json:\\n is truncated')
+  if mode == 'bug':
+    raise ValueError('a bug')
+  if mode == 'sleep':
+    print('sleeping', flush=True)
+    time.sleep(60)
+  if mode == 'import':
+    return
+  if mode == 'typo':
+    config.num_step = 3
+
+def play(workdir, prompt):
+  print('jax' in sys.modules, 'ml_collections' in sys.modules, prompt)
+"""
+
+_SCRIPT = """
+'''Usage: python s.py.'''
+from absl import flags
+from launch import cli
+
+flags.DEFINE_string('mode', 'ok', 'What to do.')
+
+if __name__ == '__main__':
+  cli.run('entry:main', flag_names=('mode',))
+"""
+
+_PLAY = """
+from absl import flags
+from launch import cli
+
+flags.DEFINE_string('prompt', 'a fox', 'A prompt.')
+
+if __name__ == '__main__':
+  cli.run('entry:play', config=False, flag_names=('prompt',))
+"""
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory):
+  directory = tmp_path_factory.mktemp('project')
+  files = {'c.py': _CONFIG, 'entry.py': _ENTRY, 's.py': _SCRIPT}
+  files |= {'play.py': _PLAY, 'broken.py': 'x = (', 'absent.py': ''}
+  files['needs.py'] = 'import nosuchmodule\n'
+  files['missing.py'] = _SCRIPT.replace('entry:main', 'needs:main')
+  for name, text in files.items():
+    (directory / name).write_text(text)
+  return directory
+
+
+def _command(*arguments):
+  return [sys.executable, *arguments]
+
+
+def _environment(**more):
+  return os.environ | {'PYTHONPATH': _ROOT} | more
+
+
+def _run(project, *arguments, **environment):
+  return subprocess.run(
+    _command(*arguments),
+    cwd=project,
+    env=_environment(**environment),
+    capture_output=True,
+    text=True,
+    timeout=60,
+    check=False,
+  )
+
+
+def test_calls_the_entry_with_config_workdir_and_own_flags(project):
+  result = _run(
+    project,
+    's.py',
+    '--config=c.py:smoke',
+    '--config.model.num_types=4',
+    '--config.name=x',
+    '--workdir=w',
+    '--mode=fine',
+  )
+  assert result.returncode == 0, result.stderr
+  assert result.stdout.splitlines()[0] == '1 x 4 w fine'
+  # 12:34:56 steps 1
+  assert result.stderr[2] == ':' and result.stderr[8:] == ' steps 1\n'
+
+
+def test_the_compilation_cache_is_where_the_environment_says(project):
+  arguments = ('s.py', '--config', 'c.py', '--workdir', 'w')
+  environment = _environment(PASTA_CACHE='there', HOME='/home/me')
+  environment.pop('JAX_COMPILATION_CACHE_DIR', None)
+  for removed, expected in (
+    ((), 'there/jax'),
+    (('PASTA_CACHE',), '/home/me/.cache/pasta/jax'),
+  ):
+    result = subprocess.run(
+      _command(*arguments),
+      cwd=project,
+      env={k: v for k, v in environment.items() if k not in removed},
+      capture_output=True,
+      text=True,
+      timeout=60,
+      check=True,
+    )
+    assert result.stdout.splitlines()[1] == expected
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'expected'),
+  [
+    ('--workdir=w', 'flag --config is missing'),
+    ('--config=c.py', 'flag --workdir is missing'),
+    ('--config=no.py --workdir=w', "there is no file 'no.py' in"),
+    ('--config=c.py:big --workdir=w', "c.py has no variant 'big': it has"),
+    (
+      '--config=c.py --workdir=w --config.num_step=1',
+      "--config.num_step: c.py has no field 'num_step'; did you mean "
+      "'num_steps'?",
+    ),
+    (
+      '--config=c.py --workdir=w --config.model.x=1',
+      "c.py has no field 'model.x'; it has ['num_types']",
+    ),
+    ('--config=c.py --workdir=w --config.num_steps=a', 'config.num_steps=a'),
+    ('--config=c.py --workdir=w --config.key_env=sk', "field 'key_env' is not"),
+    ('--config.num_steps=1 --workdir=w', 'needs --config=FILE.py before it'),
+    ('--config=c.py --workdir=w --nosuch=1', "command line flag 'nosuch'"),
+    ('--config=c.py --workdir=w more', "unexpected argument 'more'"),
+    ('--config=broken.py --workdir=w', 'SyntaxError'),
+    ('--config=absent.py --workdir=w', "no attribute 'get_config'"),
+  ],
+)
+def test_bad_flags_give_one_line(project, arguments, expected):
+  result = _run(project, 's.py', *arguments.split())
+  assert result.returncode == 1 and result.stdout == ''
+  lines = result.stderr.splitlines()
+  assert len(lines) == 1 and lines[0].startswith('error: ')
+  assert expected in lines[0]
+
+
+def test_input_errors_give_one_line_and_bugs_a_traceback(project):
+  flags = ('s.py', '--config=c.py', '--workdir=w')
+  result = _run(project, *flags, '--mode=input')
+  assert result.returncode == 1
+  assert result.stderr.splitlines()[1:] == ['error: file x.json: is truncated']
+  result = _run(project, *flags, '--mode=input', '--verbosity=1')
+  assert 'Traceback' in result.stderr and result.returncode == 1
+  for mode, expected in (('bug', 'ValueError: a bug'), ('typo', 'num_step')):
+    result = _run(project, *flags, f'--mode={mode}')
+    assert 'Traceback' in result.stderr and expected in result.stderr
+    assert result.returncode == 1
+
+
+def test_a_library_that_is_not_installed_is_named(project):
+  result = _run(project, 'missing.py', '--config=c.py', '--workdir=w')
+  assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+  assert "module 'nosuchmodule' is not installed" in result.stderr
+
+
+def test_an_interrupt_gives_one_line(project):
+  process = subprocess.Popen(
+    _command('s.py', '--config=c.py', '--workdir=w', '--mode=sleep'),
+    cwd=project,
+    env=_environment(),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    # A background job of a shell ignores SIGINT, and so do its children.
+    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+  )
+  while 'sleeping' not in process.stdout.readline():
+    assert process.poll() is None
+  process.send_signal(signal.SIGINT)
+  _, stderr = process.communicate(timeout=30)
+  assert process.returncode == 130
+  assert stderr.splitlines()[1].startswith('interrupted')
+  assert len(stderr.splitlines()) == 2
+
+
+def test_scripts_without_a_config_stay_light(project):
+  result = _run(project, 'play.py', '--workdir=w', '--prompt=a b')
+  assert result.returncode == 0, result.stderr
+  assert result.stdout == 'False False a b\n'
+
+
+def test_help_shows_the_flags(project):
+  result = _run(project, 's.py', '--help')
+  for name in ('--config', '--workdir', '--mode', 'Usage: python s.py.'):
+    assert name in result.stdout
+
+
+def test_another_module_called_pasta_is_reported(project, tmp_path):
+  (tmp_path / 'pasta').mkdir()
+  (tmp_path / 'pasta' / '__init__.py').write_text('raise ImportError')
+  (tmp_path / 's.py').write_text(_SCRIPT)
+  result = subprocess.run(
+    _command('s.py'),
+    cwd=tmp_path,
+    env=_environment(),
+    capture_output=True,
+    text=True,
+    timeout=60,
+    check=False,
+  )
+  assert result.returncode == 1
+  assert len(result.stderr.splitlines()) == 1
+  found = f'found another module called pasta at {tmp_path / "pasta"}'
+  assert found in result.stderr and 'google-pasta' in result.stderr
+
+
+def test_log_lines_do_not_break_a_bar_on_a_terminal(project):
+  script = project / 'bar.py'
+  script.write_text(
+    'from absl import flags, logging\n'
+    'from launch import cli\n'
+    'from pasta.progress import progress\n'
+    'flags.FLAGS(["x"])\n'
+    'cli._set_logging()\n'
+    'for i in progress(range(3), desc="bar", unit="steps"):\n'
+    '  logging.warning("line %d", i)\n'
+  )
+  parent, child = pty.openpty()
+  subprocess.run(
+    _command('bar.py'),
+    cwd=project,
+    env=_environment(),
+    stderr=child,
+    timeout=60,
+    check=True,
+  )
+  os.close(child)
+  text = b''
+  deadline = time.monotonic() + 10
+  while time.monotonic() < deadline:
+    try:
+      chunk = os.read(parent, 65536)
+    except OSError:  # How Linux says that the other end is closed.
+      break
+    if not chunk:
+      break
+    text += chunk
+  os.close(parent)
+  # What a terminal shows of each line: what follows the last return.
+  shown = [x.rstrip('\r').split('\r')[-1] for x in text.decode().split('\n')]
+  assert (
+    sum(x.endswith(tuple(f'line {i}' for i in range(3))) for x in shown) == 3
+  )
+  assert all('bar:' not in x for x in shown if 'line' in x)
+
+
+_SCRIPTS = sorted(
+  path
+  for path in pathlib.Path(_ROOT, 'launch').glob('*.py')
+  if 'cli.run(' in path.read_text() and path.stem != 'cli'
+)
+
+
+@pytest.mark.parametrize('script', _SCRIPTS, ids=lambda path: path.stem)
+def test_the_entry_of_a_script_takes_what_it_is_given(script, monkeypatch):
+  defined, calls = set(), []
+  with monkeypatch.context() as patch:
+    for name in dir(flags):
+      if name.startswith('DEFINE_'):
+        patch.setattr(flags, name, lambda flag, *_, **__: defined.add(flag))
+    patch.setattr(
+      cli, 'run', lambda entry, **options: calls.append((entry, options))
+    )
+    runpy.run_path(str(script), run_name='__main__')
+  ((entry, options),) = calls
+  assert set(options.get('flag_names', ())) == defined
+  given = [x for x in ('config', 'workdir') if options.get(x, True)]
+  module, name = entry.split(':')
+  function = getattr(importlib.import_module(module), name)
+  signature = inspect.signature(function, follow_wrapped=False)
+  signature.bind(*given, **dict.fromkeys(defined))

@@ -1,0 +1,254 @@
+"""The whole loop through the real launch scripts, at smoke size."""
+
+import dataclasses
+import io
+import json
+import logging
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from configs import collect, common, simulate, train_user_model, train_value
+from pasta import errors
+from pasta.stages import play
+from pasta.stages import stage as stages
+from pasta.storage import sessions as sessions_lib
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+# One device, as a user has: the eight fake ones are for unit tests.
+ENVIRONMENT = {
+  k: v for k, v in os.environ.items() if k != 'JAX_NUM_CPU_DEVICES'
+}
+POLICIES = {
+  'lmm',
+  'random',
+  'greedy',
+  'greedy_slate',
+  'optimistic',
+  'pasta',
+  'prior',
+  'bayes',
+  'oracle',
+}
+
+
+def command(stage: str, workdir: pathlib.Path, *flags: str) -> list[str]:
+  return [
+    sys.executable,
+    '-m',
+    f'launch.{stage}',
+    f'--config=configs/{stage}.py:smoke',
+    f'--workdir={workdir}',
+    *flags,
+  ]
+
+
+def launch(args: list[str]) -> subprocess.CompletedProcess[str]:
+  return subprocess.run(
+    args,
+    cwd=ROOT,
+    env=ENVIRONMENT,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+def files(workdir: pathlib.Path) -> dict[str, int]:
+  return {
+    str(p.relative_to(workdir)): p.stat().st_mtime_ns
+    for p in workdir.rglob('*')
+    if p.is_file()
+  }
+
+
+def without_times(workdir: pathlib.Path) -> list[sessions_lib.Session]:
+  """All sessions with what the clock says taken out."""
+  return [
+    dataclasses.replace(
+      s,
+      started_at=0.0,
+      turns=tuple(dataclasses.replace(t, answered_at=0.0) for t in s.turns),
+    )
+    for s in sessions_lib.read_dir(str(workdir))
+  ]
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory) -> pathlib.Path:
+  directory = tmp_path_factory.mktemp('quickstart')
+  done = launch(command('quickstart', directory))
+  assert done.returncode == 0, done.stderr[-3000:]
+  assert 'report:' in done.stdout
+  return directory
+
+
+def test_every_stage_leaves_its_files(workdir):
+  results = json.loads((workdir / 'evaluation/results.json').read_text())
+  assert set(results['policies']) == POLICIES
+  for row in results['policies'].values():
+    assert len(row['satisfaction']) == 5
+    assert (
+      row['return']['low'] <= row['return']['mean'] <= row['return']['high']
+    )
+  # The same people in the same order, whatever the policy.
+  people = {
+    name: [
+      (s.user_id, s.initial_prompt)
+      for s in sessions_lib.read_dir(
+        str(workdir / 'evaluation/sessions' / name)
+      )
+    ]
+    for name in POLICIES
+  }
+  assert len(set(map(str, people.values()))) == 1
+  page = (workdir / 'report/index.html').read_text()
+  assert 'pasta' in page and 'http' not in page.replace('http://www.w3.org', '')
+  for stage in ('user_model', 'value'):
+    lines = (workdir / stage / 'metrics.jsonl').read_text().splitlines()
+    assert lines and all(json.loads(line) for line in lines)
+    assert list((workdir / stage).glob('events.out.tfevents.*'))
+
+
+def test_evaluated_people_are_not_those_that_data_came_from(workdir):
+  def people(path):
+    return {s.user_id for s in sessions_lib.read_dir(str(workdir / path))}
+
+  assert not people('sessions') & people('evaluation/sessions/pasta')
+
+
+def test_logged_propensities_are_probabilities(workdir):
+  logged = [
+    t.log_propensity
+    for s in sessions_lib.read_dir(str(workdir / 'sessions'))
+    for t in s.turns
+  ]
+  assert max(logged) < 0.0  # the data come from a stochastic policy
+  assert np.exp(logged).min() > 0.0
+
+
+def test_second_run_skips_everything(workdir):
+  before = files(workdir)
+  again = launch(command('quickstart', workdir))
+  assert again.returncode == 0, again.stderr[-3000:]
+  assert files(workdir) == before
+  assert again.stderr.count('done already') == 7
+
+
+def test_each_stage_alone_knows_that_it_is_done(workdir, caplog):
+  before = files(workdir)
+  with caplog.at_level(logging.INFO, 'absl'):
+    stages.train_value(train_value.get_config('smoke'), str(workdir))
+  assert 'train_value: done already' in caplog.text
+  assert files(workdir) == before
+
+
+def test_workdir_of_another_config_is_refused(workdir):
+  before = files(workdir)
+  config = collect.get_config('smoke')
+  config.num_people = 25
+  with pytest.raises(errors.PastaError) as e:
+    stages.collect(config, str(workdir))
+  (line,) = str(e.value).splitlines()
+  assert "'num_people' is 24" in line and '25 here' in line
+  assert files(workdir) == before
+
+
+def test_stage_without_its_input_names_it(tmp_path):
+  with pytest.raises(errors.PastaError) as e:
+    stages.train_user_model(train_user_model.get_config('smoke'), str(tmp_path))
+  (line,) = str(e.value).splitlines()
+  assert 'extract_features' in line
+
+
+def test_a_killed_collect_goes_on_to_the_same_sessions(workdir, tmp_path):
+  config = collect.get_config('smoke')
+  config.batch_size = 2
+  process = subprocess.Popen(
+    command('collect', tmp_path, '--config.batch_size=2'),
+    cwd=ROOT,
+    env=ENVIRONMENT,
+    stderr=subprocess.DEVNULL,
+  )
+  shards = tmp_path / 'sessions'
+  deadline = time.time() + 300
+  while len(list(shards.glob('*.jsonl'))) < 3 and time.time() < deadline:
+    time.sleep(0.02)
+  process.send_signal(signal.SIGKILL)
+  process.wait()
+  assert not list(shards.glob('collect.done.json'))
+  stages.collect(config, str(tmp_path))
+  # Batches of another size, cut off in the middle: the same sessions, but for
+  # the stochastic policy's draws, which belong to a batch.
+  resumed, whole = without_times(shards), without_times(workdir / 'sessions')
+  assert [s.initial_prompt for s in resumed] == [
+    s.initial_prompt for s in whole
+  ]
+  stages.collect(config, str(tmp_path / 'fresh'))
+  assert resumed == without_times(tmp_path / 'fresh' / 'sessions')
+
+
+@pytest.fixture
+def play_here(workdir, monkeypatch):
+  """Plays in this process: answers and prompt to the last session."""
+
+  def run(answers: str, prompt: str) -> sessions_lib.Session:
+    monkeypatch.setattr('sys.stdin', io.StringIO(answers))
+    play.main(str(workdir), prompt, size=64, seed=3)
+    return list(sessions_lib.read_dir(str(workdir / 'play/sessions')))[-1]
+
+  return run
+
+
+def test_a_person_plays_a_session(workdir, play_here, capsys):
+  first = '2\n7\nwarmer, no people\n'
+  later = '1\n\nb\n\n'
+  session = play_here('9\n' + first + later * 4, 'a quiet harbour at dusk')
+  said = capsys.readouterr().out
+  assert "'9' is none of 1, 2, 3, 4" in said
+  assert 'Session saved' in said and 'likes' in said
+  assert session.source == 'human' and len(session.turns) == 5
+  first = session.turns[0]
+  assert first.choice == first.columns[1]  # screen column 2
+  assert first.satisfaction == 0.7 and first.critique == 'warmer, no people'
+  assert session.turns[1].comparison == 1
+  assert session.turns[1].satisfaction is None
+  pictures = list((workdir / 'play').glob('pictures-*/turn-*.png'))
+  assert len(pictures) == 5
+
+
+@pytest.mark.parametrize('prompt', ['an old robot', 'a fox and ' * 1000])
+def test_a_person_stops_early(play_here, prompt):
+  session = play_here('1\n\n\nq\n', prompt)
+  assert session.initial_prompt == prompt
+  assert len(session.turns) == 1
+
+
+@pytest.mark.parametrize(
+  'prompt,message', [(' ', '--prompt is empty'), ('a fox', 'nothing was saved')]
+)
+def test_play_without_a_prompt_or_an_answer(play_here, prompt, message):
+  with pytest.raises(errors.PastaError, match=message):
+    play_here('', prompt)
+
+
+def test_the_last_agent_can_make_the_data(workdir, tmp_path):
+  for name in ('sessions', 'user_model', 'value'):
+    os.symlink(workdir / name, tmp_path / name)
+  config = simulate.get_config('smoke')
+  config.world.t2i.num_workers = 0
+  config.num_sessions = config.batch_size = 4
+  config.value_from = 'value'
+  config.behaviour = {'pasta': common.policy('pasta')}
+  stages.simulate(config, str(tmp_path))
+  sessions = list(sessions_lib.read_dir(str(tmp_path / 'simulated')))
+  assert [s.policy_id for s in sessions] == 4 * ['pasta:slate']
+  config.value_from = 'sessions'
+  with pytest.raises(errors.PastaError, match='train_value has not finished'):
+    stages.simulate(config, str(tmp_path))
