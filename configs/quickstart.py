@@ -38,15 +38,8 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.train_value = train_value.get_config(arg)
   config.evaluate = evaluate.get_config(arg)
   config.report = report.get_config(arg)
-  for stage in (
-    'collect',
-    'extract_features',
-    'train_surrogate',
-    'simulate',
-    'evaluate',
-    'report',
-  ):
+  for stage in config.values():
     for part in ('world', 'sizes', 'population'):
-      if part in config[stage]:
-        config[stage][part] = config[part]
+      if part in stage:
+        stage[part] = config[part]
   return config

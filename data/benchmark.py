@@ -45,11 +45,11 @@ def main(workdir: str, num_rows: int, encoder: str, batch_size: int) -> None:
     if not os.path.exists(raw):
       fake_files.write(raw, num, num_users=300, rows_per_group=500)
     started = time.perf_counter()
-    prepare_data.main(data_config.get_config('pick_a_pic'), root, raw)
+    prepare_data.run(data_config.get_config('pick_a_pic'), root, raw)
     seconds = time.perf_counter() - started
     print(f'{num} rows: prepared {num / seconds:.0f} rows/s')
     bare = _rate(run, pixels)
-    extract.main(config, root)
+    extract.run(config, root)
     bare = max(bare, _rate(run, pixels))
     directory = os.path.join(root, 'preferences', 'pick_a_pic', 'train')
     info = workdir_lib.read_done(directory, 'extract_features')['info']

@@ -29,7 +29,7 @@ from data import (
 from pasta import errors, progress
 from pasta import workdir as workdir_lib
 from pasta.encoders import clip, image_encoder
-from pasta.stages import stage
+from pasta.stages import extract_features
 from pasta.storage import feature_rows
 from pasta.storage import preferences as preferences_lib
 
@@ -40,7 +40,7 @@ _IGNORED = ('num_threads', 'num_workers', 'num_devices')
 Towers = tuple[clip.ClipEncoder, image_encoder.ImageEncoder]
 
 
-def main(config: ml_collections.ConfigDict, workdir: str) -> None:
+def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   """Features of what `config.data_set` names; '' = DIR/sessions.
 
   Args:
@@ -52,7 +52,7 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
     PastaError: nothing is prepared there, or too many images are broken.
   """
   if not config.data_set:
-    stage.extract_features(config, workdir)
+    extract_features.run(config, workdir)
     return
   source = prepare_data.prepared_directory(
     config.data_set, config.variant, workdir

@@ -27,7 +27,7 @@ _NAMES = 3  # that are shown, of files with the same ending
 _NUMBER = re.compile(r'[+-]?\d{1,15}(\.\d{1,15})?')
 
 
-def main(raw: str) -> None:
+def run(raw: str) -> None:
   """Prints what RAW holds.
 
   Args:

@@ -31,7 +31,7 @@ _SUFFIX = 'array_record'
 _IGNORED = ('num_workers',)
 
 
-def main(config: ml_collections.ConfigDict, workdir: str, raw: str) -> None:
+def run(config: ml_collections.ConfigDict, workdir: str, raw: str) -> None:
   """RAW -> WORKDIR/data/NAME/[VARIANT/]VERSION.
 
   Args:

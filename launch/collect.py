@@ -6,4 +6,4 @@ python -m launch.collect --config=configs/collect.py --workdir=DIR
 from launch import cli
 
 if __name__ == '__main__':
-  cli.run('pasta.stages.stage:collect')
+  cli.run('pasta.stages.collect:run')

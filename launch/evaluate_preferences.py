@@ -6,4 +6,4 @@ python -m launch.evaluate_preferences --config=configs/evaluate_preferences.py:N
 from launch import cli
 
 if __name__ == '__main__':
-  cli.run('pasta.evaluate.preferences.tables:main')
+  cli.run('pasta.stages.evaluate_preferences:run')

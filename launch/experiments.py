@@ -3,4 +3,4 @@
 from launch import cli
 
 if __name__ == '__main__':
-  cli.run('pasta.stages.experiments:main')
+  cli.run('pasta.stages.experiments:run')

@@ -6,4 +6,4 @@ python -m launch.extract_features --config=configs/extract_features.py --workdir
 from launch import cli
 
 if __name__ == '__main__':
-  cli.run('data.extract_features:main', distributed=True)
+  cli.run('data.extract_features:run', distributed=True)

@@ -6,4 +6,4 @@ python -m launch.fine_tune --config=configs/fine_tune.py --workdir=DIR
 from launch import cli
 
 if __name__ == '__main__':
-  cli.run('pasta.stages.fine_tune:main')
+  cli.run('pasta.stages.fine_tune:run')

@@ -14,7 +14,7 @@ flags.DEFINE_string('raw', None, 'Directory or zip file.', required=True)
 
 if __name__ == '__main__':
   cli.run(
-    'data.inspect_data:main',
+    'data.inspect_data:run',
     config=False,
     workdir=False,
     flag_names=('raw',),

@@ -6,4 +6,4 @@ python -m launch.off_policy --config=configs/off_policy.py --workdir=DIR
 from launch import cli
 
 if __name__ == '__main__':
-  cli.run('pasta.stages.off_policy:main')
+  cli.run('pasta.stages.off_policy:run')

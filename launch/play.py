@@ -15,7 +15,7 @@ flags.DEFINE_integer('seed', -1, 'Of the session; negative: from the clock.')
 
 if __name__ == '__main__':
   cli.run(
-    'pasta.stages.play:main',
+    'pasta.stages.play:run',
     config=False,
     flag_names=('prompt', 'size', 'seed'),
   )

@@ -10,4 +10,4 @@ from launch import cli
 flags.DEFINE_string('raw', None, 'Directory of the raw files.', required=True)
 
 if __name__ == '__main__':
-  cli.run('data.prepare_data:main', flag_names=('raw',))
+  cli.run('data.prepare_data:run', flag_names=('raw',))

@@ -6,4 +6,4 @@ python -m launch.quickstart --config=configs/quickstart.py --workdir=DIR
 from launch import cli
 
 if __name__ == '__main__':
-  cli.run('pasta.stages.quickstart:main')
+  cli.run('pasta.stages.quickstart:run')

@@ -6,4 +6,4 @@ python -m launch.recover_types --config=configs/recover_types.py --workdir=DIR
 from launch import cli
 
 if __name__ == '__main__':
-  cli.run('pasta.latent_class.recovery:main')
+  cli.run('pasta.stages.recover_types:run')

@@ -6,4 +6,4 @@ python -m launch.render --config=configs/render.py --workdir=DIR
 from launch import cli
 
 if __name__ == '__main__':
-  cli.run('pasta.stages.render:main', distributed=True)
+  cli.run('pasta.stages.render:run', distributed=True)

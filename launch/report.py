@@ -6,4 +6,4 @@ python -m launch.report --config=configs/report.py --workdir=DIR
 from launch import cli
 
 if __name__ == '__main__':
-  cli.run('pasta.stages.stage:report')
+  cli.run('pasta.stages.report:run')

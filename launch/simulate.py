@@ -6,4 +6,4 @@ python -m launch.simulate --config=configs/simulate.py --workdir=DIR
 from launch import cli
 
 if __name__ == '__main__':
-  cli.run('pasta.stages.stage:simulate')
+  cli.run('pasta.stages.simulate:run')

@@ -7,4 +7,4 @@ python -m launch.sweep_populations --config=configs/sweep_populations.py \
 from launch import cli
 
 if __name__ == '__main__':
-  cli.run('pasta.stages.sweep_populations:main')
+  cli.run('pasta.stages.sweep_populations:run')

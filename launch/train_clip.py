@@ -6,4 +6,4 @@ python -m launch.train_clip --config=configs/train_clip.py --workdir=DIR
 from launch import cli
 
 if __name__ == '__main__':
-  cli.run('pasta.stages.train_clip:main')
+  cli.run('pasta.stages.train_clip:run')

@@ -7,4 +7,4 @@ python -m launch.train_surrogate --config=configs/train_surrogate.py \
 from launch import cli
 
 if __name__ == '__main__':
-  cli.run('pasta.stages.train_surrogate:train_surrogate')
+  cli.run('pasta.stages.train_surrogate:run')

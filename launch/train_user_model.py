@@ -6,4 +6,4 @@ python -m launch.train_user_model --config=configs/train_user_model.py --workdir
 from launch import cli
 
 if __name__ == '__main__':
-  cli.run('pasta.stages.stage:train_user_model')
+  cli.run('pasta.stages.train_user_model:run')

@@ -6,4 +6,4 @@ python -m launch.train_value --config=configs/train_value.py --workdir=DIR
 from launch import cli
 
 if __name__ == '__main__':
-  cli.run('pasta.stages.stage:train_value')
+  cli.run('pasta.stages.train_value:run')

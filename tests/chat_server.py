@@ -10,11 +10,11 @@ import threading
 import pytest
 
 from configs import common
-from pasta.candidates import base
 from pasta.candidates.chat import generator as chat
+from pasta.types import CATEGORIES
 
 
-def candidates(num=25, categories=base.CATEGORIES, start=0):
+def candidates(num=25, categories=CATEGORIES, start=0):
   """Items as a good model would write them, categories interleaved."""
   return [
     {

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data import fake_images
-from pasta.candidates import base as candidates_base
+from pasta.types import CATEGORIES
 
 NUM_TURNS, NUM_COLUMNS, IMAGES_PER_PROMPT = 5, 4, 4
 LAYOUTS = ('session', 'turn', 'csv')
@@ -143,7 +143,7 @@ def _session(rng: np.random.Generator, index: int, num_users: int) -> dict:
       {
         'prompts': prompts,
         'pictures': pictures,
-        'categories': rng.choice(candidates_base.CATEGORIES, 4).tolist(),
+        'categories': rng.choice(CATEGORIES, 4).tolist(),
         'choice': choice,
         'rating': int(np.clip(round(3 + 2.5 * utility[choice]), 1, 5)),
         'change': 0 if abs(change) < 0.1 else int(np.sign(change)),

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from data import base
 from data.formats import field_paths, raw_files
 from pasta import errors
-from pasta.candidates import base as candidates_base
+from pasta.types import CATEGORIES, UNKNOWN_CATEGORY
 
 MAX_TURNS = 5
 NUM_COLUMNS = 4  # L
@@ -247,7 +247,7 @@ class FieldMap:
     given = ()
     if 'images' in self._paths:
       given = self._image_entries(turn)
-    categories = [candidates_base.UNKNOWN_CATEGORY] * NUM_COLUMNS
+    categories = [UNKNOWN_CATEGORY] * NUM_COLUMNS
     if 'category' in self._paths:
       categories = [self._category(c) for c in self._columns(turn, 'category')]
     critique = self._get(turn, 'critique')
@@ -316,7 +316,7 @@ class FieldMap:
 
   def _category(self, value: Any) -> str:
     if value is None or value == '':
-      return candidates_base.UNKNOWN_CATEGORY
+      return UNKNOWN_CATEGORY
     if not isinstance(value, str) or value not in self._categories:
       raise ValueError(
         f'category is {value!r:.40}, expected one of {list(self._categories)}'
@@ -534,15 +534,15 @@ class FieldMap:
     """The release's names of categories and ours."""
     text = self.options['category_names']
     if not text:
-      return {c: c for c in candidates_base.CATEGORIES}
+      return {c: c for c in CATEGORIES}
     found = {}
     for pair in text.split(','):
       theirs, _, ours = (p.strip() for p in pair.rpartition('='))
-      if not theirs or ours not in candidates_base.CATEGORIES:
+      if not theirs or ours not in CATEGORIES:
         raise _wrong(
           self.options,
           'category_names',
-          f"'THEIRS=OURS, ...' with ours of {candidates_base.CATEGORIES}",
+          f"'THEIRS=OURS, ...' with ours of {CATEGORIES}",
         )
       found[theirs] = ours
     return found

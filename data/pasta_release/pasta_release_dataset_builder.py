@@ -17,8 +17,8 @@ from data import base
 from data.formats import raw_files, records
 from data.pasta_release import field_map
 from pasta import errors
-from pasta.candidates import base as candidates_base
 from pasta.storage import sessions
+from pasta.types import Candidate
 
 _SESSIONS_PER_UNIT = 32
 _TRIED_SESSIONS = 20  # of which one must fit the map
@@ -116,7 +116,7 @@ class Builder(base.SessionBuilder):
     num_columns = field_map.NUM_COLUMNS
     order = tuple(range(num_columns))
     candidates = [
-      candidates_base.Candidate(text.decode(), category.decode())
+      Candidate(text.decode(), category.decode())
       for text, category in zip(example['prompts'], example['categories'])
     ]
     turns = []

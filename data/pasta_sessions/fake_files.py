@@ -11,10 +11,10 @@ import os
 import numpy as np
 
 from data import fake_images
-from pasta.candidates import base as candidates_lib
 from pasta.candidates.grammar import generator as grammar
 from pasta.storage import sessions
 from pasta.t2i.sketch import sketch
+from pasta.types import Candidate
 
 _CRITIQUES = ('', 'no café, please', 'brighter', '多一点光 ✨')
 _STARTED_AT = 1.7e9
@@ -85,7 +85,7 @@ def write(
 def _turn(
   rng: np.random.Generator,
   session: sessions.Session,
-  pool: list[candidates_lib.Candidate],
+  pool: list[Candidate],
   num_columns: int,
   model: sketch.Sketch,
   user: int,

@@ -15,9 +15,10 @@ from PIL import Image
 
 from data import base
 from pasta import errors
-from pasta.candidates import base as candidates_lib
 from pasta.storage import sessions
 from pasta.t2i import base as t2i_lib
+from pasta.t2i import build as t2i_build
+from pasta.types import Candidate
 
 _SESSIONS_PER_UNIT = {'none': 200, 'render': 25}  # by option `images`
 _MAX_LINE_BYTES = 16 << 20
@@ -188,7 +189,7 @@ class Builder(base.SessionBuilder):
     in_pool = _integers(turns['num_candidates'])
     in_slate = _integers(turns['num_columns'])
     pool = [
-      candidates_lib.Candidate(text.decode(), category.decode())
+      Candidate(text.decode(), category.decode())
       for text, category in zip(candidates['text'], candidates['category'])
     ]
     content = {
@@ -383,7 +384,7 @@ def _t2i(t2i_id: str) -> t2i_lib.TextToImage:
       {'name': match['name'], 'size': int(match['size']), 'num_workers': 0}
     )
     try:
-      model = t2i_lib.build(config)
+      model = t2i_build.build(config)
       if model.model_id == t2i_id:
         return model
       reason = f' ({model.model_id} can)'

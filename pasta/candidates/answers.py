@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pasta.candidates import base, english
 from pasta.candidates import counters as chat_counters
+from pasta.candidates import english
+from pasta.types import CATEGORIES, Candidate
 
 _OPENING = re.compile(r'[\[{]')
 # Unreadable openings to try before giving up: each may cost a whole scan.
@@ -171,7 +172,7 @@ def choose(
   num_per_category: int,
   fits: Callable[[str], bool],
   counters: chat_counters.Counters,
-) -> list[base.Candidate]:
+) -> list[Candidate]:
   """Keeps what is valid, new and within each category's share.
 
   A prompt that does not fit loses its last parts. A prompt of an unknown
@@ -188,7 +189,7 @@ def choose(
     Candidates in the model's order.
   """
   taken = set(map(key, known))
-  placed: dict[str, list[tuple[int, str]]] = {c: [] for c in base.CATEGORIES}
+  placed: dict[str, list[tuple[int, str]]] = {c: [] for c in CATEGORIES}
   strays = []
   for position, (text, label) in enumerate(items):
     text = _tidy(text)
@@ -215,7 +216,7 @@ def choose(
   placed[_CATCH_ALL] += strays[:room]
   counters.add('surplus', len(strays[room:]))
   rows = sorted(
-    (position, base.Candidate(text, category))
+    (position, Candidate(text, category))
     for category, row in placed.items()
     for position, text in row
   )
@@ -255,8 +256,8 @@ def shorten(text: str, fits: Callable[[str], bool]) -> str:
 
 
 def arrange(
-  chosen: list[base.Candidate], extra: list[base.Candidate], seed: int
-) -> list[base.Candidate]:
+  chosen: list[Candidate], extra: list[Candidate], seed: int
+) -> list[Candidate]:
   """The order of a whole pool: rank by rank, each category once a rank.
 
   Within a rank the model's own order stands, except where the model wrote
@@ -272,9 +273,9 @@ def arrange(
   """
   switches = sum(a.category != b.category for a, b in zip(chosen, chosen[1:]))
   is_grouped = switches < len({c.category for c in chosen})
-  order = list(base.CATEGORIES)
+  order = list(CATEGORIES)
   random.Random(seed).shuffle(order)
-  filled = dict.fromkeys(base.CATEGORIES, 0)
+  filled = dict.fromkeys(CATEGORIES, 0)
   rows = []
   for position, candidate in enumerate(chosen + extra):
     rank = filled[candidate.category]

@@ -11,7 +11,7 @@ import string
 from collections.abc import Mapping, Sequence
 
 from pasta import errors
-from pasta.candidates import base
+from pasta.types import CATEGORIES
 
 SHIPPED = os.path.join(os.path.dirname(__file__), 'instructions')
 CATEGORIES_FILE = 'categories.txt'
@@ -72,15 +72,15 @@ class Files:
       if not line.strip():
         continue
       name, colon, description = (part.strip() for part in line.partition(':'))
-      if name not in base.CATEGORIES or not colon or not description:
+      if name not in CATEGORIES or not colon or not description:
         raise errors.PastaError(
           f'{path}: the line {line!r} is not "category: description" with one '
-          f'of {", ".join(base.CATEGORIES)}'
+          f'of {", ".join(CATEGORIES)}'
         )
       if name in described:
         raise errors.PastaError(f'{path}: describes {name} twice')
       described[name] = description
-    for name in base.CATEGORIES:
+    for name in CATEGORIES:
       if name not in described:
         raise errors.PastaError(f'{path}: does not describe {name}')
     return described

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from pasta.candidates import answers, base, english
+from pasta.candidates import answers, english
 from pasta.candidates import counters as chat_counters
 from pasta.candidates.grammar import generator as grammar
+from pasta.types import CATEGORIES, Candidate, PromptHistory
 
 
 class Pools:
@@ -37,7 +38,7 @@ class Pools:
       ValueError: num_candidates or max_words cannot be used.
     """
     self._filler = grammar.Grammar(num_candidates, max_words)
-    self._share = num_candidates // len(base.CATEGORIES)
+    self._share = num_candidates // len(CATEGORIES)
     self._max_words = max_words
     self._count_tokens = count_tokens
     self._max_prompt_tokens = max_prompt_tokens
@@ -45,10 +46,10 @@ class Pools:
   def make(
     self,
     items: Iterable[answers.Item],
-    history: base.PromptHistory,
+    history: PromptHistory,
     seed: int,
     counters: chat_counters.Counters,
-  ) -> list[base.Candidate]:
+  ) -> list[Candidate]:
     """C candidates from what a model wrote, and from grammar.
 
     Args:
@@ -72,10 +73,10 @@ class Pools:
     return answers.arrange(chosen, extra, seed)
 
   def _fill(
-    self, chosen: list[base.Candidate], history: base.PromptHistory, seed: int
-  ) -> list[base.Candidate]:
+    self, chosen: list[Candidate], history: PromptHistory, seed: int
+  ) -> list[Candidate]:
     """What grammar adds to the categories that are not full."""
-    room = dict.fromkeys(base.CATEGORIES, self._share)
+    room = dict.fromkeys(CATEGORIES, self._share)
     for candidate in chosen:
       room[candidate.category] -= 1
     if not any(room.values()):
@@ -100,7 +101,7 @@ class Pools:
     )
 
 
-def check(histories: Sequence[base.PromptHistory], seeds: np.ndarray) -> None:
+def check(histories: Sequence[PromptHistory], seeds: np.ndarray) -> None:
   """Raises ValueError for an empty prompt, or where the lengths differ."""
   if len(histories) != len(seeds):
     raise ValueError(

@@ -12,9 +12,9 @@ import ml_collections
 import numpy as np
 
 from pasta import seeds
-from pasta.candidates import base as candidates_lib
 from pasta.evaluate import compare
 from pasta.population import population as population_lib
+from pasta.types import PromptHistory
 from pasta.world import world as world_lib
 
 NAMES = ('at_once', 'one_turn')
@@ -45,7 +45,7 @@ def play(
     columns = [[prompt] for prompt in crowd.initial_prompts]
   else:
     pools = world.generator.propose(
-      [candidates_lib.PromptHistory(p) for p in crowd.initial_prompts],
+      [PromptHistory(p) for p in crowd.initial_prompts],
       seeds.derive(sitting, 'candidates', 0),
     )
     columns = [[c.text for c in pool] for pool in pools]

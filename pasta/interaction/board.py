@@ -10,10 +10,10 @@ import numpy as np
 
 from pasta import seeds
 from pasta.agent import history as history_lib
-from pasta.candidates import base as candidates_lib
 from pasta.interaction import extraction
 from pasta.interaction import people as people_lib
 from pasta.storage import session_features as features_lib
+from pasta.types import CATEGORIES
 from pasta.user_model import belief as belief_lib
 from pasta.user_model import model as user_model_lib
 from pasta.world import world as world_lib
@@ -63,10 +63,7 @@ class Board:
   ) -> history_lib.CandidateSet:
     """The turn's pool, with what the policy reads of it."""
     category = np.array(
-      [
-        [candidates_lib.CATEGORIES.index(c.category) for c in pool]
-        for pool in pools
-      ],
+      [[CATEGORIES.index(c.category) for c in pool] for pool in pools],
       np.int32,
     )
     shape = category.shape

@@ -3,9 +3,9 @@
 import numpy as np
 
 from pasta import errors
-from pasta.candidates import base as candidates_lib
 from pasta.storage import session_features as features_lib
 from pasta.storage import sessions
+from pasta.types import category_index
 from pasta.world import world as world_lib
 
 
@@ -38,8 +38,7 @@ def assemble(
   for i, record in enumerate(records):
     for t, turn in enumerate(record.turns):
       category[i, t] = [
-        candidates_lib.category_index(turn.candidates[c].category)
-        for c in turn.slate
+        category_index(turn.candidates[c].category) for c in turn.slate
       ]
       choice[i, t] = turn.choice
       if turn.satisfaction is not None:
@@ -80,7 +79,7 @@ def _pool(
   for i, record in enumerate(records):
     for t, turn in enumerate(record.turns):
       pool.category[i, t] = [
-        candidates_lib.category_index(c.category) for c in turn.candidates
+        category_index(c.category) for c in turn.candidates
       ]
       pool.slate[i, t] = turn.slate
       if turn.log_propensity is not None:

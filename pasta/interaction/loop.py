@@ -4,6 +4,8 @@
 
 One function, `run`, serves people at a terminal, hidden people and simulated
 ones, whatever the policy. Seeds of candidates, images and screen order derive
+from pasta.types import Candidate
+from pasta.types import PromptHistory
 from the sitting alone, so two policies on the same sittings meet the same
 world, and a prompt that both show gives the same images.
 """
@@ -19,12 +21,12 @@ from pasta import errors, seeds
 from pasta.agent import history as history_lib
 from pasta.agent import policy as policy_lib
 from pasta.agent.gemma import text as gemma_text
-from pasta.candidates import base as candidates_lib
 from pasta.interaction import board as board_lib
 from pasta.interaction import people as people_lib
 from pasta.population import ceilings
 from pasta.storage import session_features as features_lib
 from pasta.storage import sessions
+from pasta.types import Candidate, PromptHistory
 from pasta.user_model import belief as belief_lib
 from pasta.user_model import model as user_model_lib
 from pasta.world import world as world_lib
@@ -107,7 +109,7 @@ def run(
   )
   started = time.time()
   turns: list[list[sessions.Turn]] = [[] for _ in range(num)]
-  histories = [candidates_lib.PromptHistory(p) for p in people.initial_prompts]
+  histories = [PromptHistory(p) for p in people.initial_prompts]
   beliefs, utilities, predicted = [board.log_belief], [], []
   seen = {'images': None} if world.generator.sees_images else {}
   for t in range(sizes.num_turns):
@@ -215,7 +217,7 @@ def _image_seeds(
 
 def _turn(
   i: int,
-  pool: list[candidates_lib.Candidate],
+  pool: list[Candidate],
   decision: history_lib.Decision,
   shown: people_lib.Shown,
   answer: people_lib.Answer,
@@ -240,9 +242,7 @@ def _turn(
   )
 
 
-def _extend(
-  history: candidates_lib.PromptHistory, turn: sessions.Turn
-) -> candidates_lib.PromptHistory:
+def _extend(history: PromptHistory, turn: sessions.Turn) -> PromptHistory:
   return dataclasses.replace(
     history,
     chosen=(*history.chosen, turn.chosen_prompt),

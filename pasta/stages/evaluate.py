@@ -8,13 +8,12 @@ import os
 import ml_collections
 import numpy as np
 
-from pasta import oracle
 from pasta import workdir as workdir_lib
 from pasta.agent import expected_selection, policies
 from pasta.agent import train as value_train
 from pasta.evaluate import compare
-from pasta.interaction import people as people_lib
-from pasta.population import ceilings
+from pasta.interaction import hidden_people
+from pasta.population import ceilings, true_types
 from pasta.population import population as population_lib
 from pasta.stages import stage
 from pasta.storage import session_features as features_lib
@@ -26,7 +25,7 @@ from pasta.world import world as world_lib
 
 
 @stage.with_worlds
-def evaluate(
+def run(
   config: ml_collections.ConfigDict, workdir: str, worlds: stage.Worlds
 ) -> None:
   """All policies on fresh people of the hidden population -> evaluation/."""
@@ -101,13 +100,13 @@ def play_policy(
   told = None
   if policy.belief == 'oracle':
     features = features_lib.load_dir(os.path.join(workdir, 'features'))
-    told = oracle.hidden_types(workdir, model, features)[0][crowd.types]
+    told = true_types.hidden_types(workdir, model, features)[0][crowd.types]
 
   def run(batch, index):
     result = stage.interact(
       config,
       world,
-      people_lib.HiddenPeople(population, crowd.select(index)),
+      hidden_people.HiddenPeople(population, crowd.select(index)),
       policy,
       batch,
       policy.policy_id,

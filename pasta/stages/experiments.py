@@ -7,15 +7,15 @@ import ml_collections
 from absl import logging
 
 from pasta import errors, workdir
-from pasta.experiments import arms as arms_lib
 from pasta.experiments import summary
 from pasta.report import experiments as experiments_page
+from pasta.stages import arms as arms_lib
 from pasta.stages import stage
 
 _WORLD = ('world', 'sizes', 'population', 'evaluate')
 
 
-def main(config: ml_collections.ConfigDict, workdir_path: str) -> None:
+def run(config: ml_collections.ConfigDict, workdir_path: str) -> None:
   """-> WORKDIR/NAME/ with results.json and plot.png, and WORKDIR/index.html.
 
   Restarting the same command goes on where it was cut off; stages that arms

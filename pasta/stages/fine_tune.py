@@ -30,7 +30,7 @@ from pasta.world import world as world_lib
 STAGE = 'fine_tune'
 
 
-def main(config: ml_collections.ConfigDict, workdir: str) -> None:
+def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   """sessions/, features/, user_model/ -> fine_tune/encoder/.
 
   Args:
@@ -55,7 +55,7 @@ def main(config: ml_collections.ConfigDict, workdir: str) -> None:
   )
 
 
-def run(
+def tune(
   config: ml_collections.ConfigDict,
   workdir: str,
   directory: str,

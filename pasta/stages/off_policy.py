@@ -16,8 +16,7 @@ from pasta.agent import expected_selection, policies
 from pasta.agent import policy as policy_lib
 from pasta.agent import train as value_train
 from pasta.evaluate.off_policy import estimates
-from pasta.interaction import loop
-from pasta.interaction import people as people_lib
+from pasta.interaction import hidden_people, loop, simulated_people
 from pasta.population import population as population_lib
 from pasta.storage import session_features as features_lib
 from pasta.storage import sessions as sessions_lib
@@ -35,7 +34,7 @@ _DATA = {
 }
 
 
-def main(config: ml_collections.ConfigDict, workdir: str) -> None:
+def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   """user_model/, value/ and logged sessions -> off_policy/results.json.
 
   Args:
@@ -128,10 +127,10 @@ def run_targets(
     crowd = population_lib.draw_crowd(population, num, 1, seed=config.seed)
 
     def people(index):
-      return people_lib.HiddenPeople(population, crowd.select(index))
+      return hidden_people.HiddenPeople(population, crowd.select(index))
   else:
     image_seed_pool = made.image_seed_pool
-    people = people_lib.simulated_crowd(
+    people = simulated_people.simulated_crowd(
       model, records.values(), num, seed=config.seed
     )
 

@@ -9,31 +9,18 @@ import ml_collections
 
 from pasta import workdir as workdir_lib
 from pasta.evaluate import compare
-from pasta.stages import evaluate as evaluate_stage
-from pasta.stages import stage as stages
-from pasta.stages import train_surrogate
-
-STAGES = (
-  ('collect', stages.collect),
-  ('extract_features', stages.extract_features),
-  ('train_user_model', stages.train_user_model),
-  ('train_surrogate', train_surrogate.train_surrogate),
-  ('simulate', stages.simulate),
-  ('train_value', stages.train_value),
-  ('evaluate', evaluate_stage.evaluate),
-  ('report', stages.report),
-)
+from pasta.stages import registry, stage
 
 
-def main(config: ml_collections.ConfigDict, workdir: str) -> None:
+def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   """The whole loop, end to end: every stage with its part of the config."""
   timing = {}
-  with stages.Worlds() as worlds, _compile_clock() as compiled:
-    for name, stage in STAGES:
+  with stage.Worlds() as worlds, _compile_clock() as compiled:
+    for name, part in registry.LOOP.items():
       if name == 'train_surrogate' and not config.simulate.surrogate:
         continue
       started, compiled_before = time.time(), compiled()
-      stage(config[name], workdir, worlds)
+      part.run(config[name], workdir, worlds)
       timing[name] = {
         'seconds': round(time.time() - started, 1),
         'compile_seconds': round(compiled() - compiled_before, 1),

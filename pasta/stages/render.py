@@ -38,7 +38,7 @@ class Wanted(NamedTuple):
   where: dict[str, Any]
 
 
-def main(config: ml_collections.ConfigDict, workdir: str) -> None:
+def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   """Renders and encodes what the store lacks.
 
   Args:

@@ -14,10 +14,10 @@ from absl import logging
 
 from pasta import errors, workdir
 from pasta.report import figures, palette
-from pasta.stages import stage, sweep_types
+from pasta.stages import extract_features, stage, sweep_types
 
 
-def main(config: ml_collections.ConfigDict, workdir_path: str) -> None:
+def run(config: ml_collections.ConfigDict, workdir_path: str) -> None:
   """-> WORKDIR/true-types-N/ for each N, populations.json and populations.png.
 
   Args:
@@ -35,10 +35,10 @@ def main(config: ml_collections.ConfigDict, workdir_path: str) -> None:
       where = os.path.join(workdir_path, f'true-types-{num}')
       collect = ml_collections.ConfigDict(config.collect.to_dict())
       collect.population.num_types = num
-      stage.collect(collect, where, worlds)
-      stage.extract_features(config.extract_features, where, worlds)
+      collect.run(collect, where, worlds)
+      extract_features.run(config.extract_features, where, worlds)
       print(f'{num} true types')
-      found[num] = sweep_types.main(config.sweep, where)
+      found[num] = sweep_types.run(config.sweep, where)
   workdir.write_json(
     os.path.join(workdir_path, 'populations.json'),
     [{'true_types': num, **row} for num, rows in found.items() for row in rows],

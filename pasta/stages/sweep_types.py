@@ -30,7 +30,7 @@ _TIMED_UPDATES = 200
 _CHUNK_USERS = 128
 
 
-def main(config: ml_collections.ConfigDict, workdir_path: str) -> list[dict]:
+def run(config: ml_collections.ConfigDict, workdir_path: str) -> list[dict]:
   """WORKDIR/features -> WORKDIR/type_sweep: results.json and type_sweep.png.
 
   Returns:

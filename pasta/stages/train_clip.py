@@ -38,7 +38,7 @@ _MODEL_FILE = 'flax_model.msgpack'
 _VOCAB_FILE = 'vocab.json'
 
 
-def main(config: ml_collections.ConfigDict, workdir: str) -> None:
+def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   """Runs the stage; restarting the same command goes on where it stopped.
 
   Args:

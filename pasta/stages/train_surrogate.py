@@ -25,7 +25,7 @@ _DRAWS = 32  # of a prompt, whose mean stands for the surrogate's
 
 
 @stage.with_worlds
-def train_surrogate(
+def run(
   config: ml_collections.ConfigDict, workdir: str, worlds: stage.Worlds
 ) -> None:
   """features/, user_model/ -> surrogate/: draws image features from prompts."""

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from pasta import errors, workdir
-from pasta.candidates import base
+from pasta.types import CATEGORIES, UNKNOWN_CATEGORY, Candidate, PromptHistory
 
 FORMAT = 'pasta-sessions'
 VERSION = 1
@@ -71,7 +71,7 @@ class Turn:
     answered_at: Unix time of the answer, seconds.
   """
 
-  candidates: tuple[base.Candidate, ...]
+  candidates: tuple[Candidate, ...]
   scores: tuple[float, ...] | None
   slate: tuple[int, ...]
   columns: tuple[int, ...]
@@ -123,10 +123,10 @@ class Session:
   turns: tuple[Turn, ...]
 
 
-def history(session: Session, num_turns: int) -> base.PromptHistory:
+def history(session: Session, num_turns: int) -> PromptHistory:
   """What a candidate generator may know after the first `num_turns` turns."""
   turns = session.turns[:num_turns]
-  return base.PromptHistory(
+  return PromptHistory(
     initial_prompt=session.initial_prompt,
     chosen=tuple(t.chosen_prompt for t in turns),
     rejected=tuple(
@@ -155,7 +155,7 @@ def from_json(line: str, where: str) -> Session:
     content['turns'] = tuple(
       Turn(
         **{
-          k: tuple(base.Candidate(*c) for c in v)
+          k: tuple(Candidate(*c) for c in v)
           if k == 'candidates'
           else tuple(v)
           if isinstance(v, list)
@@ -216,11 +216,11 @@ def check(session: Session, where: str) -> None:
   for t, turn in enumerate(session.turns):
     num_candidates, num_columns = len(turn.candidates), len(turn.slate)
     for candidate in turn.candidates:
-      if candidate.category not in (*base.CATEGORIES, base.UNKNOWN_CATEGORY):
+      if candidate.category not in (*CATEGORIES, UNKNOWN_CATEGORY):
         fail(
           t,
           f'unknown category {candidate.category!r}, expected one of '
-          f'{", ".join(base.CATEGORIES)}',
+          f'{", ".join(CATEGORIES)}',
         )
     if len(set(turn.slate)) != num_columns or not all(
       0 <= i < num_candidates for i in turn.slate

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pasta import seeds
 from pasta.user_model import likelihoods, scores
 
 PyTree = Any
@@ -248,4 +249,13 @@ def permute_types(model: UserModel, order: jax.Array) -> UserModel:
       'level': model.satisfaction['level'][order],
     },
     text=text,
+  )
+
+
+def draw_types(model: UserModel, sitting_seeds: np.ndarray) -> np.ndarray:
+  """Types from the model's prior, one a sitting: int [N]."""
+  prior = np.exp(np.asarray(model.log_prior, np.float64))
+  draw = seeds.uniform(sitting_seeds, 'type')
+  return np.minimum(
+    (draw[:, None] >= np.cumsum(prior / prior.sum())).sum(1), len(prior) - 1
   )

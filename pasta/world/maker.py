@@ -12,6 +12,7 @@ from pasta import errors
 from pasta.encoders import clip
 from pasta.encoders import store as feature_store
 from pasta.t2i import base as t2i_lib
+from pasta.t2i import build as t2i_build
 from pasta.t2i import store as image_store
 
 # Columns that are rendered and encoded together: small enough that encoding
@@ -270,7 +271,7 @@ def build_t2i(config: ml_collections.ConfigDict) -> t2i_lib.TextToImage:
   if config.num_workers < 0:
     config.num_workers = len(os.sched_getaffinity(0))
   try:
-    return t2i_lib.build(config)
+    return t2i_build.build(config)
   except ValueError as e:
     raise errors.PastaError(str(e)) from None
 

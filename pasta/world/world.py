@@ -9,7 +9,7 @@ import ml_collections
 import numpy as np
 
 from pasta import errors
-from pasta.candidates import base as candidates_lib
+from pasta.candidates import build as candidates_build
 from pasta.encoders import clip
 from pasta.t2i import base as t2i_lib
 from pasta.t2i import resized
@@ -37,7 +37,7 @@ class World:
     model = maker.build_t2i(config.t2i)
     self.encoder = clip.ClipEncoder.load(config.encoder)
     try:
-      self.generator = candidates_lib.build(
+      self.generator = candidates_build.build(
         config.candidates,
         # What text-to-image models read of a prompt is as long, or longer.
         count_tokens=lambda text: int(self.encoder.num_tokens([text])[0]),

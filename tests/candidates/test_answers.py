@@ -8,9 +8,10 @@ import time
 import pytest
 from chat_server import candidates, content
 
-from pasta.candidates import answers, base
+from pasta.candidates import answers
 from pasta.candidates import counters as chat_counters
 from pasta.candidates.chat import reader as chat_reader
+from pasta.types import CATEGORIES, Candidate
 
 _ITEMS = [(c['text'], c['category']) for c in candidates(3)]
 
@@ -184,11 +185,11 @@ def test_what_is_cut_to_a_known_prompt_is_a_duplicate():
 
 
 def _pool(text):
-  return [base.Candidate(c, _NAMES[c]) for c in text]
+  return [Candidate(c, _NAMES[c]) for c in text]
 
 
 _NAMES = {
-  letter: base.CATEGORIES[i % 5]
+  letter: CATEGORIES[i % 5]
   for i, letter in enumerate(string.ascii_lowercase[:25])
 }  # a, f, k, ... are rephrase; b, g, ... detail
 

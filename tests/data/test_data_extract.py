@@ -208,7 +208,7 @@ def test_broken_images_are_named_and_left_out(
 
 def test_what_is_not_prepared_is_refused(tmp_path):
   with pytest.raises(errors.PastaError, match='prepare_data has not finished'):
-    extract.main(config(), str(tmp_path))
+    extract.run(config(), str(tmp_path))
   with pytest.raises(errors.PastaError, match='no dataset_info.json'):
     read.Prepared(str(tmp_path))
 

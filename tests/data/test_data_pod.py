@@ -41,7 +41,7 @@ def test_two_processes_leave_what_one_does(tmp_path):
   config = data_config.get_config('pick_a_pic')
   config.num_workers = 1
   for root in (one, two):
-    prepare_data.main(config, root, raw)
+    prepare_data.run(config, root, raw)
   printed = hosts.run_two(lambda flag: command(two, flag))
   assert 'process 1 of 2' in printed[1]
   alone = hosts.start(command(one))
@@ -59,7 +59,7 @@ def test_two_processes_leave_what_one_does(tmp_path):
   before = {p: os.stat(p).st_mtime_ns for p in glob.glob(f'{two}/*/*/*/*')}
   config = extract_features.get_config('pick_a_pic')
   config.update(FIELDS)
-  extract.main(config, two)
+  extract.run(config, two)
   assert before == {p: os.stat(p).st_mtime_ns for p in before}
 
 

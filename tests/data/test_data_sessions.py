@@ -20,12 +20,13 @@ from data import prepare_data
 from data.pasta_release import fake_files as release_files
 from data.pasta_sessions import fake_files, pasta_sessions_dataset_builder
 from pasta import errors, workdir
-from pasta.candidates import base as candidates
-from pasta.evaluate.preferences import tables as preference_tables
 from pasta.interaction import extraction
-from pasta.stages import stage
+from pasta.stages import evaluate_preferences as evaluate_preferences_stage
+from pasta.stages import train_user_model as train_user_model_stage
+from pasta.stages import train_value as train_value_stage
 from pasta.storage import session_features as features_lib
 from pasta.storage import sessions
+from pasta.types import category_index
 from pasta.world import world as world_lib
 
 BUILDER = pasta_sessions_dataset_builder.Builder
@@ -52,8 +53,8 @@ def root(tmp_path_factory):
   )
   config = data_config.get_config('pasta_sessions')
   config.options.images, config.num_workers = 'render', 1
-  prepare_data.main(config, str(path), str(path / 'raw'))
-  extract.main(extraction_config(with_pool=True), str(path))
+  prepare_data.run(config, str(path), str(path / 'raw'))
+  extract.run(extraction_config(with_pool=True), str(path))
   return path
 
 
@@ -85,18 +86,18 @@ def test_features_are_those_of_rendering_the_sessions(root, world):
 
 def test_a_restart_changes_nothing_and_foreign_sessions_are_refused(root):
   before = {p: p.stat().st_mtime_ns for p in root.glob('features/*')}
-  extract.main(extraction_config(with_pool=True), str(root))
+  extract.run(extraction_config(with_pool=True), str(root))
   assert before == {p: p.stat().st_mtime_ns for p in root.glob('features/*')}
   other = root / 'other'
   os.makedirs(other / 'sessions')
   records = list(sessions.read_dir(str(root / 'raw')))
   sessions.write_shard(str(other / 'sessions' / '00000.jsonl'), records[:2])
   with pytest.raises(errors.PastaError, match='other sessions are there alr'):
-    extract.main(extraction_config(output='other'), str(root))
+    extract.run(extraction_config(output='other'), str(root))
   # What was killed after its sessions were written goes on.
   (other / 'sessions' / '00000.jsonl').unlink()
   sessions.write_shard(str(other / 'sessions' / '00000.jsonl'), records)
-  extract.main(extraction_config(output='other'), str(root))
+  extract.run(extraction_config(output='other'), str(root))
   found = features_lib.load_dir(str(other / 'features'))
   assert found.pool is None and len(found) == len(records)
   whole = features_lib.load_dir(str(root / 'features'))
@@ -116,7 +117,7 @@ def test_sessions_with_broken_images_are_left_out(root, monkeypatch):
     )
 
   monkeypatch.setattr(BUILDER, 'images', images)
-  extract.main(extraction_config(output='broken', max_bad_share=0.5), str(root))
+  extract.run(extraction_config(output='broken', max_bad_share=0.5), str(root))
   found = features_lib.load_dir(str(root / 'broken' / 'features'))
   assert len(found) == 11 and second.decode() not in found.session_id
   kept = [
@@ -128,11 +129,11 @@ def test_sessions_with_broken_images_are_left_out(root, monkeypatch):
 def test_sets_without_images_and_wrong_encoders_are_refused(root, tmp_path):
   config = data_config.get_config('pasta_sessions')
   config.num_workers = 1
-  prepare_data.main(config, str(tmp_path), str(root / 'raw'))
+  prepare_data.run(config, str(tmp_path), str(root / 'raw'))
   with pytest.raises(errors.PastaError, match="'options.images' = 'render'"):
-    extract.main(extraction_config(), str(tmp_path))
+    extract.run(extraction_config(), str(tmp_path))
   with pytest.raises(errors.PastaError, match="field 'encoder' is '', but"):
-    extract.main(extraction_config(encoder=''), str(root))
+    extract.run(extraction_config(encoder=''), str(root))
 
 
 def test_the_release_becomes_sessions_of_ours(tmp_path):
@@ -140,17 +141,17 @@ def test_the_release_becomes_sessions_of_ours(tmp_path):
   config = data_config.get_config('pasta_release')
   config.options.update(release_files.OPTIONS['session'])
   config.num_workers = 1
-  prepare_data.main(config, str(tmp_path), str(tmp_path / 'raw'))
+  prepare_data.run(config, str(tmp_path), str(tmp_path / 'raw'))
   extraction = extract_features.get_config('pasta_release')
   extraction.update({'encoder': 'sketch-clip', 'num_workers': 1})
-  extract.main(extraction, str(tmp_path))
+  extract.run(extraction, str(tmp_path))
   records = list(sessions.read_dir(str(tmp_path / 'sessions')))
   found = features_lib.load_dir(str(tmp_path / 'features'))
   assert len(records) == len(found) == 6 and found.t2i_id == 'sdxl'
   assert found.slate_image.shape[:4] == (6, 5, 4, 4)
   categories = [
     [
-      [candidates.category_index(c.category) for c in turn.candidates]
+      [category_index(c.category) for c in turn.candidates]
       for turn in session.turns
     ]
     for session in records
@@ -165,14 +166,14 @@ def test_sessions_train_both_models_and_get_a_table(root, capsys):
   training = train_user_model.get_config('smoke')
   source = training.sources.sessions
   source.reserve, source.reserve_share = 'users', 0.5
-  stage.train_user_model(training, str(root))
+  train_user_model_stage.run(training, str(root))
   config = train_value.get_config('smoke')
   config.data, config.backbone = 'human', 'mlp'
-  stage.train_value(config, str(root))
+  train_value_stage.run(config, str(root))
   workdir.read_done(str(root / 'value'), 'train_value')
   tables = evaluate_preferences.get_config('sessions')
   tables.tables.sessions.reserve_share = 0.5
-  preference_tables.main(tables, str(root))
+  evaluate_preferences_stage.run(tables, str(root))
   assert '| choice_accuracy | comparison_accuracy |' in capsys.readouterr().out
   path = root / 'preference_tables' / 'results.json'
   (table,) = json.loads(path.read_text()).values()
@@ -187,5 +188,5 @@ def test_sessions_train_both_models_and_get_a_table(root, capsys):
   config = ml_collections.ConfigDict(tables.to_dict())
   config.tables.sessions.path, config.output = 'nowhere', 'again'
   with pytest.raises(errors.PastaError, match='extract_features has not fini'):
-    preference_tables.main(config, str(root))
+    evaluate_preferences_stage.run(config, str(root))
   assert len(whole) == 12

@@ -26,7 +26,8 @@ from data.formats import json_stream
 from data.pasta_release import fake_files as pasta_release_files
 from pasta import errors
 from pasta.evaluate.preferences import tables as preference_tables
-from pasta.stages import stage
+from pasta.stages import evaluate_preferences as evaluate_preferences_stage
+from pasta.stages import train_user_model as train_user_model_stage
 
 RAW_FILES = {
   'pick_a_pic': 'train-*.parquet',
@@ -75,12 +76,12 @@ def test_whole_run(name, tmp_path, capsys):
   fake(name, raw)
   config = data_config.get_config(name)
   config.num_workers = 1
-  prepare_data.main(config, root, raw)
+  prepare_data.run(config, root, raw)
   extraction = extract_features.get_config(name)
   extraction.update({'batch_size': 64, 'num_workers': 1})
   if name not in data_config.EMBEDDED:
     extraction.encoder = 'sketch-clip'
-  extract.main(extraction, root)
+  extract.run(extraction, root)
   training = train_user_model.get_config('smoke')
   training.sources = {
     'preferences': train_user_model.source(
@@ -97,8 +98,8 @@ def test_whole_run(name, tmp_path, capsys):
   if name in ('simulacra_aesthetic_captions', 'pick_a_filter'):
     source.reserve, source.reserve_share = 'users', 0.4
     next(iter(tables.tables.values())).reserve_share = 0.4
-  stage.train_user_model(training, root)
-  preference_tables.main(tables, root)
+  train_user_model_stage.run(training, root)
+  evaluate_preferences_stage.run(tables, root)
   printed = capsys.readouterr().out
   encoder = base.builder_class(name).ENCODER_ID or 'sketch-clip@'
   assert '| one type |' in printed and f'| cosine, {encoder}' in printed
@@ -348,7 +349,7 @@ def test_beam_makes_the_same_examples(tmp_path):
     config = data_config.get_config('pamela')
     config.runner, config.num_workers = runner, 1
     root = str(tmp_path / runner)
-    prepare_data.main(config, root, str(tmp_path / 'raw'))
+    prepare_data.run(config, root, str(tmp_path / 'raw'))
     where = read.Prepared(prepare_data.prepared_directory('pamela', '', root))
     found[runner] = {
       split: [

@@ -15,9 +15,9 @@ from data import base, prepare_data, read
 from data.pasta_sessions import fake_files
 from data.pasta_sessions import pasta_sessions_dataset_builder as builder
 from pasta import errors
-from pasta.candidates import base as candidates_lib
 from pasta.storage import sessions
 from pasta.t2i.sketch import sketch
+from pasta.types import CATEGORIES, Candidate
 
 CLS = base.builder_class('pasta_sessions')
 UNICODE = 'größer\0\n\u2028"\\ 日本 \U0001f98a\u0301\x00'
@@ -25,8 +25,7 @@ UNICODE = 'größer\0\n\u2028"\\ 日本 \U0001f98a\u0301\x00'
 
 def turn(**changes):
   pool = [
-    candidates_lib.Candidate(f'{UNICODE} {i}', c)
-    for i, c in enumerate((*candidates_lib.CATEGORIES, ''))
+    Candidate(f'{UNICODE} {i}', c) for i, c in enumerate((*CATEGORIES, ''))
   ]
   values = {
     'candidates': tuple(pool),

@@ -482,7 +482,7 @@ def test_a_prepared_set_has_features_and_one_ratio(tmp_path):
   fake_files.write(raw, 30, width=8, mix_ratio='0.4')
   config = data_config.get_config('pick_a_filter')
   config.num_workers = 1
-  prepare_data.main(config, root, raw)
+  prepare_data.run(config, root, raw)
   directory = prepare_data.prepared_directory('pick_a_filter', '', root)
   stored = list(read.Prepared(directory).examples('train', 0))
   made = everything(raw)['train']
@@ -503,7 +503,7 @@ def test_a_prepared_set_has_features_and_one_ratio(tmp_path):
   assert {x['preferred_left'] for _, x in made} == {0.0, 1.0}
   config.options.mix_ratio = '0.4'
   with pytest.raises(errors.PastaError, match="'options.mix_ratio' is"):
-    prepare_data.main(config, root, raw)
+    prepare_data.run(config, root, raw)
 
 
 def test_fake_people_are_of_two_groups(tmp_path):

@@ -7,9 +7,9 @@ import pytest
 from configs import common
 from pasta import errors
 from pasta.agent import policies
-from pasta.candidates import base as candidates_lib
+from pasta.candidates import build as candidates_build
 from pasta.candidates.grammar import generator as grammar
-from pasta.interaction import extraction, loop
+from pasta.interaction import extraction, hidden_people, loop, simulated_people
 from pasta.interaction import people as people_lib
 from pasta.population import population as population_lib
 from pasta.storage import session_features as features_lib
@@ -61,7 +61,7 @@ def opinionated(user_model):
 
 def hidden(population, num=4, seed=3):
   crowd = population_lib.draw_crowd(population, num, 1, seed=seed)
-  return people_lib.HiddenPeople(population, crowd)
+  return hidden_people.HiddenPeople(population, crowd)
 
 
 def policy(name, belief='on'):
@@ -95,7 +95,7 @@ def test_records_hold_everything(world, population):
 def test_same_sittings_same_world_whatever_the_batch(world, population):
   whole = run(world, hidden(population))
   people = hidden(population)
-  part = people_lib.HiddenPeople(population, people.crowd.select([2]))
+  part = hidden_people.HiddenPeople(population, people.crowd.select([2]))
   alone = run(world, part).sessions[0]
   together = whole.sessions[2]
   for a, b in zip(alone.turns, together.turns, strict=True):
@@ -145,7 +145,7 @@ def test_simulated_people_answer_by_their_type(world, user_model):
       'log_sigma': jax.numpy.log(0.05),
     },
   )
-  people = people_lib.SimulatedPeople(model, ('a fox',) * num, sitting)
+  people = simulated_people.SimulatedPeople(model, ('a fox',) * num, sitting)
   share = np.bincount(people.types, minlength=3) / num
   np.testing.assert_allclose(share, [0.2, 0.5, 0.3], atol=0.08)
   rng = np.random.default_rng(0)
@@ -174,7 +174,7 @@ def test_simulated_people_answer_by_their_type(world, user_model):
     assert of_type[0, 1] > max(0.5, together[0, 1])
 
 
-class Stopping(people_lib.HiddenPeople):
+class Stopping(hidden_people.HiddenPeople):
   def answer(self, shown):
     if shown.turn == 2:
       raise people_lib.SessionEnded
@@ -295,7 +295,7 @@ def test_chosen_images_are_handed_to_those_who_look(
 def test_generators_can_count_what_the_encoder_reads(monkeypatch):
   given = {}
   monkeypatch.setattr(
-    candidates_lib, 'build', lambda config, **options: given.update(options)
+    candidates_build, 'build', lambda config, **options: given.update(options)
   )
   config = common.world()
   config.t2i.num_workers = 0

@@ -7,6 +7,7 @@ from configs import recover_types
 from pasta import workdir
 from pasta.latent_class import model as latent_class
 from pasta.latent_class import recovery
+from pasta.stages import recover_types as recover_types_stage
 
 
 def test_adjusted_rand_index_by_hand():
@@ -55,7 +56,7 @@ def test_the_truth_correlates_perfectly_with_itself():
 def test_the_experiment_runs_once_and_prints(tmp_path, capsys):
   config = recover_types.get_config('smoke')
   config.num_types = 2
-  recovery.main(config, str(tmp_path))
+  recover_types_stage.run(config, str(tmp_path))
   first = capsys.readouterr().out
   rows = workdir.read_json(str(tmp_path / 'recovery' / 'recovery.json'))
   assert [r['num_users'] for r in rows] == [60, 120]
@@ -63,7 +64,9 @@ def test_the_experiment_runs_once_and_prints(tmp_path, capsys):
     assert row['rand_index'] > row['bayes_rand_index'] - 0.2
     assert row['worst_utility_correlation'] > 0.9
     assert row['largest_coefficient'] < 2 * row['largest_true_coefficient']
-  recovery.main(config, str(tmp_path))  # Done already: the same table.
+  recover_types_stage.run(
+    config, str(tmp_path)
+  )  # Done already: the same table.
   assert capsys.readouterr().out == first
   assert '120' in first
 

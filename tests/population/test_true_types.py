@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from configs import common
-from pasta import errors, oracle, seeds, workdir
-from pasta.interaction import people
+from pasta import errors, seeds, workdir
+from pasta.interaction import simulated_people
 from pasta.population import population, true_types
 from pasta.storage.session_features import SessionFeatures
 from pasta.user_model import heads
@@ -90,7 +90,7 @@ def test_types_of_hidden_people_are_those_that_were_drawn():
 
 def test_types_of_simulated_people_are_those_that_answer(user_model):
   sitting = seeds.derive(7, 'sitting', np.arange(40))
-  crowd = people.SimulatedPeople(user_model, ('a fox',) * 40, sitting)
+  crowd = simulated_people.SimulatedPeople(user_model, ('a fox',) * 40, sitting)
   found = true_types.of_simulated_people(crowd.user_ids, user_model)
   np.testing.assert_array_equal(found, crowd.types)
   assert len(set(found)) > 1
@@ -111,14 +111,16 @@ def test_beliefs_to_train_with(user_model, tmp_path):
     },
   )
   sitting = seeds.derive(7, 'sitting', np.arange(5))
-  simulated = people.SimulatedPeople(user_model, ('a fox',) * 5, sitting)
+  simulated = simulated_people.SimulatedPeople(
+    user_model, ('a fox',) * 5, sitting
+  )
   parts = {
     'features': make_features(crowd.user_ids),
     'simulated': make_features(simulated.user_ids),
   }
 
   def belief(mode):
-    return oracle.training_belief(mode, str(tmp_path), user_model, parts)
+    return true_types.training_belief(mode, str(tmp_path), user_model, parts)
 
   assert belief('on') is None and belief('off') is None
   np.testing.assert_allclose(

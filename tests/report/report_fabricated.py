@@ -7,10 +7,10 @@ import zlib
 import jax
 import numpy as np
 
-from pasta.candidates import base
 from pasta.evaluate import compare
 from pasta.storage import sessions
 from pasta.t2i.sketch import lexicon, scene
+from pasta.types import CATEGORIES, Candidate
 from pasta.user_model import heads
 
 ENCODER_ID = 'fabricated'
@@ -129,8 +129,7 @@ def _session(policy, person, satisfaction, comparison, rng, num_images):
       for values in list(lexicon.SLOTS.values())[1:6]
     ]
     candidates = tuple(
-      base.Candidate(f'{prompt}, {a}', c)
-      for a, c in zip(additions, base.CATEGORIES)
+      Candidate(f'{prompt}, {a}', c) for a, c in zip(additions, CATEGORIES)
     )
     choice = int(rng.integers(4))
     turns.append(

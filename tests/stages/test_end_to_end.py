@@ -16,8 +16,11 @@ import pytest
 
 from configs import collect, common, simulate, train_user_model, train_value
 from pasta import errors
+from pasta.stages import collect as collect_stage
 from pasta.stages import play
-from pasta.stages import stage as stages
+from pasta.stages import simulate as simulate_stage
+from pasta.stages import train_user_model as train_user_model_stage
+from pasta.stages import train_value as train_value_stage
 from pasta.storage import sessions as sessions_lib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -144,7 +147,7 @@ def test_second_run_skips_everything(workdir):
 def test_each_stage_alone_knows_that_it_is_done(workdir, caplog):
   before = files(workdir)
   with caplog.at_level(logging.INFO, 'absl'):
-    stages.train_value(train_value.get_config('smoke'), str(workdir))
+    train_value_stage.run(train_value.get_config('smoke'), str(workdir))
   assert 'train_value: done already' in caplog.text
   assert files(workdir) == before
 
@@ -154,7 +157,7 @@ def test_workdir_of_another_config_is_refused(workdir):
   config = collect.get_config('smoke')
   config.num_people = 25
   with pytest.raises(errors.PastaError) as e:
-    stages.collect(config, str(workdir))
+    collect_stage.run(config, str(workdir))
   (line,) = str(e.value).splitlines()
   assert "'num_people' is 24" in line and '25 here' in line
   assert files(workdir) == before
@@ -162,7 +165,9 @@ def test_workdir_of_another_config_is_refused(workdir):
 
 def test_stage_without_its_input_names_it(tmp_path):
   with pytest.raises(errors.PastaError) as e:
-    stages.train_user_model(train_user_model.get_config('smoke'), str(tmp_path))
+    train_user_model_stage.run(
+      train_user_model.get_config('smoke'), str(tmp_path)
+    )
   (line,) = str(e.value).splitlines()
   assert 'extract_features' in line
 
@@ -183,14 +188,14 @@ def test_a_killed_collect_goes_on_to_the_same_sessions(workdir, tmp_path):
   process.send_signal(signal.SIGKILL)
   process.wait()
   assert not list(shards.glob('collect.done.json'))
-  stages.collect(config, str(tmp_path))
+  collect_stage.run(config, str(tmp_path))
   # Batches of another size, cut off in the middle: the same sessions, but for
   # the stochastic policy's draws, which belong to a batch.
   resumed, whole = without_times(shards), without_times(workdir / 'sessions')
   assert [s.initial_prompt for s in resumed] == [
     s.initial_prompt for s in whole
   ]
-  stages.collect(config, str(tmp_path / 'fresh'))
+  collect_stage.run(config, str(tmp_path / 'fresh'))
   assert resumed == without_times(tmp_path / 'fresh' / 'sessions')
 
 
@@ -200,7 +205,7 @@ def play_here(workdir, monkeypatch):
 
   def run(answers: str, prompt: str) -> sessions_lib.Session:
     monkeypatch.setattr('sys.stdin', io.StringIO(answers))
-    play.main(str(workdir), prompt, size=64, seed=3)
+    play.run(str(workdir), prompt, size=64, seed=3)
     return list(sessions_lib.read_dir(str(workdir / 'play/sessions')))[-1]
 
   return run
@@ -246,9 +251,9 @@ def test_the_last_agent_can_make_the_data(workdir, tmp_path):
   config.num_sessions = config.batch_size = 4
   config.value_from = 'value'
   config.behaviour = {'pasta': common.policy('pasta')}
-  stages.simulate(config, str(tmp_path))
+  simulate_stage.run(config, str(tmp_path))
   sessions = list(sessions_lib.read_dir(str(tmp_path / 'simulated')))
   assert [s.policy_id for s in sessions] == 4 * ['pasta:slate']
   config.value_from = 'sessions'
   with pytest.raises(errors.PastaError, match='train_value has not finished'):
-    stages.simulate(config, str(tmp_path))
+    simulate_stage.run(config, str(tmp_path))

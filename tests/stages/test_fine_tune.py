@@ -17,7 +17,10 @@ from configs import (
 )
 from pasta import errors
 from pasta.encoders import clip
-from pasta.stages import fine_tune, stage
+from pasta.stages import collect as collect_stage
+from pasta.stages import extract_features as extract_features_stage
+from pasta.stages import fine_tune
+from pasta.stages import train_user_model as train_user_model_stage
 from pasta.user_model import clip_heads, saved
 from pasta.user_model import model as model_lib
 from pasta.world import world as world_lib
@@ -28,11 +31,11 @@ def workdir(tmp_path_factory):
   path = str(tmp_path_factory.mktemp('run'))
   settings = collect.get_config('smoke')
   settings.num_people, settings.sessions_per_person = 8, 1
-  stage.collect(settings, path)
-  stage.extract_features(extract_features.get_config('smoke'), path)
+  collect_stage.run(settings, path)
+  extract_features_stage.run(extract_features.get_config('smoke'), path)
   settings = train_user_model.get_config('smoke')
   settings.baseline_steps = 0
-  stage.train_user_model(settings, path)
+  train_user_model_stage.run(settings, path)
   return path
 
 
@@ -73,7 +76,7 @@ def test_scores_from_pixels_equal_scores_from_features(workdir):
 def test_stage_moves_the_encoder_and_leaves_one_that_loads(workdir, capsys):
   config = fine_tune_config.get_config('smoke')
   config.fit.encoder_learning_rate = 1e-3
-  fine_tune.main(config, workdir)
+  fine_tune.run(config, workdir)
   with open(f'{workdir}/fine_tune/fine_tune.done.json') as f:
     info = json.load(f)['info']
   assert info['after'] >= info['before']
@@ -88,7 +91,7 @@ def test_stage_moves_the_encoder_and_leaves_one_that_loads(workdir, capsys):
   text = tuned.encode_text(['a fox at night'])
   assert text.shape == (1, shipped.embedding_dim) and np.isfinite(text).all()
   first = capsys.readouterr().out
-  fine_tune.main(config, workdir)  # Done: nothing is made again.
+  fine_tune.run(config, workdir)  # Done: nothing is made again.
   assert capsys.readouterr().out == first and '->' in first
   config.fit.sources.sessions.held_out_share = 0.0
   world = world_lib.World(config.world)
@@ -96,4 +99,4 @@ def test_stage_moves_the_encoder_and_leaves_one_that_loads(workdir, capsys):
     fine_tune.run(config, workdir, f'{workdir}/none', world)
   world.close()
   with pytest.raises(errors.PastaError, match='train_user_model'):
-    fine_tune.main(config, f'{workdir}/elsewhere')
+    fine_tune.run(config, f'{workdir}/elsewhere')

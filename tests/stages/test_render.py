@@ -16,7 +16,9 @@ from configs import render as render_config
 from pasta import errors
 from pasta import workdir as workdir_lib
 from pasta.encoders import clip
-from pasta.stages import render, stage
+from pasta.stages import collect as collect_stage
+from pasta.stages import extract_features as extract_features_stage
+from pasta.stages import render
 from pasta.storage import sessions as sessions_lib
 from pasta.t2i.sketch import sketch
 from pasta.world import rendered
@@ -74,14 +76,14 @@ def test_a_second_run_renders_nothing(tmp_path, asked):
   lines = [PROMPTS[0], '', ' \t', f' {PROMPTS[1]} \r', long, PROMPTS[0]]
   path = write(tmp_path / 'p.txt', lines)
   config = prompt_config(path, seeds_per_prompt=2, first_seed=5, num_devices=2)
-  render.main(config, str(tmp_path))
+  render.run(config, str(tmp_path))
   prompts = [PROMPTS[0], PROMPTS[1], long.strip()]
   columns = [(p, s) for p in prompts for s in (5, 6)]
   assert asked == columns
   first = done(tmp_path)
   assert (first['num_columns'], first['num_rendered']) == (6, 12)
   asked.clear()
-  render.main(config, str(tmp_path))
+  render.run(config, str(tmp_path))
   second = done(tmp_path)
   assert not asked
   assert (second['num_rendered'], second['num_images_found']) == (0, 12)
@@ -102,7 +104,7 @@ def test_a_second_run_renders_nothing(tmp_path, asked):
   asked.clear()
   write(tmp_path / 'p.txt', [PROMPTS[2], *lines])
   config.seeds_per_prompt = 3
-  render.main(config, str(tmp_path))
+  render.run(config, str(tmp_path))
   assert len(asked) == 6 and not set(asked) & set(columns)
   assert len(rendered.Rendered(str(tmp_path))) == 12
 
@@ -110,7 +112,7 @@ def test_a_second_run_renders_nothing(tmp_path, asked):
 def test_damage_is_found_and_repaired(tmp_path, asked, caplog):
   path = write(tmp_path / 'p.txt', PROMPTS)
   config = prompt_config(path)
-  render.main(config, str(tmp_path))
+  render.run(config, str(tmp_path))
   before = rendered.Rendered(str(tmp_path))
   before = [(before.images(i), before.image_features(i)) for i in range(4)]
   (images,) = glob.glob(f'{tmp_path}/rendered/store/images/*.pack')
@@ -124,7 +126,7 @@ def test_damage_is_found_and_repaired(tmp_path, asked, caplog):
   with pytest.raises(errors.PastaError, match='lacks the images of column 0'):
     rendered.Rendered(str(tmp_path)).images(0)
   config.verify = True
-  render.main(config, str(tmp_path))
+  render.run(config, str(tmp_path))
   assert [p for p, _ in asked] == [PROMPTS[0]]
   assert 'lines are damaged and left out' in caplog.text
   found = rendered.Rendered(str(tmp_path))
@@ -136,15 +138,15 @@ def test_damage_is_found_and_repaired(tmp_path, asked, caplog):
   for end in ('pack', 'jsonl'):
     for path in glob.glob(f'{tmp_path}/rendered/store/features/*.{end}'):
       os.remove(path)
-  render.main(config, str(tmp_path))
+  render.run(config, str(tmp_path))
   assert not asked and done(tmp_path)['num_damaged'] == 0
   for path in glob.glob(f'{tmp_path}/rendered/store/images/*'):
     os.remove(path)
   config.world.t2i.store_images = False
-  render.main(config, str(tmp_path))
+  render.run(config, str(tmp_path))
   assert not asked
   config.world.t2i.store_images = True
-  render.main(config, str(tmp_path))
+  render.run(config, str(tmp_path))
   assert len(asked) == 4
   np.testing.assert_array_equal(
     rendered.Rendered(str(tmp_path)).images(3), before[3][0]
@@ -159,7 +161,7 @@ def collected(tmp_path_factory):
   config.num_people, config.sessions_per_person = 1, 2
   config.sizes.num_turns = config.sizes.images_per_prompt = 2
   config.world.t2i.num_workers = 0
-  stage.collect(config, directory)
+  collect_stage.run(config, directory)
   return directory
 
 
@@ -169,7 +171,7 @@ def extract(collected, directory, **fields):
   config = extract_features.get_config('smoke')
   config.world.t2i.num_workers = 0
   config.update_from_flattened_dict(fields)
-  stage.extract_features(config, str(directory))
+  extract_features_stage.run(config, str(directory))
   info = workdir_lib.read_done(f'{directory}/features', 'extract_features')
   (path,) = glob.glob(f'{directory}/features/*.npz')
   return np.load(path), info['info']['num_images_made'], info['fingerprint']
@@ -200,7 +202,7 @@ def test_stages_with_a_store_give_the_same(collected, tmp_path, asked):
   config.num_devices, config.world.t2i.num_workers = 1, 0
   config.world.t2i.store = str(tmp_path / 'store')
   workdir = tmp_path / 'a'
-  render.main(config, str(workdir))
+  render.run(config, str(workdir))
   assert set(asked) == columns and len(asked) == len(columns)
   shown = rendered.Rendered(str(workdir))
   assert len(shown) == 2 * 2 * 4
@@ -208,7 +210,7 @@ def test_stages_with_a_store_give_the_same(collected, tmp_path, asked):
   # All candidates: those that were shown are there.
   asked.clear()
   config.columns = 'candidates'
-  render.main(config, str(workdir))
+  render.run(config, str(workdir))
   assert not set(asked) & columns
   everything = rendered.Rendered(str(workdir))
   assert len(everything) == 2 * 2 * 25
@@ -219,7 +221,7 @@ def test_stages_with_a_store_give_the_same(collected, tmp_path, asked):
   assert (row['turn'], row['candidate']) == (1, 7)
   config.world.t2i.name = 'sketch:ink'
   with pytest.raises(errors.PastaError, match='the config makes sketch:ink'):
-    render.main(config, str(workdir))
+    render.run(config, str(workdir))
 
 
 def test_pictures_of_another_size_are_stored_too(tmp_path, asked):
@@ -258,7 +260,7 @@ def test_killed_and_shared_runs_leave_what_a_whole_one_does(tmp_path):
   path = write(tmp_path / 'p.txt', [f'tree {i}' for i in range(8)])
   whole, cut = tmp_path / 'whole', tmp_path / 'cut'
   config = prompt_config(path, seeds_per_prompt=6)
-  render.main(config, str(whole))
+  render.run(config, str(whole))
   num = len(stored(whole))
   assert num == 8 * 6
   run = hosts.start(command(cut, path))
@@ -289,7 +291,7 @@ def test_killed_and_shared_runs_leave_what_a_whole_one_does(tmp_path):
 def test_wrong_inputs_are_named(tmp_path, collected):
   def refused(match, **fields):
     with pytest.raises(errors.PastaError, match=match):
-      render.main(prompt_config(**fields), str(tmp_path / 'w'))
+      render.run(prompt_config(**fields), str(tmp_path / 'w'))
 
   path = write(tmp_path / 'p.txt', ['a'])
   (tmp_path / 'bad').write_bytes(b'a\nb\xff\n')
@@ -313,7 +315,7 @@ def test_wrong_inputs_are_named(tmp_path, collected):
   (tmp_path / 'sessions').mkdir()
   refused('holds no session', path='', sessions=f'{tmp_path}/sessions')
   config = prompt_config(path, features=False)
-  render.main(config, str(tmp_path / 'w'))
+  render.run(config, str(tmp_path / 'w'))
   found = rendered.Rendered(str(tmp_path / 'w'))
   assert found.images(0).shape == (2, 64, 64, 3) and not found.encoder_id
   with pytest.raises(errors.PastaError, match='lacks the image features of'):

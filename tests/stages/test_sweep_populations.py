@@ -14,7 +14,7 @@ def test_two_populations_side_by_side(tmp_path, capsys):
   config.collect.num_people = 6
   config.collect.sessions_per_person = 1
   config.sweep.num_types = (2,)
-  population_sweep.main(config, str(tmp_path))
+  population_sweep.run(config, str(tmp_path))
   first = capsys.readouterr().out
   assert '2 true types' in first
   rows = json.loads((tmp_path / 'populations.json').read_text())
@@ -23,8 +23,8 @@ def test_two_populations_side_by_side(tmp_path, capsys):
   assert (tmp_path / 'populations.png').stat().st_size > 5000
   made = tmp_path / 'true-types-2' / 'sessions' / 'config.json'
   assert json.loads(made.read_text())['population']['num_types'] == 2
-  population_sweep.main(config, str(tmp_path))  # All is skipped.
+  population_sweep.run(config, str(tmp_path))  # All is skipped.
   assert capsys.readouterr().out == first
   config.true_types = ()
   with pytest.raises(errors.PastaError, match='true_types is empty'):
-    population_sweep.main(config, str(tmp_path))
+    population_sweep.run(config, str(tmp_path))

@@ -51,10 +51,10 @@ def test_sweep_leaves_table_and_picture_and_is_done_once(tmp_path, capsys):
   config.fit.steps_per_call = 20
   fingerprint = workdir.prepare(where, {'a': 1}, stage='extract_features')
   with pytest.raises(errors.PastaError, match='extract_features'):
-    type_sweep.main(config, str(tmp_path))
+    type_sweep.run(config, str(tmp_path))
   features_lib.save(os.path.join(where, '0.npz'), make_features())
   workdir.mark_done(where, 'extract_features', fingerprint, {})
-  type_sweep.main(config, str(tmp_path))
+  type_sweep.run(config, str(tmp_path))
   first = capsys.readouterr().out
   rows = workdir.read_json(str(tmp_path / 'type_sweep' / 'results.json'))
   assert [r['num_types'] for r in rows] == [1, 1, 2, 2]
@@ -71,6 +71,6 @@ def test_sweep_leaves_table_and_picture_and_is_done_once(tmp_path, capsys):
   assert rows[0]['stability'] == 1.0
   assert rows[2]['stability'] == rows[3]['stability'] <= 1.0
   assert (tmp_path / 'type_sweep' / 'type_sweep.png').stat().st_size > 5000
-  type_sweep.main(config, str(tmp_path))
+  type_sweep.run(config, str(tmp_path))
   assert capsys.readouterr().out == first
   assert 'BIC' in first

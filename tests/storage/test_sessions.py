@@ -6,14 +6,12 @@ import json
 import pytest
 
 from pasta import errors
-from pasta.candidates import base
 from pasta.storage import sessions
+from pasta.types import CATEGORIES, Candidate
 
 
 def make_session(index: int = 0, num_turns: int = 2) -> sessions.Session:
-  pool = tuple(
-    base.Candidate(f'prompt {i}', base.CATEGORIES[i % 5]) for i in range(10)
-  )
+  pool = tuple(Candidate(f'prompt {i}', CATEGORIES[i % 5]) for i in range(10))
   turns = tuple(
     sessions.Turn(
       candidates=pool,

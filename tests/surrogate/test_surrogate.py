@@ -14,8 +14,14 @@ from configs import off_policy as off_policy_config
 from configs import train_surrogate as config_lib
 from pasta import errors, seeds, workdir
 from pasta.agent import policies
+from pasta.stages import (
+  collect,
+  extract_features,
+  simulate,
+  stage,
+  train_surrogate,
+)
 from pasta.stages import off_policy as off_policy_stage
-from pasta.stages import stage, train_surrogate
 from pasta.storage import session_features as features_lib
 from pasta.storage import sessions as sessions_lib
 from pasta.surrogate import fidelity
@@ -268,8 +274,8 @@ def run(tmp_path_factory):
   config.collect.num_people, config.collect.sessions_per_person = 6, 1
   config.simulate.num_sessions = 4
   with stage.Worlds() as worlds:
-    stage.collect(config.collect, directory, worlds)
-    stage.extract_features(config.extract_features, directory, worlds)
+    collect.run(config.collect, directory, worlds)
+    extract_features.run(config.extract_features, directory, worlds)
     features = features_lib.load_dir(os.path.join(directory, 'features'))
     _save_user_model(features, os.path.join(directory, 'user_model'))
     yield directory, config, worlds
@@ -295,7 +301,7 @@ def _save_user_model(features, directory):
 def test_the_stage_and_a_simulation_that_renders_nothing(run, capsys):
   directory, config, worlds = run
   world = worlds(config.world)
-  train_surrogate.train_surrogate(config.train_surrogate, directory, worlds)
+  train_surrogate.run(config.train_surrogate, directory, worlds)
   assert 'rendered again |' in capsys.readouterr().out
   done = workdir.read_done(
     os.path.join(directory, 'surrogate'), 'train_surrogate'
@@ -312,7 +318,7 @@ def test_the_stage_and_a_simulation_that_renders_nothing(run, capsys):
   config.simulate.surrogate = 'surrogate'
   before = world.num_images_made
   assert before > 0
-  stage.simulate(config.simulate, directory, worlds)
+  simulate.run(config.simulate, directory, worlds)
   assert world.num_images_made == before
   simulated = os.path.join(directory, 'simulated')
   expected = f'surrogate:{done["fingerprint"]}(sketch@64/v1)'
@@ -348,7 +354,7 @@ def test_what_cannot_be_is_refused(run, tmp_path, model):
   with pytest.raises(errors.PastaError, match='nowhere.*has not finished'):
     missing = config.simulate.copy_and_resolve_references()
     missing.surrogate = 'nowhere'
-    stage.simulate(missing, str(directory), worlds)
+    simulate.run(missing, str(directory), worlds)
   info = {'encoder_id': 'clip@1', 't2i_id': 'sketch@64/v1'}
   surrogate_train.save(str(tmp_path), model, info)
   loaded = surrogate_train.load(str(tmp_path), **info)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from configs import common
-from pasta.t2i import base, resized
+from pasta.t2i import build as t2i_build
+from pasta.t2i import resized
 from pasta.t2i.sketch import sketch
 from pasta.world import world as world_lib
 
@@ -31,7 +32,7 @@ def test_a_world_resizes_what_is_made_for_one_size(monkeypatch):
     (sketch.Sketch, sketch.Sketch),
     (OneSize, resized.Resized),
   ):
-    monkeypatch.setattr(base, 'build', lambda c, m=model: m(size=c.size))
+    monkeypatch.setattr(t2i_build, 'build', lambda c, m=model: m(size=c.size))
     world = world_lib.World(config)
     assert type(world.t2i_at(96)) is expected
     assert world.t2i_at(96).image_size == 96

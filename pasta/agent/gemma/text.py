@@ -20,9 +20,9 @@ from absl import logging
 
 from pasta.agent.episodes import EpisodeTexts
 from pasta.agent.history import Texts
-from pasta.candidates import base as candidates_lib
 from pasta.gemma import model as gemma_model
 from pasta.storage import sessions
+from pasta.types import Candidate
 
 _NUM_FRAMING = 2  # <bos> and <eos>
 
@@ -190,7 +190,7 @@ def of_turn(
   tokeniser: Tokeniser,
   initial_prompts: Sequence[str],
   past_turns: Sequence[Sequence[sessions.Turn]],
-  pools: Sequence[Sequence[candidates_lib.Candidate]],
+  pools: Sequence[Sequence[Candidate]],
   num_turns: int,
 ) -> tuple[Texts, Texts]:
   """What is known before a turn's slates, alone and with each candidate.

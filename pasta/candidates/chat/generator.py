@@ -33,9 +33,10 @@ import numpy as np
 
 from pasta import errors
 from pasta import seeds as seeds_lib
-from pasta.candidates import answers, base, pools
+from pasta.candidates import answers, pools
 from pasta.candidates import counters as chat_counters
 from pasta.candidates.chat import cache, endpoint, messages
+from pasta.types import Candidate, PromptHistory
 
 _POSITIVE = (
   'timeout_seconds',
@@ -102,10 +103,10 @@ class Chat:
 
   def propose(
     self,
-    histories: Sequence[base.PromptHistory],
+    histories: Sequence[PromptHistory],
     seeds: np.ndarray,
     images: Sequence[np.ndarray] | None = None,
-  ) -> list[list[base.Candidate]]:
+  ) -> list[list[Candidate]]:
     """Proposes C candidates for each of B sessions.
 
     At most max_concurrency sessions are asked for at once, and each has
@@ -147,7 +148,7 @@ class Chat:
 
   def _request(
     self,
-    history: base.PromptHistory,
+    history: PromptHistory,
     seed: int,
     images: np.ndarray | None,
     counters: chat_counters.Counters,
@@ -172,7 +173,7 @@ class Chat:
   def _answers(
     self,
     requests: Sequence[dict[str, Any]],
-    histories: Sequence[base.PromptHistory],
+    histories: Sequence[PromptHistory],
     counters: chat_counters.Counters,
   ) -> list[str]:
     """What the model wrote to each request; '' where there is nothing."""
@@ -227,10 +228,10 @@ class Chat:
   def _pool(
     self,
     text: str,
-    history: base.PromptHistory,
+    history: PromptHistory,
     seed: int,
     counters: chat_counters.Counters,
-  ) -> list[base.Candidate]:
+  ) -> list[Candidate]:
     """C candidates from what the model wrote, and from grammar."""
     items, num_invalid, is_repaired = answers.extract(text)
     counters.add('invalid', num_invalid)

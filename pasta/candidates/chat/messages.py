@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pasta.candidates import base, instruction_files
 from pasta.candidates import counters as chat_counters
+from pasta.candidates import instruction_files
+from pasta.types import CATEGORIES, PromptHistory
 
 _FILES = ('system.txt', 'user.txt', 'categories.txt', 'pictures.txt')
 # What each file may refer to. The session stays out of the system's text.
@@ -85,7 +86,7 @@ def load(directory: str) -> Instructions:
 
 def messages(
   instructions: Instructions,
-  history: base.PromptHistory,
+  history: PromptHistory,
   *,
   num_candidates: int,
   max_words: int,
@@ -107,7 +108,7 @@ def messages(
   """
   values = {
     'num_candidates': num_candidates,
-    'num_per_category': num_candidates // len(base.CATEGORIES),
+    'num_per_category': num_candidates // len(CATEGORIES),
     'categories': instructions.categories,
     'max_words': max_words,
     'history': _session(history, counters),
@@ -133,7 +134,7 @@ def schema(num_candidates: int) -> dict[str, Any]:
   item = {
     'type': 'object',
     'properties': {
-      'category': {'type': 'string', 'enum': list(base.CATEGORIES)},
+      'category': {'type': 'string', 'enum': list(CATEGORIES)},
       'text': {'type': 'string'},
     },
     'required': ['category', 'text'],
@@ -154,9 +155,7 @@ def schema(num_candidates: int) -> dict[str, Any]:
   }
 
 
-def _session(
-  history: base.PromptHistory, counters: chat_counters.Counters
-) -> str:
+def _session(history: PromptHistory, counters: chat_counters.Counters) -> str:
   """The history as JSON, its texts short enough for any model's window."""
 
   def clip(text: str) -> str:

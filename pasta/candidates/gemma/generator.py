@@ -27,11 +27,12 @@ import numpy as np
 from pasta import errors, pretrained
 from pasta import seeds as seeds_lib
 from pasta.candidates import answers as chat_answers
-from pasta.candidates import base, pools
 from pasta.candidates import counters as chat_counters
+from pasta.candidates import pools
 from pasta.candidates.gemma import requests as gemma_requests
 from pasta.gemma import decoding
 from pasta.gemma import model as gemma_model
+from pasta.types import CATEGORIES, Candidate, PromptHistory
 
 _DTYPES = ('bfloat16', 'float32')
 
@@ -90,7 +91,7 @@ class Gemma:
     _check_architecture(
       self._architecture, config.model, longest + config.max_new_tokens
     )
-    num_prompts = num_candidates // len(base.CATEGORIES)
+    num_prompts = num_candidates // len(CATEGORIES)
     self._requests = gemma_requests.Requests(
       config.instructions,
       self._tokenizer,
@@ -128,8 +129,8 @@ class Gemma:
     )
 
   def propose(
-    self, histories: Sequence[base.PromptHistory], seeds: np.ndarray
-  ) -> list[list[base.Candidate]]:
+    self, histories: Sequence[PromptHistory], seeds: np.ndarray
+  ) -> list[list[Candidate]]:
     """Proposes C candidates for each of B sessions.
 
     Args:
@@ -154,7 +155,7 @@ class Gemma:
       ]
       counters.add('requests', len(requests))
       answers = self._answers(requests, _row_seeds(seeds))
-      num = len(base.CATEGORIES)
+      num = len(CATEGORIES)
       return [
         self._pools.make(
           self._items(answers[i * num : (i + 1) * num], counters),
@@ -210,7 +211,7 @@ class Gemma:
   ) -> list[chat_answers.Item]:
     """The prompts in a session's G answers."""
     items = []
-    for (text, is_whole), category in zip(answers, base.CATEGORIES):
+    for (text, is_whole), category in zip(answers, CATEGORIES):
       found, num_invalid = chat_answers.extract_lines(
         f'{self._requests.begin} {text}', category, is_whole
       )
@@ -225,7 +226,7 @@ def _row_seeds(seeds: np.ndarray) -> np.ndarray:
   """Two words of random bits a session and category, uint32 [B * G, 2]."""
   seeds = np.array([int(seed) % 2**64 for seed in seeds], np.uint64)
   found = seeds_lib.derive(
-    seeds[:, None], 'gemma', np.arange(len(base.CATEGORIES))
+    seeds[:, None], 'gemma', np.arange(len(CATEGORIES))
   ).reshape(-1)
   words = [found >> np.uint64(32), found & np.uint64(0xFFFFFFFF)]
   return np.stack(words, -1).astype(np.uint32)

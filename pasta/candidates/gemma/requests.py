@@ -10,9 +10,10 @@ import string
 import transformers
 
 from pasta import errors
-from pasta.candidates import base, instruction_files
 from pasta.candidates import counters as chat_counters
+from pasta.candidates import instruction_files
 from pasta.gemma import model as gemma_model
+from pasta.types import CATEGORIES, PromptHistory
 
 _TEXT_FILE, _BEGIN_FILE = 'gemma.txt', 'gemma_begin.txt'
 _FILES = (_TEXT_FILE, _BEGIN_FILE, instruction_files.CATEGORIES_FILE)
@@ -88,7 +89,7 @@ class Requests:
       )
 
   def of_session(
-    self, history: base.PromptHistory, counters: chat_counters.Counters
+    self, history: PromptHistory, counters: chat_counters.Counters
   ) -> list[list[int]]:
     """Token ids of the G requests of a session, in the order of CATEGORIES.
 
@@ -113,7 +114,7 @@ class Requests:
     return rows
 
   def _ids(
-    self, history: base.PromptHistory, start: int, max_chars: int
+    self, history: PromptHistory, start: int, max_chars: int
   ) -> list[list[int]]:
     session = describe(history, start, max_chars)
     texts = [
@@ -123,7 +124,7 @@ class Requests:
         category=f'{name}: {self._categories[name]}',
         history=session,
       ).strip()
-      for name in base.CATEGORIES
+      for name in CATEGORIES
     ]
     bos = self._tokenizer.bos_token_id
     if self._turn_ids is None:
@@ -142,7 +143,7 @@ class Requests:
     ]
 
 
-def describe(history: base.PromptHistory, start: int, max_chars: int) -> str:
+def describe(history: PromptHistory, start: int, max_chars: int) -> str:
   """A session as lines, oldest turn first.
 
   For example, before the second turn:
@@ -177,7 +178,7 @@ def describe(history: base.PromptHistory, start: int, max_chars: int) -> str:
 
 
 def _turns(
-  history: base.PromptHistory,
+  history: PromptHistory,
 ) -> list[tuple[str, tuple[str, ...], str]]:
   """Per past turn the chosen prompt, the rejected ones and the critique."""
   rows = itertools.zip_longest(
@@ -189,15 +190,15 @@ def _turns(
   ]
 
 
-def _num_longer(history: base.PromptHistory, start: int, max_chars: int) -> int:
+def _num_longer(history: PromptHistory, start: int, max_chars: int) -> int:
   texts = [history.initial_prompt, history.current]
   for chosen, rejected, critique in _turns(history)[start:]:
     texts += [chosen, *rejected, critique]
   return sum(len(' '.join(text.split())) > max_chars for text in texts)
 
 
-def _worst_case() -> tuple[base.PromptHistory, int, int]:
+def _worst_case() -> tuple[PromptHistory, int, int]:
   """What is left of a session where there is no room at all."""
   max_chars = _MAX_CHARS >> _NUM_HALVINGS
   text = _WIDE * max_chars
-  return base.PromptHistory(text, (text,)), 1, max_chars
+  return PromptHistory(text, (text,)), 1, max_chars

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pasta.candidates import base
 from pasta.candidates.grammar import draft as draft_lib
 from pasta.candidates.grammar import rephrase, wording
 from pasta.candidates.grammar import writer as writer_lib
 from pasta.t2i.sketch import lexicon, scene
+from pasta.types import CATEGORIES, Candidate, PromptHistory
 
 _DETAIL = (
   wording.SETTING,
@@ -207,12 +207,12 @@ _CATEGORIES = {
 }
 
 
-def _pool(writer: writer_lib.Writer) -> list[base.Candidate]:
+def _pool(writer: writer_lib.Writer) -> list[Candidate]:
   """All candidates, the plausible ones first, categories interleaved."""
   # Four fifths of a category follow the last critique.
   num_eager = -(-4 * writer.num // 5)
   rows = []
-  for category in base.CATEGORIES:
+  for category in CATEGORIES:
     scored = []
     for i in range(writer.num):
       draft = writer.eager if i < num_eager else writer.plain
@@ -222,7 +222,7 @@ def _pool(writer: writer_lib.Writer) -> list[base.Candidate]:
         score += 1.0
       scored.append((score, i, text))
     scored.sort()
-    rows.append([base.Candidate(text, category) for *_, text in scored])
+    rows.append([Candidate(text, category) for *_, text in scored])
   return [
     row[rank] for rank in range(writer.num) for row in writer.shuffled(rows)
   ]
@@ -244,7 +244,7 @@ class Grammar:
     Raises:
       ValueError: for numbers outside of these.
     """
-    categories = len(base.CATEGORIES)
+    categories = len(CATEGORIES)
     if num_candidates < categories or num_candidates % categories:
       raise ValueError(
         f'num_candidates is {num_candidates}: expected a positive multiple '
@@ -259,8 +259,8 @@ class Grammar:
     self.generator_id = f'grammar-1-c{num_candidates}-w{max_words}'
 
   def propose(
-    self, histories: Sequence[base.PromptHistory], seeds: np.ndarray
-  ) -> list[list[base.Candidate]]:
+    self, histories: Sequence[PromptHistory], seeds: np.ndarray
+  ) -> list[list[Candidate]]:
     """Proposes C candidates for each of B sessions.
 
     Args:
@@ -279,7 +279,7 @@ class Grammar:
         f'{len(histories)} histories, but {len(seeds)} seeds: expected one '
         'seed a history'
       )
-    num = self.num_candidates // len(base.CATEGORIES)
+    num = self.num_candidates // len(CATEGORIES)
     return [
       _pool(writer_lib.Writer(h, int(s), num, self.max_words))
       for h, s in zip(histories, seeds)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pasta.candidates import base
 from pasta.candidates.grammar import generator as grammar
 from pasta.t2i.sketch import lexicon, scene
+from pasta.types import Candidate, PromptHistory
 
 _FILLERS = (
   '4k',
@@ -74,8 +74,8 @@ class Terse:
     self.generator_id = f'terse-1-{inner.generator_id}'
 
   def propose(
-    self, histories: Sequence[base.PromptHistory], seeds: np.ndarray
-  ) -> list[list[base.Candidate]]:
+    self, histories: Sequence[PromptHistory], seeds: np.ndarray
+  ) -> list[list[Candidate]]:
     """As grammar's, candidate by candidate; what cannot be reworded stays."""
     result = []
     pools = self._inner.propose(histories, seeds)
@@ -86,6 +86,6 @@ class Terse:
       for candidate in pool:
         text = _tags(candidate.text, rng, known) or candidate.text
         known.add(text)
-        reworded.append(base.Candidate(text, candidate.category))
+        reworded.append(Candidate(text, candidate.category))
       result.append(reworded)
     return result

@@ -9,11 +9,12 @@ import random
 import zlib
 from collections.abc import Sequence
 
-from pasta.candidates import base, english
+from pasta.candidates import english
 from pasta.candidates.grammar import critique as critique_lib
 from pasta.candidates.grammar import draft as draft_lib
 from pasta.candidates.grammar import rephrase, wording
 from pasta.t2i.sketch import lexicon, scene
+from pasta.types import PromptHistory
 
 _RANK = {slot: i for i, slot in enumerate(wording.ORDER)}
 # Slots whose phrase may follow one of (slot) without a comma.
@@ -60,7 +61,7 @@ class Writer:
   """
 
   def __init__(
-    self, history: base.PromptHistory, seed: int, num: int, max_words: int
+    self, history: PromptHistory, seed: int, num: int, max_words: int
   ):
     current = history.current
     if not current.strip():

@@ -14,13 +14,12 @@ import jax
 import ml_collections
 import numpy as np
 
-from pasta import errors, workdir
+from pasta import errors
 from pasta.evaluate.preferences import measures, quoted, session_table
 from pasta.storage import preferences, reserve
 from pasta.user_model import pair_protocols, prediction, saved, sources
 from pasta.user_model.model import UserModel
 
-STAGE = 'evaluate_preferences'
 PROTOCOLS = ('pairs', 'chains', 'rankings', 'ratings', 'sessions')
 _COSINE_SCALE = 100.0  # CLIP's own logit scale
 
@@ -39,46 +38,6 @@ class Scores(NamedTuple):
   log_likelihood: np.ndarray | None
   scale: float
   log_prior: np.ndarray
-
-
-def main(config: ml_collections.ConfigDict, workdir_path: str) -> None:
-  """user_model/ and preferences/ -> evaluation tables.
-
-  Args:
-    config: `configs/evaluate_preferences.py`.
-    workdir_path: holds both; gets `config.output`.
-
-  Raises:
-    PastaError: no table, an unknown protocol, or data that do not suit it.
-  """
-  check(config)
-  directory = os.path.join(workdir_path, config.output)
-  upstream = [
-    workdir.upstream(workdir_path, config.user_model, 'train_user_model')
-  ]
-  for table in config.tables.values():
-    if table.protocol == 'sessions':
-      upstream.append(
-        workdir.upstream(workdir_path, table.path, 'extract_features')
-      )
-      continue
-    upstream += [
-      preferences.fingerprint(os.path.join(workdir_path, path))
-      for path in (table.path, table.validation, table.context)
-      if path
-    ]
-  with workdir.open_stage(STAGE, directory, config, upstream) as info:
-    if info is not None:
-      found = {
-        name: evaluate(table, name, config, workdir_path)
-        for name, table in config.tables.items()
-      }
-      workdir.write_json(os.path.join(directory, 'results.json'), found)
-      workdir.atomic_write(
-        os.path.join(directory, 'tables.md'), markdown(found)
-      )
-  with open(os.path.join(directory, 'tables.md'), encoding='utf-8') as f:
-    print(f.read())
 
 
 def check(config: ml_collections.ConfigDict) -> None:

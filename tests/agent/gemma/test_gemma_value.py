@@ -27,8 +27,7 @@ from pasta.agent import episodes as episodes_lib
 from pasta.agent.gemma import base as gemma_base
 from pasta.agent.gemma import text as gemma_text
 from pasta.gemma import model as gemma_model
-from pasta.interaction import loop
-from pasta.interaction import people as people_lib
+from pasta.interaction import hidden_people, loop
 from pasta.population import population as population_lib
 from pasta.storage import sessions as sessions_lib
 from pasta.user_model import heads
@@ -66,7 +65,7 @@ def user_model(world):
 def _interact(world, user_model, policy, num):
   population = population_lib.build(common.population())
   crowd = population_lib.draw_crowd(population, num, 1, seed=3)
-  people = people_lib.HiddenPeople(population, crowd)
+  people = hidden_people.HiddenPeople(population, crowd)
   return loop.run(
     world, people, policy, SIZES, jax.random.key(0), user_model=user_model
   )

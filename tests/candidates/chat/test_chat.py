@@ -28,15 +28,17 @@ from PIL import Image
 
 from configs import common
 from pasta import errors
-from pasta.candidates import base, english
+from pasta.candidates import build as candidates_build
 from pasta.candidates import counters as chat_counters
+from pasta.candidates import english
 from pasta.candidates.chat import generator as chat
 from pasta.candidates.chat import messages
 from pasta.candidates.grammar import generator as grammar
+from pasta.types import CATEGORIES, PromptHistory
 
 _KEY = 'sk-secret-1234567890'
-_FOX = base.PromptHistory('a fox')
-_LATER = base.PromptHistory(
+_FOX = PromptHistory('a fox')
+_LATER = PromptHistory(
   'a fox',
   ('a fox in snow', 'a red fox in snow'),
   (('a fox at night',), ('a blue fox in snow', 'a fox cub')),
@@ -53,7 +55,7 @@ def _ask(generator, histories=(_FOX,), seed=0, **options):
 def _check_pool(pool, history=_FOX):
   """25 valid candidates."""
   assert collections.Counter(c.category for c in pool) == dict.fromkeys(
-    base.CATEGORIES, 5
+    CATEGORIES, 5
   )
   assert len({' '.join(c.text.lower().split()) for c in pool}) == 25
   assert history.current not in {c.text for c in pool}
@@ -107,12 +109,10 @@ def test_what_is_sent(server, tmp_path):
   assert held_to['type'] == 'json_schema'
   array = held_to['json_schema']['schema']['properties']['candidates']
   assert array['minItems'] == array['maxItems'] == 25
-  assert array['items']['properties']['category']['enum'] == list(
-    base.CATEGORIES
-  )
+  assert array['items']['properties']['category']['enum'] == list(CATEGORIES)
   system, user = body['messages']
   assert [system['role'], user['role']] == ['system', 'user']
-  for words in ('25 prompts', '5 of each', '36 words', *base.CATEGORIES):
+  for words in ('25 prompts', '5 of each', '36 words', *CATEGORIES):
     assert words in system['content']
   assert '$' not in system['content'] + user['content']
   # The person's words stand in the user's message alone, as JSON.
@@ -168,7 +168,7 @@ def test_ids():
   config = common.world().candidates
   config.name = 'chat'
   config.chat.model = 'google/gemma 2 + more'
-  generator = base.build(config)
+  generator = candidates_build.build(config)
   assert generator.generator_id.startswith('chat-1-google/gemma_2_+_more-t0.9')
   assert generator.generator_id.endswith('-c25-w36')
   assert ' + ' not in generator.generator_id
@@ -182,12 +182,12 @@ def test_ids():
   ):
     changed = config.copy_and_resolve_references()
     changed.update_from_flattened_dict({field: value})
-    ids.add(base.build(changed).generator_id)
+    ids.add(candidates_build.build(changed).generator_id)
   assert len(ids) == 6
   # Where the model is, and how patient we are, changes nothing.
   config.chat.base_url = 'http://elsewhere:1/v1'
   config.chat.turn_seconds = 1.0
-  assert base.build(config).generator_id == generator.generator_id
+  assert candidates_build.build(config).generator_id == generator.generator_id
 
 
 # Bad answers: each turn ends soon, with 25 valid candidates.
@@ -647,7 +647,7 @@ def test_without_a_key(server, tmp_path, monkeypatch):
 def test_other_bad_input(server, tmp_path):
   generator = chat_of(server, tmp_path)
   with pytest.raises(ValueError, match='initial_prompt is empty'):
-    _ask(generator, [base.PromptHistory(' ')])
+    _ask(generator, [PromptHistory(' ')])
   with pytest.raises(ValueError, match='2 seeds'):
     generator.propose([_FOX], np.array([0, 1]))
   with pytest.raises(ValueError, match='num_candidates is 7'):
@@ -827,7 +827,7 @@ def test_tokens_are_counted_where_somebody_can(server, tmp_path):
 
 
 def test_the_persons_texts_are_clipped(server, tmp_path):
-  history = base.PromptHistory('x' * 5000, ('a \ud800fox',), (), ('y' * 5000,))
+  history = PromptHistory('x' * 5000, ('a \ud800fox',), (), ('y' * 5000,))
   generator = chat_of(server, tmp_path)
   (pool,) = _ask(generator, [history])
   assert len(pool) == 25
@@ -865,7 +865,7 @@ def test_64_sessions_at_full_concurrency(server, tmp_path):
     turn_seconds=4.0,
     max_answer_bytes=100_000,
   )
-  histories = [base.PromptHistory(f'a fox {i}') for i in range(64)]
+  histories = [PromptHistory(f'a fox {i}') for i in range(64)]
   started = time.monotonic()
   pools = _ask(generator, histories)
   assert time.monotonic() - started < 8.0
@@ -903,7 +903,7 @@ def test_a_session_depends_on_its_history_and_seed(server, tmp_path):
   server.behave = lambda h, b, n: h.say(
     content(candidates(8, start=b['seed'] % 1000))
   )
-  histories = [_FOX, _LATER, base.PromptHistory('a town')]
+  histories = [_FOX, _LATER, PromptHistory('a town')]
   together = _ask(chat_of(server, tmp_path, cache='off'), histories)
   generator = chat_of(server, tmp_path, cache='off')
   for i, history in enumerate(histories):
@@ -967,7 +967,7 @@ def test_own_instructions(server, tmp_path):
   generator = chat_of(server, tmp_path, instructions=str(directory))
   plain = chat_of(server, tmp_path)
   assert generator.generator_id != plain.generator_id
-  _ask(generator, [base.PromptHistory('a fox for $history ${max_words}')])
+  _ask(generator, [PromptHistory('a fox for $history ${max_words}')])
   said = server.requests[0]['messages'][1]['content']
   assert said.startswith('Only $5!')
   assert '"a fox for $history ${max_words}"' in said
@@ -992,4 +992,4 @@ def test_build():
   config = ml_collections.ConfigDict(common.world().candidates)
   config.name = 'chat'
   with pytest.raises(errors.PastaError, match='candidates.chat.model'):
-    base.build(config)
+    candidates_build.build(config)

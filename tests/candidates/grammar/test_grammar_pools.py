@@ -8,10 +8,12 @@ import ml_collections
 import numpy as np
 import pytest
 
-from pasta.candidates import base, english
+from pasta.candidates import build as candidates_build
+from pasta.candidates import english
 from pasta.candidates.grammar import critique, prompts, wording
 from pasta.candidates.grammar import generator as grammar
 from pasta.t2i.sketch import scene
+from pasta.types import CATEGORIES, PromptHistory
 
 _CRITIQUES = (
   '',
@@ -46,14 +48,14 @@ def turns():
   generator = grammar.Grammar()
   rng = random.Random(0)
   histories = [
-    base.PromptHistory(p) for p in prompts.initial_prompts(_NUM_SESSIONS, 7)
+    PromptHistory(p) for p in prompts.initial_prompts(_NUM_SESSIONS, 7)
   ]
   out = []
   for turn in range(_TURNS):
     pools = generator.propose(histories, np.arange(_NUM_SESSIONS) + 1000 * turn)
     out += zip(histories, pools)
     histories = [
-      base.PromptHistory(
+      PromptHistory(
         h.initial_prompt,
         (*h.chosen, rng.choice(pool).text),
         (),
@@ -67,7 +69,7 @@ def turns():
 def test_five_of_each_category_and_no_two_alike(turns):
   for history, pool in turns:
     assert collections.Counter(c.category for c in pool) == dict.fromkeys(
-      base.CATEGORIES, 5
+      CATEGORIES, 5
     )
     keys = {_key(c.text) for c in pool} | {_key(history.current)}
     assert len(keys) == 26
@@ -158,7 +160,7 @@ def test_the_values_of_a_pool_spread(turns):
 
 def test_subject_makes_a_group_specific():
   pool = grammar.Grammar().propose(
-    [base.PromptHistory('an animal, something dreamy')], np.array([1])
+    [PromptHistory('an animal, something dreamy')], np.array([1])
   )[0]
   texts = [c.text for c in pool if c.category == 'subject']
   subjects = [_named(t)[0] for t in texts]
@@ -167,7 +169,7 @@ def test_subject_makes_a_group_specific():
 
 
 def test_unknown_words_of_the_person_stay_in_front():
-  history = base.PromptHistory("my grandmother's zigzag thing")
+  history = PromptHistory("my grandmother's zigzag thing")
   generator = grammar.Grammar()
   rng = random.Random(3)
   for turn in range(5):
@@ -176,13 +178,13 @@ def test_unknown_words_of_the_person_stay_in_front():
       assert "my grandmother's zigzag thing" in candidate.text
       if candidate.category != 'rephrase' and not history.chosen:
         assert candidate.text.startswith("my grandmother's zigzag thing")
-    history = base.PromptHistory(
+    history = PromptHistory(
       history.initial_prompt, (*history.chosen, rng.choice(pool).text)
     )
 
 
 def test_initial_negations_are_kept_and_honoured():
-  history = base.PromptHistory('a quiet town, no people, never at night')
+  history = PromptHistory('a quiet town, no people, never at night')
   generator = grammar.Grammar()
   rng = random.Random(4)
   for turn in range(5):
@@ -191,7 +193,7 @@ def test_initial_negations_are_kept_and_honoured():
       parsed = scene.parse(candidate.text)
       assert parsed[wording.ACCENT][1] and parsed[wording.LIGHT][1]
       assert 'no people' in candidate.text
-    history = base.PromptHistory(
+    history = PromptHistory(
       history.initial_prompt, (*history.chosen, rng.choice(pool).text)
     )
 
@@ -224,7 +226,7 @@ def test_initial_negations_are_kept_and_honoured():
   ],
 )
 def test_critiques(current, critique, wanted, unwanted):
-  history = base.PromptHistory('a thing', (current,), (), (critique,))
+  history = PromptHistory('a thing', (current,), (), (critique,))
   pool = grammar.Grammar().propose([history], np.array([5]))[0]
   for slot, phrase in wanted:
     s = wording.SLOT[slot]
@@ -260,12 +262,12 @@ def test_critiques_hold_in_random_sessions(turns):
 
 def test_exclusions_persist_and_can_be_taken_back():
   people = wording.PHRASES[wording.ACCENT].index('with people strolling')
-  history = base.PromptHistory(
+  history = PromptHistory(
     'a town', ('a town', 'a town at dusk'), (), ('no people', '')
   )
   for candidate in grammar.Grammar().propose([history], np.array([0]))[0]:
     assert people not in _named(candidate.text)[wording.ACCENT]
-  history = base.PromptHistory(
+  history = PromptHistory(
     'a town',
     ('a town, no people', 'a town at dusk, no people'),
     (),
@@ -277,7 +279,7 @@ def test_exclusions_persist_and_can_be_taken_back():
 
 
 def test_same_history_and_seed_give_the_same_pool_in_any_batch():
-  histories = [base.PromptHistory(p) for p in prompts.initial_prompts(6, 3)]
+  histories = [PromptHistory(p) for p in prompts.initial_prompts(6, 3)]
   seeds = np.arange(6, dtype=np.uint64) + np.uint64(2**63)
   generator = grammar.Grammar()
   together = generator.propose(histories, seeds)
@@ -291,7 +293,7 @@ def test_same_history_and_seed_give_the_same_pool_in_any_batch():
 
 
 def test_histories_with_equal_prompts_get_their_own_draws():
-  histories = [base.PromptHistory('a fox')] * 2
+  histories = [PromptHistory('a fox')] * 2
   first, second = grammar.Grammar().propose(histories, np.array([1, 2]))
   assert first != second
 
@@ -309,28 +311,26 @@ def test_histories_with_equal_prompts_get_their_own_draws():
   ],
 )
 def test_long_and_odd_prompts(initial):
-  history = base.PromptHistory(initial)
+  history = PromptHistory(initial)
   generator = grammar.Grammar()
   rng = random.Random(0)
   for turn in range(6):
     pool = generator.propose([history], np.array([turn]))[0]
     assert len({_key(c.text) for c in pool}) == 25
     assert max(english.cost(c.text) for c in pool) <= 36
-    history = base.PromptHistory(
-      initial, (*history.chosen, rng.choice(pool).text)
-    )
+    history = PromptHistory(initial, (*history.chosen, rng.choice(pool).text))
   if 'dusk' in initial:  # a long prompt's last words are not lost
-    for candidate in generator.propose(
-      [base.PromptHistory(initial)], np.array([0])
-    )[0]:
+    for candidate in generator.propose([PromptHistory(initial)], np.array([0]))[
+      0
+    ]:
       assert scene.parse(candidate.text)[wording.ACCENT][1]
 
 
 def test_rejected_prompts_do_not_come_back():
   generator = grammar.Grammar()
-  history = base.PromptHistory('a fox')
+  history = PromptHistory('a fox')
   first = generator.propose([history], np.array([0]))[0]
-  again = base.PromptHistory('a fox', (), (tuple(c.text for c in first),))
+  again = PromptHistory('a fox', (), (tuple(c.text for c in first),))
   second = generator.propose([again], np.array([0]))[0]
   assert not {c.text for c in first} & {c.text for c in second}
 
@@ -367,7 +367,7 @@ def test_any_words_in_any_order():
   rng = random.Random(1)
   generator = grammar.Grammar()
   histories = [
-    base.PromptHistory(
+    PromptHistory(
       ' '.join(rng.choices(words, k=rng.randrange(1, 25))),
       (' '.join(rng.choices(words, k=rng.randrange(1, 45))),)[
         : rng.randrange(2)
@@ -387,20 +387,18 @@ def test_any_words_in_any_order():
 def test_a_full_prompt_still_gives_distinct_candidates():
   text = ', '.join(wording.PHRASES[s][1] for s in range(8))
   for num in (5, 25, 50):
-    pool = grammar.Grammar(num).propose(
-      [base.PromptHistory(text)], np.array([0])
-    )[0]
+    pool = grammar.Grammar(num).propose([PromptHistory(text)], np.array([0]))[0]
     assert len({_key(c.text) for c in pool} | {_key(text)}) == num + 1
 
 
 def test_bad_input():
   generator = grammar.Grammar()
   with pytest.raises(ValueError, match='initial_prompt is empty'):
-    generator.propose([base.PromptHistory(' \n')], np.array([0]))
+    generator.propose([PromptHistory(' \n')], np.array([0]))
   with pytest.raises(ValueError, match='chosen'):
-    generator.propose([base.PromptHistory('a fox', ('',))], np.array([0]))
+    generator.propose([PromptHistory('a fox', ('',))], np.array([0]))
   with pytest.raises(ValueError, match='2 seeds'):
-    generator.propose([base.PromptHistory('a fox')], np.array([0, 1]))
+    generator.propose([PromptHistory('a fox')], np.array([0, 1]))
   with pytest.raises(ValueError, match='num_candidates is 7'):
     grammar.Grammar(7)
   with pytest.raises(ValueError, match='max_words is 5'):
@@ -411,9 +409,9 @@ def test_build():
   config = ml_collections.ConfigDict(
     dict(name='grammar', num_candidates=10, max_words=30)
   )
-  generator = base.build(config)
+  generator = candidates_build.build(config)
   assert generator.num_candidates == 10
   assert generator.generator_id == 'grammar-1-c10-w30'
   config.name = 'chatter'
   with pytest.raises(ValueError, match='chatter.*known: grammar'):
-    base.build(config)
+    candidates_build.build(config)

@@ -2,24 +2,25 @@ import numpy as np
 import pytest
 
 from configs import common
-from pasta.candidates import base
+from pasta.candidates import build as candidates_build
 from pasta.candidates.grammar import prompts
 from pasta.t2i.sketch import scene
+from pasta.types import PromptHistory
 
 
 def _both():
   config = common.world().candidates
-  plain = base.build(config)
+  plain = candidates_build.build(config)
   config.name = 'grammar:terse'
-  return plain, base.build(config)
+  return plain, candidates_build.build(config)
 
 
 def test_other_words_for_the_same_pictures():
   plain, terse = _both()
   assert terse.generator_id != plain.generator_id
   histories = [
-    base.PromptHistory(p) for p in prompts.initial_prompts(40, seed=3)
-  ] + [base.PromptHistory('x y z'), base.PromptHistory('animal')]
+    PromptHistory(p) for p in prompts.initial_prompts(40, seed=3)
+  ] + [PromptHistory('x y z'), PromptHistory('animal')]
   seeds = np.arange(len(histories))
   for one, other in zip(
     plain.propose(histories, seeds), terse.propose(histories, seeds)
@@ -33,7 +34,7 @@ def test_other_words_for_the_same_pictures():
 
 def test_candidates_depend_on_history_and_seed_alone():
   _, terse = _both()
-  histories = [base.PromptHistory('a cat'), base.PromptHistory('a town')]
+  histories = [PromptHistory('a cat'), PromptHistory('a town')]
   both = terse.propose(histories, np.array([5, 6]))
   assert both[1:] == terse.propose(histories[1:], np.array([6]))
 
@@ -42,4 +43,4 @@ def test_unknown_generators_are_named():
   config = common.world().candidates
   config.name = 'grammar:loud'
   with pytest.raises(ValueError, match="'grammar:loud'.*grammar:terse"):
-    base.build(config)
+    candidates_build.build(config)

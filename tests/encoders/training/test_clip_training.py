@@ -30,7 +30,7 @@ def _lines(workdir):
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
   workdir = str(tmp_path_factory.mktemp('train_clip'))
-  train_clip.main(_config(), workdir)
+  train_clip.run(_config(), workdir)
   return workdir
 
 
@@ -50,13 +50,13 @@ def test_smoke_config_overfits_and_exports(trained):
 def test_a_finished_stage_is_not_redone(trained):
   path = os.path.join(trained, 'sketch_clip', 'flax_model.msgpack')
   before = os.stat(path).st_mtime_ns
-  train_clip.main(_config(), trained)
+  train_clip.run(_config(), trained)
   assert os.stat(path).st_mtime_ns == before
 
 
 def test_another_config_is_refused(trained):
   with pytest.raises(errors.PastaError, match='learning_rate'):
-    train_clip.main(_config(learning_rate=0.1), trained)
+    train_clip.run(_config(learning_rate=0.1), trained)
 
 
 def test_restart_gives_the_same_parameters(trained, tmp_path, monkeypatch):
@@ -126,7 +126,7 @@ def test_a_second_phase_starts_from_the_first(trained, tmp_path):
   start = os.path.join(trained, 'sketch_clip')
   first = clip.ClipEncoder.load(start)
   config = _config(start=start, num_steps=2, warmup_steps=1, learning_rate=1e-8)
-  train_clip.main(config, str(tmp_path))
+  train_clip.run(config, str(tmp_path))
   second = clip.ClipEncoder.load(str(tmp_path / 'sketch_clip'))
   np.testing.assert_allclose(
     first.encode_text(['a fox']), second.encode_text(['a fox']), atol=1e-3
@@ -136,4 +136,4 @@ def test_a_second_phase_starts_from_the_first(trained, tmp_path):
 def test_a_start_that_is_not_there_is_named(tmp_path):
   config = _config(start=str(tmp_path / 'none'))
   with pytest.raises(errors.PastaError, match="'start': there is no .*none"):
-    train_clip.main(config, str(tmp_path / 'work'))
+    train_clip.run(config, str(tmp_path / 'work'))

@@ -16,8 +16,9 @@ from pasta import errors
 from pasta import workdir as workdir_lib
 from pasta.agent import policies
 from pasta.evaluate.off_policy import estimates, propensities
+from pasta.stages import collect as collect_stage
+from pasta.stages import extract_features as extract_features_stage
 from pasta.stages import off_policy as off_policy_stage
-from pasta.stages import stage
 from pasta.storage import session_features as features_lib
 from pasta.user_model import heads, saved
 from pasta.user_model import model as model_lib
@@ -30,11 +31,11 @@ def workdir(tmp_path_factory):
   settings = collect.get_config('smoke')
   settings.num_people, settings.sessions_per_person = 8, 1
   settings.world.t2i.num_workers = 0
-  stage.collect(settings, path)
+  collect_stage.run(settings, path)
   settings = extract_features.get_config('smoke')
   settings.world.t2i.num_workers = 0
   settings.with_pool = True
-  stage.extract_features(settings, path)
+  extract_features_stage.run(settings, path)
   features = features_lib.load_dir(f'{path}/features')
   dim = features.initial_text.shape[-1]
   scorer = heads.Heads(heads.HeadSettings(num_types=2, embedding_dim=dim))
@@ -59,7 +60,7 @@ def test_the_stage_leaves_estimates_and_errors(workdir, capsys):
   config.min_effective_sessions = 3
   config.fitted_q.num_steps = config.fitted_q.steps_per_call = 10
   config.fitted_q.batch_sessions = 8
-  off_policy_stage.main(config, workdir)
+  off_policy_stage.run(config, workdir)
   path = pathlib.Path(workdir) / 'off_policy' / 'results.json'
   results = json.loads(path.read_text())
   assert results['num_sessions'] == results['num_people'] == 8
@@ -156,11 +157,11 @@ def test_features_without_pools_are_refused(workdir, tmp_path):
   config = config_for()
   config.data = 'human'
   with pytest.raises(errors.PastaError, match='with_pool = True'):
-    off_policy_stage.main(config, str(tmp_path))
+    off_policy_stage.run(config, str(tmp_path))
 
 
 def test_an_unknown_kind_of_data_is_named(tmp_path):
   config = config_for()
   config.data = 'mixed'
   with pytest.raises(errors.PastaError, match="'data' is 'mixed'"):
-    off_policy_stage.main(config, str(tmp_path))
+    off_policy_stage.run(config, str(tmp_path))

@@ -7,9 +7,9 @@ import slate_mdp
 from pasta import errors
 from pasta.agent import policies
 from pasta.agent import policy as policy_lib
-from pasta.candidates import base
 from pasta.evaluate.off_policy import propensities
 from pasta.storage import sessions
+from pasta.types import Candidate
 
 NUM, SLATES = 30, 512
 BEHAVIOUR = np.random.default_rng(1).normal(size=(5, 4))
@@ -162,7 +162,7 @@ def test_slates_drawn_by_an_unknown_law_are_refused(episodes):
 
 def record(name, policy_id, scores):
   turn = sessions.Turn(
-    candidates=(base.Candidate('a fox', 'rephrase'),) * 4,
+    candidates=(Candidate('a fox', 'rephrase'),) * 4,
     scores=scores,
     slate=(0, 1),
     columns=(0, 1),

@@ -10,7 +10,7 @@ import tiny_flux
 
 from configs import common
 from pasta import errors
-from pasta.t2i import base
+from pasta.t2i import build as t2i_build
 from pasta.t2i.flux import model as flux
 
 _PROMPTS = ('a fox in a forest', 'a red train', 'an animal, at night')
@@ -60,7 +60,7 @@ def _config(path, **fields):
 def test_without_pytorch_says_what_to_install(tmp_path, monkeypatch):
   monkeypatch.setitem(sys.modules, 'torch', None)
   with pytest.raises(errors.PastaError, match=r"pip install -e '.\[flux\]'"):
-    base.build(_config(tmp_path))
+    t2i_build.build(_config(tmp_path))
 
 
 def test_images_do_not_depend_on_their_batch(directory):
@@ -291,7 +291,7 @@ def test_out_of_memory_says_what_fits(directory, torch, monkeypatch, kind):
 
 def test_build_makes_it(directory):
   config = _config(directory, max_tokens=24)
-  model = base.build(config)
+  model = t2i_build.build(config)
   assert model.model_id == _model(directory).model_id
   assert model.image_size == 32
   model.generate(['a fox'], np.array([1]), 1)

@@ -10,7 +10,7 @@ import tiny_sdxl
 
 from configs import common
 from pasta import errors
-from pasta.t2i import base
+from pasta.t2i import build as t2i_build
 from pasta.t2i.sdxl import images as sdxl_images
 from pasta.t2i.sdxl import memory
 from pasta.t2i.sdxl import model as sdxl
@@ -42,7 +42,7 @@ def _config(directory, **fields):
 
 @pytest.fixture(scope='module')
 def model(directory):
-  return base.build(_config(directory))
+  return t2i_build.build(_config(directory))
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_images(model):
 
 
 def test_bfloat16(directory, model):
-  half = base.build(_config(directory, dtype='bfloat16'))
+  half = t2i_build.build(_config(directory, dtype='bfloat16'))
   assert half.model_id != model.model_id
   assert half.model_id.endswith('/bfloat16/v1')
   apart = half.generate(_PROMPTS[:1], _SEEDS[:1], 1).astype(int)
@@ -174,9 +174,9 @@ def test_warnings(quick, caplog):
 
 def test_a_config_that_names_no_model(directory):
   with pytest.raises(errors.PastaError, match='dtype is .float16., expected'):
-    base.build(_config(directory, dtype='float16'))
+    t2i_build.build(_config(directory, dtype='float16'))
   with pytest.raises(errors.PastaError, match='no such model directory'):
-    base.build(_config(directory / 'nowhere'))
+    t2i_build.build(_config(directory / 'nowhere'))
 
 
 @pytest.mark.parametrize('when', ['weights', 'compiling', 'drawing'])

@@ -4,7 +4,7 @@ import ml_collections
 import numpy as np
 import pytest
 
-from pasta.t2i import base
+from pasta.t2i import build as t2i_build
 from pasta.t2i.sketch import draw, scene, sketch
 
 
@@ -94,10 +94,10 @@ def test_bad_calls_are_refused(prompts, seeds, count, message):
 
 
 def test_build_names_models():
-  model = base.build(_config())
+  model = t2i_build.build(_config())
   assert model.model_id == f'sketch@32/v{draw.VERSION}'
   assert model.image_size == 32
-  ink = base.build(_config(name='sketch:ink', size=48))
+  ink = t2i_build.build(_config(name='sketch:ink', size=48))
   assert ink.model_id == f'sketch:ink@48/v{draw.VERSION}'
   with pytest.raises(ValueError, match='crayon.*sketch, sketch:ink'):
-    base.build(_config(name='crayon'))
+    t2i_build.build(_config(name='crayon'))

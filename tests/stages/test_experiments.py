@@ -10,10 +10,10 @@ from configs import quickstart
 from configs import report as report_config
 from pasta import errors
 from pasta.evaluate import compare
-from pasta.experiments import arms, summary
+from pasta.experiments import summary
 from pasta.report import build, palette
 from pasta.report import experiments as experiments_page
-from pasta.stages import experiments
+from pasta.stages import arms, experiments, registry
 
 
 def _outcome(returns, final=0.0, predicted=np.nan):
@@ -169,7 +169,7 @@ def _tiny(tmp_path):
 
 def test_an_experiment_end_to_end(tmp_path, capsys):
   config, directory = _tiny(tmp_path)
-  experiments.main(config, directory)
+  experiments.run(config, directory)
   assert '80 from the prompt' in capsys.readouterr().out
   path = os.path.join(directory, 'single_turn', 'results.json')
   first = json.load(open(path))
@@ -189,7 +189,7 @@ def test_an_experiment_end_to_end(tmp_path, capsys):
   before = {
     f: os.stat(os.path.join(store, f)).st_mtime for f in os.listdir(store)
   }
-  experiments.main(config, directory)
+  experiments.run(config, directory)
   assert json.load(open(path)) == first
   assert before == {
     f: os.stat(os.path.join(store, f)).st_mtime for f in os.listdir(store)
@@ -200,15 +200,15 @@ def test_a_bad_experiment_is_named(tmp_path):
   config, directory = _tiny(tmp_path)
   config.reference = 'nobody'
   with pytest.raises(errors.PastaError, match="'reference' is 'nobody'"):
-    experiments.main(config, directory)
+    experiments.run(config, directory)
   config.reference = ''
   arm = next(iter(config.arms))
   config.arms[arm].reference = 'nobody'
   with pytest.raises(errors.PastaError, match=f"'arms.{arm}.reference' is"):
-    experiments.main(config, directory)
+    experiments.run(config, directory)
   config.seeds = ()
   with pytest.raises(errors.PastaError, match='seeds and arms'):
-    experiments.main(config, directory)
+    experiments.run(config, directory)
   with pytest.raises(ValueError, match='unknown variant'):
     experiments_config.get_config('everything')
 
@@ -385,24 +385,19 @@ def test_experiments_join_a_report(curve, tmp_path):
     build.build(str(run), config, world=None)
 
 
-def test_stages_are_shared_between_arms(tmp_path):
+def test_stages_are_shared_between_arms(tmp_path, monkeypatch):
   config = arms.configured(quickstart.get_config('smoke'), (), seed=0)
   ran = []
-  directories = {'collect': 'sessions', 'extract_features': 'features'}
-  original = dict(arms._STAGES)
-  try:
-    for stage, directory in directories.items():
-      arms._STAGES[stage] = (
-        directory,
-        lambda c, w, worlds, s=stage: ran.append((s, w)),
-      )
-    needed = tuple(directories)
-    first = arms.prepare(config, str(tmp_path), needed, None)
-    other = ml_collections.ConfigDict(config.to_dict())
-    other.extract_features.with_pool = True
-    second = arms.prepare(other, str(tmp_path), needed, None)
-  finally:
-    arms._STAGES.update(original)
+  needed = ('collect', 'extract_features')
+  for stage in needed:
+    recorder = lambda c, w, worlds, s=stage: ran.append((s, w))  # noqa: E731
+    monkeypatch.setitem(
+      registry.LOOP, stage, registry.LOOP[stage]._replace(run=recorder)
+    )
+  first = arms.prepare(config, str(tmp_path), needed, None)
+  other = ml_collections.ConfigDict(config.to_dict())
+  other.extract_features.with_pool = True
+  second = arms.prepare(other, str(tmp_path), needed, None)
   assert first != second
   same = [
     os.path.realpath(os.path.join(r, 'sessions')) for r in (first, second)

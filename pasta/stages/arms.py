@@ -20,20 +20,12 @@ from pasta.evaluate import compare
 from pasta.experiments import at_once
 from pasta.population import ceilings
 from pasta.stages import evaluate as evaluate_stage
+from pasta.stages import registry
 from pasta.stages import stage as stages
-from pasta.stages import train_surrogate
 from pasta.storage import sessions as sessions_lib
 from pasta.user_model import saved
 from pasta.world import world as world_lib
 
-_STAGES = {  # stage -> (its directory in a working directory, what runs it)
-  'collect': ('sessions', stages.collect),
-  'extract_features': ('features', stages.extract_features),
-  'train_user_model': ('user_model', stages.train_user_model),
-  'train_surrogate': ('surrogate', train_surrogate.train_surrogate),
-  'simulate': ('simulated', stages.simulate),
-  'train_value': ('value', stages.train_value),
-}
 _PREVIOUS = 'previous_value'
 _SHARED = ('world', 'sizes', 'population')
 # Policies that need no training at all; all others need a user model.
@@ -58,7 +50,7 @@ def configured(
   """
   config = ml_collections.ConfigDict(base.to_dict())
   config.population.seed += seed
-  names = (*_STAGES, 'evaluate')
+  names = [name for name in registry.LOOP if name != 'report']
   for stage in names:
     if 'seed' in config[stage]:
       config[stage].seed += seed
@@ -120,7 +112,7 @@ def prepare(
       os.path.join('..', os.path.basename(previous), 'value'), run, _PREVIOUS
     )
   for stage, fingerprint in fingerprints.items():
-    directory, function = _STAGES[stage]
+    directory, function = registry.LOOP[stage]
     target = f'{stage}-{fingerprint}'
     os.makedirs(os.path.join(store, target), exist_ok=True)
     _link(os.path.join('..', target), run, directory)
@@ -173,7 +165,8 @@ def run_arm(
   needed = needed_stages(config, policy.name)
   run = prepare(config, store, needed, worlds, previous)
   upstream = [
-    os.path.realpath(os.path.join(run, _STAGES[s][0])) for s in needed
+    os.path.realpath(os.path.join(run, registry.LOOP[s].directory))
+    for s in needed
   ]
   settings = ml_collections.ConfigDict(config.evaluate.to_dict())
   settings.policies = ml_collections.ConfigDict({policy.name: policy})

@@ -1,0 +1,61 @@
+"""The candidate generator that a config names."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pasta.candidates.base import CandidateGenerator
+
+_GRAMMARS = ('grammar', 'grammar:terse')
+_KNOWN = (*_GRAMMARS, 'chat', 'gemma')
+
+
+def build(
+  config: Any,
+  count_tokens: Callable[[str], int] | None = None,
+  max_prompt_tokens: int = 77,
+) -> CandidateGenerator:
+  """Builds the generator that a config names.
+
+  Args:
+    config: has `name`, `num_candidates`, `max_words` and, for a language model,
+      a sub-config of its name.
+    count_tokens: how many tokens a prompt has for who reads it; a language
+      model's prompts are cut by it.
+    max_prompt_tokens: that it may have.
+
+  Raises:
+    ValueError: for an unknown name, or fields that cannot be used.
+    PastaError: a language model's fields or files cannot be used.
+  """
+  # Imported here: a language model takes seconds to import.
+  if config.name in _GRAMMARS:
+    from pasta.candidates.grammar import generator as grammar
+    from pasta.candidates.grammar import terse
+
+    plain = grammar.Grammar(
+      num_candidates=config.num_candidates, max_words=config.max_words
+    )
+    return plain if config.name == 'grammar' else terse.Terse(plain)
+  if config.name == 'chat':
+    from pasta.candidates.chat import generator as chat
+
+    return chat.Chat(
+      config.chat,
+      num_candidates=config.num_candidates,
+      max_words=config.max_words,
+      count_tokens=count_tokens,
+      max_prompt_tokens=max_prompt_tokens,
+    )
+  if config.name == 'gemma':
+    from pasta.candidates.gemma import generator as gemma
+
+    return gemma.Gemma(
+      config.gemma,
+      num_candidates=config.num_candidates,
+      max_words=config.max_words,
+      count_tokens=count_tokens,
+      max_prompt_tokens=max_prompt_tokens,
+    )
+  raise ValueError(
+    f'candidates.name is {config.name!r}; known: {", ".join(_KNOWN)}'
+  )

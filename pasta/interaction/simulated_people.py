@@ -1,0 +1,128 @@
+"""People drawn from a learned user model (paper section 4.2)."""
+
+from collections.abc import Callable, Iterable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pasta import seeds
+from pasta.interaction.people import Answer, Shown
+from pasta.storage import sessions
+from pasta.user_model import likelihoods
+from pasta.user_model import model as user_model_lib
+
+
+class SimulatedPeople:
+  """People drawn from a learned user model (paper section 4.2).
+
+  A type from the prior and a generosity for each sitting; choices, satisfaction
+  and comparison from the model given those.
+  """
+
+  source = 'simulated'
+  needs_scenes = False
+  needs_features = True
+
+  def __init__(
+    self,
+    model: user_model_lib.UserModel,
+    initial_prompts: tuple[str, ...],
+    sitting_seeds: np.ndarray,
+  ):
+    self.model = model
+    self.initial_prompts = initial_prompts
+    self.sitting_seeds = sitting_seeds
+    self.user_ids = tuple(f's{int(s):016x}' for s in sitting_seeds)
+    self.types = user_model_lib.draw_types(model, sitting_seeds)
+    spread = float(np.exp(model.satisfaction['log_spread']))
+    self.generosity = spread * seeds.normal(sitting_seeds, 'generosity')
+    self._previous = None
+
+  def answer(self, shown: Shown) -> Answer:
+    first = self._previous is None or shown.turn == 0
+    previous = np.zeros(len(self.types)) if first else self._previous
+    response = jax.device_get(
+      _respond(
+        self.model,
+        jnp.asarray(shown.text),
+        jnp.asarray(shown.image),
+        jnp.asarray(self.types),
+        jnp.asarray(previous, jnp.float32),
+        jnp.asarray(self.generosity, jnp.float32),
+      )
+    )
+    noise = seeds.gumbel(
+      self.sitting_seeds[:, None],
+      'choice',
+      shown.turn,
+      np.arange(response['log_probs'].shape[1]),
+    )
+    choice = np.argmax(response['log_probs'] + noise, axis=1)
+    rows = np.arange(len(choice))
+    sigma = float(np.exp(self.model.satisfaction['log_sigma']))
+    satisfaction = response['satisfaction'][rows, choice] + sigma * (
+      seeds.normal(self.sitting_seeds, 'satisfaction', shown.turn)
+    )
+    comparison = None
+    if not first:
+      noise = seeds.gumbel(
+        self.sitting_seeds[:, None], 'comparison', shown.turn, np.arange(3)
+      )
+      comparison = (
+        np.argmax(response['comparison'][rows, choice] + noise, axis=1) - 1
+      )
+    self._previous = response['utility'][rows, choice]
+    return Answer(
+      choice=choice,
+      satisfaction=np.clip(satisfaction, 0.0, 1.0),
+      comparison=comparison,
+      critiques=('',) * len(choice),
+    )
+
+
+def simulated_crowd(
+  model: user_model_lib.UserModel,
+  records: Iterable[sessions.Session],
+  num: int,
+  *,
+  seed: int,
+) -> Callable[[np.ndarray], SimulatedPeople]:
+  """Draws sittings of simulated people, who type what people have typed.
+
+  Args:
+    model: gives types and answers.
+    records: sessions with what people have typed.
+    num: how many sittings.
+    seed: of all that is drawn.
+
+  Returns:
+    A function of positions among the sittings to the people who sit there.
+  """
+  known = sorted({s.initial_prompt for s in records})
+  sitting = seeds.derive(seed, 'sitting', np.arange(num))
+  pick = seeds.derive(sitting, 'prompt') % np.uint64(len(known))
+  return lambda index: SimulatedPeople(
+    model, tuple(known[i] for i in pick[index]), sitting[index]
+  )
+
+
+@jax.jit
+def _respond(model, text, image, types, previous, generosity):
+  """What people of the given types [N] would do, for every column [N, L]."""
+  offset = generosity[:, None, None]
+  utility = user_model_lib.column_utility(model, text, image)  # [N, L, K]
+  pick = jax.nn.one_hot(types, model.num_types)[:, None]  # [N, 1, K]
+  own = (utility * pick).sum(-1)  # [N, L]
+  return {
+    'log_probs': (user_model_lib.choice_log_probs(model, utility) * pick).sum(
+      -1
+    ),
+    'satisfaction': (
+      user_model_lib.expected_satisfaction(model, utility, offset) * pick
+    ).sum(-1),
+    'comparison': likelihoods.cross_turn_log_probs(
+      own - previous[:, None], model.comparison
+    ),
+    'utility': own,
+  }

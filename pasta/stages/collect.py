@@ -1,0 +1,42 @@
+"""The stage `collect`: hidden people, a policy that needs no training."""
+
+import os
+
+import ml_collections
+
+from pasta.agent import policies
+from pasta.interaction import hidden_people
+from pasta.population import population as population_lib
+from pasta.stages import stage
+from pasta.storage import shards
+
+
+@stage.with_worlds
+def run(
+  config: ml_collections.ConfigDict, workdir: str, worlds: stage.Worlds
+) -> None:
+  """Hidden people use a policy that needs no training -> sessions/."""
+  directory = os.path.join(workdir, 'sessions')
+  with stage.open_stage('collect', directory, config) as info:
+    if info is None:
+      return
+    world = worlds(config.world)
+    population = population_lib.build(config.population)
+    crowd = population_lib.draw_crowd(
+      population,
+      config.num_people,
+      config.sessions_per_person,
+      seed=config.seed,
+    )
+    policy = policies.build(config.policy, num_columns=config.sizes.num_columns)
+
+    def run_batch(batch, index):
+      people = hidden_people.HiddenPeople(population, crowd.select(index))
+      return shards.Shard(
+        stage.interact(config, world, people, policy, batch, 'people').sessions
+      )
+
+    shards.run_batches(
+      run_batch, len(crowd), config.batch_size, directory, 'collect'
+    )
+    info['num_sessions'] = len(crowd)
