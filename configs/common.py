@@ -1,12 +1,25 @@
 """Parts that several stages' configs share."""
 
+import difflib
+
 import ml_collections
 
 
-def check_variant(arg: str, known: tuple[str, ...]) -> None:
-  """Raises ValueError for a variant that a config does not have."""
-  if arg and arg not in known:
-    raise ValueError(f'unknown variant {arg!r}, expected one of {known}')
+def check_variant(
+  arg: str, known: tuple[str, ...], is_needed: bool = False
+) -> None:
+  """Raises ValueError for a variant that a config does not have.
+
+  Args:
+    arg: the variant; '' where none is given.
+    known: those that there are.
+    is_needed: whether there is no config without one.
+  """
+  if arg in known or not arg and not is_needed:
+    return
+  near = difflib.get_close_matches(arg, known, n=1)
+  hint = f'; did you mean {near[0]!r}?' if near else ''
+  raise ValueError(f'unknown variant {arg!r}, expected one of {known}{hint}')
 
 
 def world() -> ml_collections.ConfigDict:

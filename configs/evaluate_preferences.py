@@ -10,6 +10,8 @@ DIR/user_model and DIR/preferences, leaves DIR/preference_tables.
 
 import ml_collections
 
+from configs import common
+
 
 def _table(
   path: str, protocol: str, validation: str = '', context: str = ''
@@ -71,11 +73,8 @@ _TABLES = {
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
   """Variants: data sets; several are joined by commas."""
   names = arg.split(',')
-  unknown = [n for n in names if n not in _TABLES]
-  if unknown:
-    raise ValueError(
-      f'unknown variant {unknown[0]!r}, expected some of {tuple(_TABLES)}'
-    )
+  for name in names:
+    common.check_variant(name, tuple(_TABLES), is_needed=True)
   config = ml_collections.ConfigDict()
   config.user_model = 'user_model'  # directory of the fitted model
   config.features = 'preferences'  # directory of features in all paths below

@@ -9,6 +9,8 @@ result lies in DIR/data/NAME. The same command goes on after a kill.
 
 import ml_collections
 
+from configs import common
+
 _VARIANTS = {'pick_a_pic': 'v2'}
 _OPTIONS = {  # by data set; data/NAME/README.md explains them
   'pamela': {'image_path': ''},
@@ -71,8 +73,7 @@ EMBEDDED = ('pick_a_filter',)  # those that have features, not images
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
   """Variants: NAMES."""
-  if arg not in NAMES:
-    raise ValueError(f'unknown variant {arg!r}, expected one of {NAMES}')
+  common.check_variant(arg, NAMES, is_needed=True)
   config = ml_collections.ConfigDict()
   config.name = arg
   config.variant = _VARIANTS.get(arg, '')  # of the data set; Pick-a-Pic: v1, v2

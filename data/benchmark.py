@@ -1,6 +1,6 @@
 """How near extraction of features comes to the encoder alone.
 
-python -m data.benchmark --workdir=DIR
+python -m launch.benchmark --part=extraction --workdir=DIR
 
 Writes small stand-ins of Pick-a-Pic (64 px JPEGs), prepares and extracts them,
 and prints ratios: speeds on a machine that does other things mean little.
@@ -10,47 +10,49 @@ import os
 import resource
 import time
 
+import jax
+import ml_collections
 import numpy as np
-from absl import flags
 
-from launch import cli
+from data import encode, extract_features, prepare_data, read
+from data.pick_a_pic import fake_files, pick_a_pic_dataset_builder
+from pasta import workdir as workdir_lib
+from pasta.encoders import clip, image_encoder
+from pasta.storage import preferences
+
+_DECODED = 500  # rows that one thread decodes
 
 
-def main(workdir: str, num_rows: int, encoder: str, batch_size: int) -> None:
-  """Prints rates of preparation, decoding, encoding and training's reads."""
-  import jax
+def run(config: ml_collections.ConfigDict, workdir: str) -> None:
+  """Prints rates of preparation, decoding, encoding and training's reads.
 
-  from configs import extract_features
-  from configs import prepare_data as data_config
-  from data import encode, prepare_data, read
-  from data import extract_features as extract
-  from data.pick_a_pic import fake_files, pick_a_pic_dataset_builder
-  from pasta import workdir as workdir_lib
-  from pasta.encoders import clip, image_encoder
-  from pasta.storage import preferences
-
-  config = extract_features.get_config('pick_a_pic')
-  config.encoder, config.batch_size = encoder, batch_size
-  config.splits = ('train',)
-  model = clip.ClipEncoder.load(encoder, dtype=config.dtype)
-  run = image_encoder.ImageEncoder(model, batch_size, config.num_devices)
+  Args:
+    config: `extraction` of configs/benchmark.py.
+    workdir: for the stand-ins and their features.
+  """
+  extract, num_rows = config.extract, config.num_rows
+  batch_size = extract.batch_size
+  model = clip.ClipEncoder.load(extract.encoder, dtype=extract.dtype)
+  encode_images = image_encoder.ImageEncoder(
+    model, batch_size, extract.num_devices
+  )
   size = model.image_size
   pixels = np.random.default_rng(0).integers(
     256, size=(batch_size, size, size, 3), dtype=np.uint8
   )
-  jax.block_until_ready(run(pixels))
+  jax.block_until_ready(encode_images(pixels))
   for num in (num_rows // 10, num_rows):
     root = os.path.join(workdir, str(num))
     raw = os.path.join(root, 'raw')
     if not os.path.exists(raw):
       fake_files.write(raw, num, num_users=300, rows_per_group=500)
     started = time.perf_counter()
-    prepare_data.run(data_config.get_config('pick_a_pic'), root, raw)
+    prepare_data.run(config.prepare, root, raw)
     seconds = time.perf_counter() - started
     print(f'{num} rows: prepared {num / seconds:.0f} rows/s')
-    bare = _rate(run, pixels)
-    extract.run(config, root)
-    bare = max(bare, _rate(run, pixels))
+    bare = _rate(encode_images, pixels)
+    extract_features.run(extract, root)
+    bare = max(bare, _rate(encode_images, pixels))
     directory = os.path.join(root, 'preferences', 'pick_a_pic', 'train')
     info = workdir_lib.read_done(directory, 'extract_features')['info']
     rate = info['num_encoded'] / info['seconds']
@@ -60,8 +62,11 @@ def main(workdir: str, num_rows: int, encoder: str, batch_size: int) -> None:
       f'{info["decoding_seconds"] / info["seconds"]:.2f} of the time; '
       f'{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB'
     )
-  source = prepare_data.prepared_directory('pick_a_pic', 'v2', root)
-  at = np.array([(0, i, side) for i in range(500) for side in (0, 1)])
+  source = prepare_data.prepared_directory(
+    config.prepare.name, config.prepare.variant, root
+  )
+  rows = range(min(_DECODED, num_rows))
+  at = np.array([(0, i, side) for i in rows for side in (0, 1)])
   work = encode.Work(
     read.Prepared(source),
     pick_a_pic_dataset_builder.Builder,
@@ -85,22 +90,9 @@ def main(workdir: str, num_rows: int, encoder: str, batch_size: int) -> None:
   print(f'training reads {index.size / seconds:.0f} feature rows/s')
 
 
-def _rate(run, pixels: np.ndarray, num: int = 40) -> float:
+def _rate(encode_images, pixels: np.ndarray, num: int = 40) -> float:
   """Images per second of the encoder alone."""
-  import jax
-
   started = time.perf_counter()
   for _ in range(num):
-    jax.block_until_ready(run(pixels))
+    jax.block_until_ready(encode_images(pixels))
   return num * len(pixels) / (time.perf_counter() - started)
-
-
-if __name__ == '__main__':
-  flags.DEFINE_integer('num_rows', 20_000, 'Rows of the larger stand-in.')
-  flags.DEFINE_string('encoder', 'sketch-clip', 'Directory or hub id.')
-  flags.DEFINE_integer('batch_size', 64, 'Images in a call.')
-  cli.run(
-    'data.benchmark:main',
-    config=False,
-    flag_names=('num_rows', 'encoder', 'batch_size'),
-  )

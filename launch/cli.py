@@ -5,7 +5,7 @@ A launch script is a docstring with the exact command and
   from launch import cli
 
   if __name__ == '__main__':
-    cli.run('pasta.agent.train:main')
+    cli.run('pasta.stages.train_value:run')
 
 The entry is imported inside `run`, after the environment is set up: spawned
 render workers import the script again as `__mp_main__` and must stay light.
@@ -13,9 +13,7 @@ Exit codes: 0 done, 1 bad input or failure, 130 interrupted.
 """
 
 import contextlib
-import difflib
 import importlib
-import importlib.util
 import logging as std_logging
 import os
 import re
@@ -44,7 +42,6 @@ _CHATTY_PACKAGES = (
 _CHATTY_PATH = re.compile(
   rf'[/\\](?:site|dist)-packages[/\\](?:{"|".join(_CHATTY_PACKAGES)})[/\\]'
 )
-_CONFIG_OVERRIDE = re.compile(r'^--?(?:no)?config\.([^=]+)')
 _MIN_COMPILE_SECONDS = '0.3'  # compilations below are not worth a cache file
 
 
@@ -52,6 +49,7 @@ def run(
   entry: str,
   *,
   config: bool = True,
+  default_config: str | None = None,
   workdir: bool = True,
   flag_names: Sequence[str] = (),
   distributed: bool = False,
@@ -65,23 +63,20 @@ def run(
   Args:
     entry: 'module:function'.
     config: whether the script takes --config (and --config.FIELD=VALUE).
+    default_config: file and variant where --config is not given.
     workdir: whether it takes --workdir.
     flag_names: the script's own flags, handed on as keyword arguments.
     distributed: whether several processes, one a host, may run it together.
   """
   if workdir:
     flags.DEFINE_string('workdir', None, 'Directory for all that is written.')
-    flags.FLAGS.register_key_flag_for_module(
-      sys.argv[0], flags.FLAGS['workdir']
-    )
+    _show_in_help('workdir')
   if config:
     # Imported here as importing it takes longer than this whole module.
-    from ml_collections import config_flags
+    from launch import config_flag
 
-    config_flags.DEFINE_config_file(
-      'config', None, 'Config file, FILE.py or FILE.py:VARIANT.'
-    )
-    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS['config'])
+    config_flag.define(default_config)
+    _show_in_help('config')
   if distributed:
     flags.DEFINE_string(
       'distributed',
@@ -90,9 +85,7 @@ def run(
       'which (TPU pods, Slurm, Open MPI), or HOST:PORT,NUMBER,RANK: where '
       'process 0 listens, how many there are, and which this one is.',
     )
-    flags.FLAGS.register_key_flag_for_module(
-      sys.argv[0], flags.FLAGS['distributed']
-    )
+    _show_in_help('distributed')
   # absl's own default shows warnings only; 0 is INFO.
   flags.FLAGS.set_default('verbosity', 0)
   _set_environment()
@@ -115,7 +108,7 @@ def run(
 
   def parse(argv: Sequence[str]) -> list[str]:
     with _reported_errors():
-      return _parse_flags(argv, config, workdir)
+      return _parse_flags(argv, config, default_config, workdir)
 
   try:
     app.run(main, flags_parser=parse)
@@ -123,11 +116,20 @@ def run(
     _fail('interrupted', 130)
 
 
-def _parse_flags(argv: Sequence[str], config: bool, workdir: bool) -> list[str]:
+def _show_in_help(name: str) -> None:
+  """Lists a flag as one of the script's own."""
+  flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+
+
+def _parse_flags(
+  argv: Sequence[str], config: bool, default_config: str | None, workdir: bool
+) -> list[str]:
   """Parses argv, and turns every way it can be wrong into a PastaError."""
-  if config:
-    _check_config_flags(argv)
   try:
+    if config:
+      from launch import config_flag
+
+      argv = config_flag.with_default(argv, default_config)
     rest = flags.FLAGS(argv)
   except flags.Error as e:
     raise errors.PastaError(str(e)) from e
@@ -145,56 +147,6 @@ def _parse_flags(argv: Sequence[str], config: bool, workdir: bool) -> list[str]:
       'flag --workdir is missing: name the directory for the results'
     )
   return rest
-
-
-def _check_config_flags(argv: Sequence[str]) -> None:
-  """Raises a PastaError that says what is wrong with the --config flags.
-
-  ml_collections reports a missing file only when the config is used, a bad
-  variant with its whole traceback, and an unknown field without its path.
-  """
-  value = None
-  overrides = []
-  for i, arg in enumerate(argv):
-    if match := re.match(r'^--?config(?:=(.*))?$', arg, re.DOTALL):
-      value = match[1] if match[1] is not None else ''.join(argv[i + 1 : i + 2])
-    elif match := _CONFIG_OVERRIDE.match(arg):
-      overrides.append(match[1])
-  if value is None:
-    if overrides:
-      raise errors.PastaError(
-        f'flag --config.{overrides[0]} needs --config=FILE.py before it'
-      )
-    return
-  path, *variant = value.split(':', 1)
-  if not os.path.isfile(path):
-    raise errors.PastaError(
-      f'flag --config: there is no file {path!r} in {os.getcwd()}'
-    )
-  try:
-    root = _load_config(path, variant)
-  except Exception as e:  # Whatever the file's code raises.
-    raise errors.PastaError(f'flag --config={value}: {_describe(e)}') from e
-  for override in overrides:
-    node = root
-    for name in override.split('.'):
-      name = name.split('[')[0]
-      fields = list(node.keys()) if hasattr(node, 'keys') else []
-      if name not in fields:
-        near = difflib.get_close_matches(name, fields, n=1)
-        hint = f'did you mean {near[0]!r}?' if near else f'it has {fields}'
-        raise errors.PastaError(
-          f'flag --config.{override}: {path} has no field {override!r}; {hint}'
-        )
-      node = node[name]
-
-
-def _load_config(path: str, variant: Sequence[str]):
-  """Returns what `get_config` of a config file returns."""
-  spec = importlib.util.spec_from_file_location('checked_config', path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(*variant)
 
 
 def _load(entry: str):
@@ -271,12 +223,6 @@ def _fail(line: str, code: int) -> None:
 
 def _one_line(text: str) -> str:
   return ' '.join(text.split())
-
-
-def _describe(error: Exception) -> str:
-  """The message of a ValueError; for what is a bug, its type as well."""
-  is_message = isinstance(error, ValueError)
-  return str(error) if is_message else f'{type(error).__name__}: {error}'
 
 
 def _set_environment() -> None:

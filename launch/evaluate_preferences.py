@@ -1,7 +1,8 @@
 """Tables on public preference data; configs/evaluate_preferences.py tells how.
 
-python -m launch.evaluate_preferences --config=configs/evaluate_preferences.py:NAME --workdir=DIR
-"""  # noqa: E501
+python -m launch.evaluate_preferences --workdir=DIR \
+  --config=configs/evaluate_preferences.py:NAME
+"""
 
 from launch import cli
 

@@ -1,4 +1,7 @@
-"""Experiments on the embedded world. See configs/experiments.py."""
+"""Runs experiments on the embedded world; configs/experiments.py lists them.
+
+python -m launch.experiments --config=configs/experiments.py:NAME --workdir=DIR
+"""
 
 from launch import cli
 

@@ -1,7 +1,8 @@
 """Runs the stage extract_features; configs/extract_features.py tells how.
 
-python -m launch.extract_features --config=configs/extract_features.py --workdir=DIR
-"""  # noqa: E501
+python -m launch.extract_features --config=configs/extract_features.py \
+  --workdir=DIR
+"""
 
 from launch import cli
 

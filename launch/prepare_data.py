@@ -1,7 +1,8 @@
 """Prepares a public or own data set; configs/prepare_data.py tells how.
 
-python -m launch.prepare_data --config=configs/prepare_data.py:NAME --raw=DIR --workdir=DIR
-"""  # noqa: E501
+python -m launch.prepare_data --config=configs/prepare_data.py:NAME --raw=DIR \
+  --workdir=DIR
+"""
 
 from absl import flags
 

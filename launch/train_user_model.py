@@ -1,7 +1,8 @@
 """Runs the stage train_user_model; configs/train_user_model.py tells how.
 
-python -m launch.train_user_model --config=configs/train_user_model.py --workdir=DIR
-"""  # noqa: E501
+python -m launch.train_user_model --config=configs/train_user_model.py \
+  --workdir=DIR
+"""
 
 from launch import cli
 

@@ -1,6 +1,6 @@
 """Speed of value learning and slate selection, as ratios measured in one run.
 
-python -m pasta.benchmarks.agent [--rounds=15]
+python -m launch.benchmark --part=agent
 
 Everything runs on one core and is counted in CPU seconds; what is compared
 takes turns, and ratios are medians over the rounds. About six CPU minutes with
@@ -39,30 +39,25 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from absl import app, flags
 
-from configs import train_value
 from pasta.agent import critics, inputs, iql, networks, slates
 from pasta.agent import episodes as episodes_lib
 from pasta.agent.episodes import Episodes
 from pasta.benchmarks import agent_peers as peers
 
-_ROUNDS = flags.DEFINE_integer('rounds', 15, 'how often each is timed')
-
-_TURNS, _CATEGORIES, _TYPES, _TWINS = 4, 5, 16, 2
+_TURNS, _CATEGORIES, _TYPES = 4, 5, 16
 _SESSIONS = 512  # that batches are drawn from
-_DIM, _WIDTH, _BATCH, _UPDATES = 384, 256, 64, 10
-_TINY_DIM, _TINY_BATCH, _TINY_UPDATES = 8, 16, 100
-_TINY_WIDTH, _TINY_HEAD = 32, 64
 _DECISIONS, _POOL, _COLUMNS = 1000, 25, 4
 
 
-def compare(functions: dict[str, Callable[[], object]]) -> dict[str, list]:
+def compare(
+  functions: dict[str, Callable[[], object]], rounds: int
+) -> dict[str, list]:
   """CPU seconds of calls that take turns, a list of rounds each."""
   for function in functions.values():
     jax.block_until_ready(function())
   seconds = {name: [] for name in functions}
-  for _ in range(_ROUNDS.value):
+  for _ in range(rounds):
     for name, function in functions.items():
       started = time.process_time()
       jax.block_until_ready(function())
@@ -92,18 +87,6 @@ def draw(num: int, columns: int, dim: int) -> Episodes:
     valid=jnp.ones(shape[:2], bool),
     choice_log_scale=jnp.zeros(num),
   )
-
-
-def configure(
-  width: int, head_dims: tuple[int, ...], batch: int
-) -> ml_collections.ConfigDict:
-  """The config of train_value for these sizes."""
-  config = train_value.get_config()
-  config.credit, config.base, config.backbone = 'choice', 'none', 'mlp'
-  config.width, config.head_dims = width, head_dims
-  config.batch_sessions, config.num_twins = batch, _TWINS
-  config.weight_decay = 0.0
-  return config
 
 
 def updates(
@@ -166,7 +149,12 @@ def single_updates(
 
 
 def product_shapes(
-  columns: int, *, has_encoder: bool, is_split: bool = True
+  config: ml_collections.ConfigDict,
+  dim: int,
+  columns: int,
+  *,
+  has_encoder: bool,
+  is_split: bool = True,
 ) -> list[tuple[str, tuple[int, ...]]]:
   """Einsum rules and sizes [b, n, i, o] of all products of one update.
 
@@ -175,12 +163,12 @@ def product_shapes(
   backward through value and critic, to the weights of all layers and to the
   inputs of all layers that read what others have made.
   """
-  decisions, items = _BATCH * _TURNS, _BATCH * _TURNS * columns
-  w, j = _WIDTH, _TWINS
-  state_dim, item_dim = w if has_encoder else _DIM, _DIM + _CATEGORIES + 2
+  batch, w, j = config.batch_sessions, config.width, config.num_twins
+  decisions, items = batch * _TURNS, batch * _TURNS * columns
+  state_dim, item_dim = w if has_encoder else dim, dim + _CATEGORIES + 2
   first, state = [], []
   if has_encoder:
-    first = [(_TURNS, _BATCH, 4 * _DIM + _CATEGORIES, w)]
+    first = [(_TURNS, batch, 4 * dim + _CATEGORIES, w)]
     state = [(1, decisions, w, w), (1, decisions, w + _TYPES, w)]
   of_state = (j, decisions if is_split else items, state_dim, w)
   first_head = [of_state, (j, items, item_dim, w)]
@@ -249,7 +237,8 @@ class _GivenState(nn.Module):
   settings: inputs.NetworkSettings
 
   def __call__(self, states: inputs.States) -> jax.Array:
-    return states.tokens[..., :_DIM]
+    dim = (states.tokens.shape[-1] - _CATEGORIES) // 4
+    return states.tokens[..., :dim]
 
 
 class _UnsplitHead(nn.Module):
@@ -313,10 +302,11 @@ def _print_comparison(
   title: str,
   ours: tuple[Callable[[], object], int],
   others: dict[str, tuple[Callable[[], object] | None, int]],
+  rounds: int,
 ) -> None:
   """A line for each (call, units a call); None is not installed."""
   present = {name: call for name, (call, _) in others.items() if call}
-  seconds = compare({'': ours[0]} | present)
+  seconds = compare({'': ours[0]} | present, rounds)
   for name, (_, units) in others.items():
     if name in present:
       _line(f'{title}; {name}', seconds[''], ours[1], seconds[name], units)
@@ -324,14 +314,15 @@ def _print_comparison(
       print(f'{title}; {name}: not installed')
 
 
-def _compare_updates(columns: int, has_encoder: bool) -> None:
+def _compare_updates(
+  config: ml_collections.ConfigDict, columns: int, has_encoder: bool
+) -> None:
   """Lines of an update at full size."""
-  config = configure(_WIDTH, (_WIDTH, _WIDTH), _BATCH)
-  episodes = draw(_SESSIONS, columns, _DIM)
-  num = _UPDATES
-  shape = (_TURNS, columns, _DIM, _CATEGORIES, _TYPES)
-  shapes = product_shapes(columns, has_encoder=has_encoder)
-  theirs = peers.torch_iql(config, *shape, num, has_encoder=has_encoder)
+  value, dim, num = config.value, config.dim, config.num_updates
+  episodes = draw(_SESSIONS, columns, dim)
+  shape = (_TURNS, columns, dim, _CATEGORIES, _TYPES)
+  shapes = product_shapes(value, dim, columns, has_encoder=has_encoder)
+  theirs = peers.torch_iql(value, *shape, num, has_encoder=has_encoder)
   others = {
     f'its products alone, {gflop(shapes):.2f} GFLOP': (products(shapes), 1),
     'the same in plain torch': (theirs, num),
@@ -342,48 +333,38 @@ def _compare_updates(columns: int, has_encoder: bool) -> None:
         mock.patch.object(networks, 'StateEncoder', _GivenState)
       )
       if columns == 1:
-        theirs = peers.d3rlpy_iql(_BATCH * _TURNS, _DIM, num)
+        theirs = peers.d3rlpy_iql(value.batch_sessions * _TURNS, dim, num)
         others["d3rlpy's IQL, with its actor"] = theirs, num
-    ours = updates(config, episodes, num), num
+    ours = updates(value, episodes, num), num
     if columns > 1:
-      unsplit = product_shapes(columns, has_encoder=has_encoder, is_split=False)
+      unsplit = product_shapes(
+        value, dim, columns, has_encoder=has_encoder, is_split=False
+      )
       others[f'products not split, {gflop(unsplit):.2f} GFLOP'] = (
         products(unsplit),
         1,
       )
       with mock.patch.object(networks, '_Head', _UnsplitHead):
-        others['first layers not split'] = updates(config, episodes, num), num
+        others['first layers not split'] = updates(value, episodes, num), num
       if has_encoder:
         with mock.patch.object(critics, 'shown_values', _repeated_history):
           others['history read with every item'] = (
-            updates(config, episodes, num),
+            updates(value, episodes, num),
             num,
           )
   kind = 'read' if has_encoder else 'given'
-  _print_comparison(f'update, history {kind}, slate of {columns}', ours, others)
+  title = f'update, history {kind}, slate of {columns}'
+  _print_comparison(title, ours, others, config.rounds)
 
 
-def main(_) -> None:
-  """Prints the table."""
-  # Products run on as many threads as there are cores: one.
-  if hasattr(os, 'sched_setaffinity'):
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-  print(f'{"CPU milliseconds":<64}{"ours":>10}{"other":>10}{"ratio":>8}')
-  seconds = compare({'mean': decisions(False), 'choice': decisions(True)})
-  for name in seconds:
-    _line(f'1,000 decisions of 25 -> 4, selector {name}', seconds[name], 1)
-
-  for columns in (1, _COLUMNS):
-    for has_encoder in (False, True):
-      _compare_updates(columns, has_encoder)
-
-  config = configure(_TINY_WIDTH, (_TINY_HEAD,), _TINY_BATCH)
-  episodes = draw(_SESSIONS, 1, _TINY_DIM)
-  num = _TINY_UPDATES
-  shape = (_TURNS, 1, _TINY_DIM, _CATEGORIES, _TYPES)
+def _compare_tiny_updates(config: ml_collections.ConfigDict) -> None:
+  """Lines of an update that is mostly overhead."""
+  value, num = config.tiny_value, config.tiny_num_updates
+  episodes = draw(_SESSIONS, 1, config.tiny_dim)
+  shape = (_TURNS, 1, config.tiny_dim, _CATEGORIES, _TYPES)
   others = {
     f'a program each, {name}': (
-      single_updates(config, episodes, num, from_numpy=from_numpy),
+      single_updates(value, episodes, num, from_numpy=from_numpy),
       num,
     )
     for name, from_numpy in (
@@ -391,10 +372,27 @@ def main(_) -> None:
       ('which cuts its batch', False),
     )
   }
-  others['the same in plain torch'] = peers.torch_iql(config, *shape, num), num
-  ours = updates(config, episodes, num), num
-  _print_comparison('tiny update, scanned', ours, others)
+  others['the same in plain torch'] = peers.torch_iql(value, *shape, num), num
+  ours = updates(value, episodes, num), num
+  _print_comparison('tiny update, scanned', ours, others, config.rounds)
 
 
-if __name__ == '__main__':
-  app.run(main)
+def run(config: ml_collections.ConfigDict) -> None:
+  """Prints the table.
+
+  Args:
+    config: `agent` of configs/benchmark.py.
+  """
+  # Products run on as many threads as there are cores: one.
+  if hasattr(os, 'sched_setaffinity'):
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+  print(f'{"CPU milliseconds":<64}{"ours":>10}{"other":>10}{"ratio":>8}')
+  seconds = compare(
+    {'mean': decisions(False), 'choice': decisions(True)}, config.rounds
+  )
+  for name in seconds:
+    _line(f'1,000 decisions of 25 -> 4, selector {name}', seconds[name], 1)
+  for columns in (1, _COLUMNS):
+    for has_encoder in (False, True):
+      _compare_updates(config, columns, has_encoder)
+  _compare_tiny_updates(config)

@@ -1,6 +1,6 @@
 """Speed of mini-batch EM from memory maps, against its bare matrix products.
 
-python -m pasta.benchmarks.streaming --workdir=DIR [--pairs=1000000]
+python -m launch.benchmark --part=streaming --workdir=DIR
 
 Writes pairs with random features into DIR (4.5 GB for a million, kept for the
 next run) and trains K = 16 types with rank-4 adapters on them for an epoch;
@@ -14,20 +14,13 @@ import time
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
-from absl import app, flags
 
-from configs import train_user_model
 from pasta.storage import preferences
 from pasta.user_model import datasets, em, feeding, heads, sources
 
-_WORKDIR = flags.DEFINE_string(
-  'workdir', None, 'where pairs lie', required=True
-)
-_PAIRS = flags.DEFINE_integer('pairs', 1_000_000, 'how many pairs')
-
-_DIM, _TYPES, _RANK, _EACH = 768, 16, 4, 10
-_BATCH = 4096  # pairs in a step
+_DIM, _EACH = 768, 10  # features, pairs of a person
 _BLOCK = 50_000
 _SMALLEST = 10_000
 _TURNS, _REPEATS = 20, 5
@@ -56,20 +49,18 @@ def store(directory: str, num: int) -> preferences.Store:
   return preferences.load(directory)
 
 
-def epoch_and_product_seconds(data: preferences.Store) -> tuple[float, float]:
+def epoch_and_product_seconds(
+  data: preferences.Store, config: ml_collections.ConfigDict
+) -> tuple[float, float]:
   """One epoch of mini-batch EM, once compiled, and its bare products.
 
   The two take turns, so that other work on the machine slows both alike.
   """
-  config = train_user_model.get_config('preferences')
-  config.num_types, config.rank = _TYPES, _RANK
-  config.resident_megabytes = 0
-  settings = config.sources.preferences
-  settings.batch_users, settings.batch_observations = _BATCH // _EACH, _BATCH
+  batch = config.sources.preferences.batch_observations
   source = sources.from_store(data, 'user', 'preferences')
   model = heads.init_model(
     jax.random.key(0),
-    heads.HeadSettings(_TYPES, _DIM, _RANK, 0),
+    heads.HeadSettings(config.num_types, _DIM, config.rank, 0),
     [datasets.columns(source, 4096)],
   )
   train = {'preferences': source}
@@ -78,7 +69,7 @@ def epoch_and_product_seconds(data: preferences.Store) -> tuple[float, float]:
   run = em.init(jax.random.key(2), model, people, 6.0, config)
   run, _ = feeder.run(run, 2)
   steps = feeder.packers['preferences'].steps_per_epoch()
-  products = Products()
+  products = Products(config.num_types, config.rank, batch)
   epoch = bare = 0.0
   parts = np.array_split(np.arange(steps), min(steps, _TURNS))
   for part in map(len, parts):
@@ -86,27 +77,27 @@ def epoch_and_product_seconds(data: preferences.Store) -> tuple[float, float]:
     run, _ = feeder.run(run, part)
     epoch += time.perf_counter() - started
     bare += part * products.seconds()
-  pairs = data.records.text.size / (steps * _BATCH)  # the last batch is short
+  pairs = data.records.text.size / (steps * batch)  # the last batch is short
   return epoch * pairs, bare * pairs
 
 
 class Products:
   """The heads' matrix products of a step, forward and backward, compiled."""
 
-  def __init__(self):
+  def __init__(self, num_types: int, rank: int, batch: int):
     rng = np.random.default_rng(0)
 
     def draw(*shape):
       return jnp.asarray(rng.standard_normal(shape, dtype=np.float32))
 
-    on_image, on_text = _TYPES * (3 * _RANK + 1), _TYPES * 3 * _RANK
+    on_image, on_text = num_types * (3 * rank + 1), num_types * 3 * rank
     self._arrays = (
-      draw(2 * _BATCH, _DIM),
-      draw(_BATCH, _DIM),
+      draw(2 * batch, _DIM),
+      draw(batch, _DIM),
       draw(_DIM, on_image),
       draw(_DIM, on_text),
-      draw(2 * _BATCH, on_image),
-      draw(_BATCH, on_text),
+      draw(2 * batch, on_image),
+      draw(batch, on_text),
     )
     self._products = jax.jit(
       lambda image, text, on_image, on_text, back_image, back_text: (
@@ -126,16 +117,21 @@ class Products:
     return (time.perf_counter() - started) / _REPEATS
 
 
-def main(_) -> None:
-  """Prints the table."""
+def run(config: ml_collections.ConfigDict, workdir: str) -> None:
+  """Prints the table.
+
+  Args:
+    config: `streaming` of configs/benchmark.py.
+    workdir: where pairs lie.
+  """
   print(
     f'{"pairs":>10} {"epoch s":>10} {"us a pair":>10} {"products s":>11}'
     f' {"ratio":>7}'
   )
-  num = _PAIRS.value
+  num = config.num_pairs
   for size in sorted({min(num, _SMALLEST), max(num // 10, 1), num}):
-    data = store(os.path.join(_WORKDIR.value, f'pairs-{size}'), size)
-    epoch, products = epoch_and_product_seconds(data)
+    data = store(os.path.join(workdir, f'pairs-{size}'), size)
+    epoch, products = epoch_and_product_seconds(data, config.fit)
     print(
       f'{size:>10} {epoch:>10.3g} {1e6 * epoch / size:>10.3g} '
       f'{products:>11.3g} {epoch / products:>7.2f}',
@@ -143,7 +139,3 @@ def main(_) -> None:
     )
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
   print(f'peak memory {peak:.2f} GiB')
-
-
-if __name__ == '__main__':
-  app.run(main)

@@ -1,6 +1,6 @@
 """Images per second and memory of SDXL, beside diffusers in PyTorch, and CLIP.
 
-python -m pasta.benchmarks.t2i --workdir=DIR
+python -m launch.benchmark --part=t2i --workdir=DIR
 
 runs SDXL at its true size with random weights (speed does not depend on them)
 in bfloat16 on all devices: 1024 px, 20 Euler steps with guidance, for several
@@ -9,7 +9,8 @@ where PyTorch is installed; then the image tower of CLIP ViT-L/14, from bytes on
 the host to features on the host. Each in a process of its own, so that none
 holds memory that another is refused. Prints and leaves DIR/benchmark_t2i.json.
 
---tiny takes networks that a CPU runs in a minute; their speed means nothing.
+With `tiny` they are networks that a CPU runs in a minute; their speed means
+nothing.
 """
 
 import dataclasses
@@ -17,151 +18,86 @@ import functools
 import importlib.resources
 import importlib.util
 import json
+import multiprocessing
 import os
-import subprocess
-import sys
 import time
 from typing import Any
 
+import ml_collections
 import numpy as np
-from absl import flags
 
-from launch import cli
+from pasta import errors
+from pasta.benchmarks import t2i_networks as networks
 
-PARTS = ('sdxl', 'torch', 'clip')
 _PROMPT = 'a lighthouse on a cliff at dusk, oil painting, warm light'
 _GIB = 2**30
-# stabilityai/stable-diffusion-xl-base-1.0.
-_TEXT = {
-  'model_type': 'clip_text_model',
-  'bos_token_id': 1998,  # of the shipped tokenizer
-  'eos_token_id': 1999,
-  'hidden_act': 'quick_gelu',
-  'hidden_size': 768,
-  'intermediate_size': 3072,
-  'max_position_embeddings': 77,
-  'num_attention_heads': 12,
-  'num_hidden_layers': 12,
-  'projection_dim': 768,
-  'vocab_size': 49408,
-}
-_TEXT_2 = _TEXT | {
-  'hidden_act': 'gelu',
-  'hidden_size': 1280,
-  'intermediate_size': 5120,
-  'num_attention_heads': 20,
-  'num_hidden_layers': 32,
-  'projection_dim': 1280,
-}
-_UNET = {
-  'addition_embed_type': 'text_time',
-  'addition_time_embed_dim': 256,
-  'attention_head_dim': [5, 10, 20],
-  'block_out_channels': [320, 640, 1280],
-  'cross_attention_dim': 2048,
-  'down_block_types': [
-    'DownBlock2D',
-    'CrossAttnDownBlock2D',
-    'CrossAttnDownBlock2D',
-  ],
-  'in_channels': 4,
-  'layers_per_block': 2,
-  'out_channels': 4,
-  'projection_class_embeddings_input_dim': 2816,
-  'sample_size': 128,
-  'transformer_layers_per_block': [1, 2, 10],
-  'up_block_types': [
-    'CrossAttnUpBlock2D',
-    'CrossAttnUpBlock2D',
-    'UpBlock2D',
-  ],
-  'use_linear_projection': True,
-}
-_VAE = {
-  'block_out_channels': [128, 256, 512, 512],
-  'down_block_types': ['DownEncoderBlock2D'] * 4,
-  'latent_channels': 4,
-  'layers_per_block': 2,
-  'norm_num_groups': 32,
-  'sample_size': 1024,
-  'scaling_factor': 0.13025,
-  'up_block_types': ['UpDecoderBlock2D'] * 4,
-}
-_SCHEDULER = {
-  'beta_end': 0.012,
-  'beta_schedule': 'scaled_linear',
-  'beta_start': 0.00085,
-  'num_train_timesteps': 1000,
-  'steps_offset': 1,
-  'timestep_spacing': 'leading',
-}
-_CLIP = {  # openai/clip-vit-large-patch14
-  'vision_config': {
-    'hidden_size': 1024,
-    'image_size': 224,
-    'intermediate_size': 4096,
-    'num_attention_heads': 16,
-    'num_hidden_layers': 24,
-    'patch_size': 14,
-  },
-  'projection_dim': 768,
-}
-_TINY_TEXT = {
-  'hidden_size': 32,
-  'intermediate_size': 64,
-  'num_attention_heads': 2,
-  'num_hidden_layers': 2,
-  'projection_dim': 32,
-}
 
 
-def main(
-  workdir: str, part: str, tiny: bool, batch_sizes: str, seconds: float
-) -> None:
-  """Runs one part, or all, each as a process.
+def run(config: ml_collections.ConfigDict, workdir: str) -> None:
+  """Runs each model as a process.
 
   Args:
+    config: `t2i` of configs/benchmark.py.
     workdir: for the results.
-    part: one of PARTS, or 'all'.
-    tiny: whether to take tiny networks.
-    batch_sizes: images at once on a device, numbers with commas between.
-    seconds: how long to measure each batch size; at least one call.
+
+  Raises:
+    PastaError: a process has failed.
   """
   os.makedirs(workdir, exist_ok=True)
-  if part == 'all':
-    results = {}
-    for name in PARTS:
-      command = [sys.executable, '-m', 'pasta.benchmarks.t2i']
-      command += [f'--workdir={workdir}', f'--part={name}']
-      command += [f'--tiny={tiny}', f'--batch_sizes={batch_sizes}']
-      subprocess.run([*command, f'--seconds={seconds}'], check=True)
-      with open(_path(workdir, name)) as f:
-        results |= json.load(f)
-    _save(_path(workdir, ''), results)
-    return
-  sizes = [int(n) for n in batch_sizes.split(',')]
-  run = {'sdxl': _run_sdxl, 'torch': _run_torch, 'clip': _run_clip}[part]
-  _save(_path(workdir, part), {part: run(tiny, sizes, seconds)})
+  results = {}
+  for name in config.models:
+    arguments = (workdir, name, config.tiny, config.batch_sizes, config.seconds)
+    process = multiprocessing.get_context('spawn').Process(
+      target=run_model, args=arguments
+    )
+    process.start()
+    process.join()
+    if process.exitcode:
+      raise errors.PastaError(
+        f'benchmark of {name}: its process ended with code {process.exitcode}'
+      )
+    with open(_path(workdir, name)) as f:
+      results |= json.load(f)
+  _save(_path(workdir, ''), results)
 
 
-def _run_sdxl(tiny: bool, sizes: list[int], seconds: float) -> list[dict]:
+def run_model(
+  workdir: str,
+  name: str,
+  tiny: bool,
+  batch_sizes: tuple[int, ...],
+  seconds: float,
+) -> None:
+  """Runs one model in this process.
+
+  Args:
+    workdir: for the results; a directory.
+    name: 'sdxl', 'torch' or 'clip'.
+    tiny: whether to take tiny networks.
+    batch_sizes: images at once on a device.
+    seconds: how long to measure each batch size; at least one call.
+  """
+  run = {'sdxl': _run_sdxl, 'torch': _run_torch, 'clip': _run_clip}[name]
+  _save(_path(workdir, name), {name: run(tiny, batch_sizes, seconds)})
+
+
+def _run_sdxl(tiny: bool, sizes: tuple[int, ...], seconds: float) -> list[dict]:
   """SDXL of this project."""
   import jax
 
-  from pasta import errors
   from pasta.t2i.sdxl import model as sdxl
   from pasta.t2i.sdxl import pipeline as sdxl_pipeline
   from pasta.t2i.sdxl import schedule
 
   pipeline = sdxl_pipeline.build(
-    _configs(tiny),
+    networks.sdxl_configs(tiny),
     _tokenizers(),
-    schedule.read_noise(_SCHEDULER, 'scheduler'),
+    schedule.read_noise(networks.SCHEDULER, 'scheduler'),
     dtype='bfloat16',
   )
   params = _random(sdxl_pipeline.param_shapes(pipeline), 'bfloat16')
   pipeline = dataclasses.replace(pipeline, load_params=lambda: params)
-  size, steps = _size_and_steps(tiny)
+  size, steps = networks.size_and_steps(tiny)
   device = jax.local_devices()[0]
   rows = []
   for batch_size in sizes:
@@ -193,7 +129,9 @@ def _run_sdxl(tiny: bool, sizes: list[int], seconds: float) -> list[dict]:
   return rows
 
 
-def _run_torch(tiny: bool, sizes: list[int], seconds: float) -> list[dict]:
+def _run_torch(
+  tiny: bool, sizes: tuple[int, ...], seconds: float
+) -> list[dict]:
   """The pipeline that most people use, as its documentation starts it."""
   if importlib.util.find_spec('torch') is None:
     print('torch: PyTorch is not installed', flush=True)
@@ -203,7 +141,7 @@ def _run_torch(tiny: bool, sizes: list[int], seconds: float) -> list[dict]:
   import transformers
 
   device = 'cuda' if torch.cuda.is_available() else 'cpu'
-  configs = _configs(tiny)
+  configs = networks.sdxl_configs(tiny)
   torch.set_default_dtype(torch.bfloat16)
   with torch.device(device):
     text = [
@@ -222,11 +160,11 @@ def _run_torch(tiny: bool, sizes: list[int], seconds: float) -> list[dict]:
     text[1],
     *_tokenizers(),
     unet,
-    diffusers.EulerDiscreteScheduler.from_config(_SCHEDULER),
+    diffusers.EulerDiscreteScheduler.from_config(networks.SCHEDULER),
     add_watermarker=False,
   )
   pipeline.set_progress_bar_config(disable=True)
-  size, steps = _size_and_steps(tiny)
+  size, steps = networks.size_and_steps(tiny)
   rows = []
   for batch_size in sizes:
     call = functools.partial(
@@ -259,7 +197,7 @@ def _run_torch(tiny: bool, sizes: list[int], seconds: float) -> list[dict]:
   return rows
 
 
-def _run_clip(tiny: bool, sizes: list[int], seconds: float) -> list[dict]:
+def _run_clip(tiny: bool, sizes: tuple[int, ...], seconds: float) -> list[dict]:
   """The encoder of images; on one device, its batches are its own."""
   del sizes
   import jax
@@ -268,15 +206,15 @@ def _run_clip(tiny: bool, sizes: list[int], seconds: float) -> list[dict]:
 
   from pasta.encoders import clip
 
-  text = {k: v for k, v in _TEXT.items() if k != 'model_type'}
-  vision = _CLIP['vision_config']
+  text = {k: v for k, v in networks.TEXT.items() if k != 'model_type'}
+  vision = networks.CLIP['vision_config']
   if tiny:
-    text |= _TINY_TEXT
-    vision = vision | _TINY_TEXT | {'image_size': 28}
+    text |= networks.TINY_TEXT
+    vision = vision | networks.TINY_TEXT | {'image_size': 28}
   config = transformers.CLIPConfig(
-    text_config=text | {'projection_dim': _CLIP['projection_dim']},
-    vision_config=vision | {'projection_dim': _CLIP['projection_dim']},
-    projection_dim=_CLIP['projection_dim'],
+    text_config=text | {'projection_dim': networks.CLIP['projection_dim']},
+    vision_config=vision | {'projection_dim': networks.CLIP['projection_dim']},
+    projection_dim=networks.CLIP['projection_dim'],
   )
   model = transformers.FlaxCLIPModel(config, dtype=jnp.bfloat16, _do_init=False)
   size = vision['image_size']
@@ -305,40 +243,6 @@ def _run_clip(tiny: bool, sizes: list[int], seconds: float) -> list[dict]:
   }
   _show('clip', row)
   return [row]
-
-
-def _configs(tiny: bool) -> dict[str, dict[str, Any]]:
-  """Configs of the networks by name."""
-  configs = {
-    'text_encoder': _TEXT,
-    'text_encoder_2': _TEXT_2,
-    'unet': _UNET,
-    'vae': _VAE,
-  }
-  if not tiny:
-    return configs
-  changed = {
-    'text_encoder': _TINY_TEXT,
-    'text_encoder_2': _TINY_TEXT,
-    'unet': {
-      'addition_time_embed_dim': 8,
-      'attention_head_dim': [1, 1],
-      'block_out_channels': [32, 32],
-      'cross_attention_dim': 64,
-      'down_block_types': ['DownBlock2D', 'CrossAttnDownBlock2D'],
-      'layers_per_block': 1,
-      'projection_class_embeddings_input_dim': 32 + 6 * 8,
-      'sample_size': 8,
-      'transformer_layers_per_block': [1, 1],
-      'up_block_types': ['CrossAttnUpBlock2D', 'UpBlock2D'],
-    },
-    'vae': {'block_out_channels': [32] * 4, 'layers_per_block': 1},
-  }
-  return {name: config | changed[name] for name, config in configs.items()}
-
-
-def _size_and_steps(tiny: bool) -> tuple[int, int]:
-  return (64, 2) if tiny else (1024, 20)
 
 
 def _tokenizers() -> list[Any]:
@@ -385,15 +289,3 @@ def _path(workdir: str, part: str) -> str:
 def _save(path: str, results: dict[str, Any]) -> None:
   with open(path, 'w', encoding='utf-8') as f:
     json.dump(results, f, indent=2)
-
-
-if __name__ == '__main__':
-  flags.DEFINE_enum('part', 'all', (*PARTS, 'all'), 'What to run.')
-  flags.DEFINE_bool('tiny', False, 'Tiny networks, for a test on a CPU.')
-  flags.DEFINE_string('batch_sizes', '1,4,8', 'Images at once on a device.')
-  flags.DEFINE_float('seconds', 20.0, 'To measure each batch size.')
-  cli.run(
-    'pasta.benchmarks.t2i:main',
-    config=False,
-    flag_names=('part', 'tiny', 'batch_sizes', 'seconds'),
-  )

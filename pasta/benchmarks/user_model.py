@@ -1,11 +1,11 @@
 """Speed of the latent-class library, as ratios measured in one run.
 
-python -m pasta.benchmarks.user_model [--large]
+python -m launch.benchmark --part=user_model
 
 Compares an EM iteration with a plain numpy one (Newton M-step, as the fastest
 packages have it), each the fastest of some; a first fit in a new process with
-its import; 30 restarts with one, means over seeds of the starts; and, with
---large, an iteration on 100,000 people and its memory.
+its import; 30 restarts with one, means over seeds of the starts; and, where the
+config says `large`, an iteration on 100,000 people and its memory.
 """
 
 import resource
@@ -15,30 +15,25 @@ import time
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
-from absl import app, flags
 
 from pasta.latent_class import choices, full_batch
 from pasta.latent_class import model as latent_class
 
-_LARGE = flags.DEFINE_bool(
-  'large', False, 'also 100,000 people: 3 GiB, minutes'
-)
-
-_REPEATS = 10
 _FIRST_FIT = """
 import time; started = time.time()
 import numpy as np
-from pasta.user_model import latent_class
+from pasta.latent_class import model as latent_class
 imported = time.time() - started
-from launch import benchmark_user_model as b
+from pasta.benchmarks import user_model as b
 data = b.draw(361, 12, 4, 6, 5, np.float64)
 started = time.time()
 latent_class.fit(*data, num_types=5)
 print(imported + time.time() - started)
 """
 _MEMORY = """
-from launch import benchmark_user_model as b
+from pasta.benchmarks import user_model as b
 import numpy as np
 import resource
 data = b.draw(100_000, 5, 4, 32, 16, np.float32)
@@ -137,14 +132,19 @@ def _line(name: str, ours: float, theirs: float | None, unit: str) -> None:
   print(f'{name:<44} {ours:>10.3g} {ratio}  {unit}', flush=True)
 
 
-def main(_) -> None:
-  """Prints the table."""
+def run(config: ml_collections.ConfigDict) -> None:
+  """Prints the table.
+
+  Args:
+    config: `user_model` of configs/benchmark.py.
+  """
+  repeats = range(config.repeats)
   print(f'{"":<44} {"ours":>10} {"other":>10} {"ratio":>9}')
   small = draw(361, 12, 4, 6, 5, np.float64)
   _line(
     'iteration, 361 x 12 x 4 x 6, K = 5; numpy',
-    1e3 * min(seconds_an_iteration(small, 5, 50) for _ in range(_REPEATS)),
-    1e3 * min(numpy_seconds_an_iteration(small, 5, 5) for _ in range(_REPEATS)),
+    1e3 * min(seconds_an_iteration(small, 5, 50) for _ in repeats),
+    1e3 * min(numpy_seconds_an_iteration(small, 5, 5) for _ in repeats),
     'ms',
   )
   _line(
@@ -157,7 +157,7 @@ def main(_) -> None:
   def fit(num_restarts):
     # Some starts take several times the iterations of others.
     started = time.perf_counter()
-    for seed in range(_REPEATS):
+    for seed in repeats:
       latent_class.fit(
         *small,
         num_types=5,
@@ -165,11 +165,11 @@ def main(_) -> None:
         max_rounds=0,
         seed=seed,
       )
-    return (time.perf_counter() - started) / _REPEATS
+    return (time.perf_counter() - started) / len(repeats)
 
   fit(1), fit(30)
   _line('one restart; 30 restarts', fit(1), fit(30), 's')
-  if _LARGE.value:
+  if config.large:
     seconds, memory = _subprocess(_MEMORY)
     large = draw(100_000, 5, 4, 32, 16, np.float32)
     _line(
@@ -181,7 +181,3 @@ def main(_) -> None:
     _line('peak memory of that', memory, None, 'GiB')
   total = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
   print(f'peak memory of this process {total:.2f} GiB')
-
-
-if __name__ == '__main__':
-  app.run(main)

@@ -7,15 +7,15 @@ import math
 import jax
 import pytest
 
-from pasta.benchmarks import t2i
+from pasta.benchmarks import t2i, t2i_networks
 from pasta.t2i.sdxl import pipeline as sdxl_pipeline
 from pasta.t2i.sdxl import schedule
 
 
-def _run(workdir, part):
-  t2i.main(str(workdir), part=part, tiny=True, batch_sizes='2', seconds=0.0)
-  path = workdir / f'benchmark_t2i_{part}.json'
-  return json.loads(path.read_text())[part]
+def _run(workdir, name):
+  t2i.run_model(str(workdir), name, tiny=True, batch_sizes=(2,), seconds=0.0)
+  path = workdir / f'benchmark_t2i_{name}.json'
+  return json.loads(path.read_text())[name]
 
 
 def test_sdxl(tmp_path, capsys):
@@ -46,9 +46,9 @@ def test_the_networks_are_as_large_as_those_of_sdxl():
   # Podell et al. 2023, table 1: 2.6 billion parameters of the UNet, 817
   # million of the text encoders.
   pipeline = sdxl_pipeline.build(
-    t2i._configs(tiny=False),
+    t2i_networks.sdxl_configs(tiny=False),
     t2i._tokenizers(),
-    schedule.read_noise(t2i._SCHEDULER, 'scheduler'),
+    schedule.read_noise(t2i_networks.SCHEDULER, 'scheduler'),
     dtype='bfloat16',
   )
   assert pipeline.size_multiple == 32
