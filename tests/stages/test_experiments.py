@@ -5,8 +5,8 @@ import ml_collections
 import numpy as np
 import pytest
 
+from configs import experiment_worlds, quickstart
 from configs import experiments as experiments_config
-from configs import quickstart
 from configs import report as report_config
 from pasta import errors
 from pasta.evaluate import compare
@@ -129,7 +129,7 @@ def test_every_experiment_sets_fields_that_exist(name):
 
 def test_a_matrix_has_all_pairs_of_models():
   config = experiments_config.get_config('matrix,smoke')
-  models = experiments_config.MATRIX_MODELS
+  models = experiment_worlds.MATRIX_MODELS
   cells = {(a.series, a.row, a.column) for a in config.arms.values()}
   assert len(cells) == len(config.arms) == 3 * len(models) ** 2
   arm = config.arms['pasta_sketch_ink_sketch']
