@@ -23,8 +23,7 @@ from collections.abc import Sequence
 
 from absl import app, flags, logging
 
-from pasta import credentials, errors
-from pasta import workdir as workdir_lib
+from pasta import credentials, errors, files
 
 # Libraries whose progress notes are not ours to tell (orbax alone writes about
 # twenty lines a checkpoint at level INFO); their warnings stay.
@@ -97,7 +96,7 @@ def run(
       pod = _pod(flags.FLAGS.distributed) if distributed else None
       given = [flags.FLAGS.config] if config else []
       for value in given:  # The command line is recorded with the first stage.
-        credentials.check_config(workdir_lib.to_plain(value))
+        credentials.check_config(files.to_plain(value))
       function = _load(entry)
       extra = {name: flags.FLAGS[name].value for name in flag_names}
       if workdir:
@@ -228,7 +227,7 @@ def _one_line(text: str) -> str:
 def _set_environment() -> None:
   """Sets what libraries read when imported; the user's own values win."""
   defaults = {
-    'JAX_COMPILATION_CACHE_DIR': os.path.join(workdir_lib.cache_dir(), 'jax'),
+    'JAX_COMPILATION_CACHE_DIR': os.path.join(files.cache_dir(), 'jax'),
     'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': _MIN_COMPILE_SECONDS,
     'DIFFUSERS_VERBOSITY': 'error',
     'TRANSFORMERS_VERBOSITY': 'error',

@@ -1,5 +1,4 @@
 import json
-import os
 
 import ml_collections
 import numpy as np
@@ -151,41 +150,3 @@ def test_done_markers(tmp_path):
   assert not workdir.is_done(directory, 'sessions', 'abc')
   done = workdir.read_done(directory, 'features')
   assert done['info'] == {'num_sessions': 3, 'rates': [1.0, 1.0]}
-
-
-def test_atomic_write_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
-  path = tmp_path / 'a.txt'
-  workdir.atomic_write(str(path), 'old')
-
-  def fail(*_):
-    raise OSError('disk full')
-
-  with monkeypatch.context() as m:
-    m.setattr(os, 'replace', fail)
-    with pytest.raises(OSError, match='disk full'):
-      workdir.atomic_write(str(path), 'new')
-  assert path.read_text() == 'old'
-  assert [p.name for p in tmp_path.iterdir()] == ['a.txt']
-  workdir.atomic_write(str(path), b'\x00new')
-  assert path.read_bytes() == b'\x00new'
-
-
-@pytest.mark.parametrize('content', [b'', b'{"a": 1', b'\xff\xfe', b'a: 1'])
-def test_read_json_names_a_damaged_file(tmp_path, content):
-  path = tmp_path / 'x.json'
-  path.write_bytes(content)
-  with pytest.raises(errors.PastaError, match=f'{path}: is truncated or not'):
-    workdir.read_json(str(path))
-
-
-def test_read_json_names_a_missing_file(tmp_path):
-  path = tmp_path / 'x.json'
-  with pytest.raises(errors.PastaError, match=f'{path}: cannot be read: No su'):
-    workdir.read_json(str(path))
-
-
-def test_to_plain_names_what_has_no_json_form():
-  with pytest.raises(ValueError, match=r'a\.b\[1\] is of type set'):
-    workdir.to_plain({'a': {'b': (1, {2})}})
-  with pytest.raises(ValueError, match='not JSON compliant'):
-    workdir.write_json('unused.json', {'a': float('nan')})
