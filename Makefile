@@ -10,7 +10,7 @@ VENV ?= .venv
 CONFIG ?= configs/quickstart.py
 WORKDIR ?= runs/quickstart
 SMOKE_WORKDIR ?= runs/smoke
-# Further flags of the run, e.g. ARGS=--config.user_model.num_types=8
+# Further flags of the run, e.g. ARGS=--config.train_user_model.num_types=8
 ARGS ?=
 # Further options of pytest, e.g. PYTEST_ARGS=tests/agent
 PYTEST_ARGS ?=
@@ -39,7 +39,9 @@ test: $(INSTALLED_DEV)
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff format --check --quiet .
+	@report=$$($(BIN)/lint-imports --no-logo --cache-dir .cache/import_linter) \
+	  || { echo "$$report"; exit 1; }
 
 format: $(INSTALLED_DEV)
 	$(BIN)/ruff check --fix .

@@ -21,17 +21,12 @@ setuptools.setup(
   long_description_content_type='text/markdown',
   license='Apache-2.0',
   python_requires='>=3.11',
-  packages=[
-    *setuptools.find_packages(include=('pasta', 'pasta.*')),
-    *setuptools.find_packages(include=('data', 'data.*')),
-    'configs',
-    'launch',
-  ],
+  # The rest of the project (launch, configs, data) is run from a clone.
+  packages=setuptools.find_packages(include=('pasta', 'pasta.*')),
   package_data={
-    'data': ['*/README.md', '*/CITATIONS.bib'],
+    'pasta': ['py.typed'],
     'pasta.candidates': ['instructions/*.txt'],
     'pasta.encoders': ['sketch_clip/*'],
-    'pasta.experiments': ['templates/*'],
     'pasta.report': ['templates/*'],
   },
   install_requires=[
@@ -75,14 +70,23 @@ setuptools.setup(
     # Work on the project itself.
     'dev': [
       'apache-beam>=2.70,<3',
+      'import-linter>=2.17,<3',
       'pytest>=8,<10',
       'pytest-xdist>=3.6,<4',
       'ruff>=0.14',
+      'setuptools>=68',  # builds the wheel that a test installs
+      'wheel',
     ],
   },
+  project_urls={'Paper': 'https://arxiv.org/abs/2412.10419'},
   classifiers=[
+    'Development Status :: 4 - Beta',
+    'Intended Audience :: Science/Research',
     'License :: OSI Approved :: Apache Software License',
     'Programming Language :: Python :: 3 :: Only',
+    'Programming Language :: Python :: 3.11',
+    'Programming Language :: Python :: 3.13',
     'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    'Typing :: Typed',
   ],
 )

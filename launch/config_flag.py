@@ -42,9 +42,7 @@ def with_default(argv: Sequence[str], default: str | None) -> list[str]:
     flags.Error: there is none, or a field is changed before there is.
   """
   argv = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
-  if any(_GIVEN.match(arg) for arg in argv):
-    default = None
-  elif default is not None:
+  if default is not None and not any(_GIVEN.match(arg) for arg in argv):
     argv = [argv[0], f'--config={default}', *argv[1:]]
   for arg in argv:
     if _GIVEN.match(arg):

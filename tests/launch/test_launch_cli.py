@@ -19,6 +19,9 @@ _ROOT = str(pathlib.Path(__file__).resolve().parent.parent.parent)
 _CONFIG = """
 import ml_collections
 
+with open('executed', 'a') as f:
+  f.write('.')
+
 def get_config(arg=''):
   if arg not in ('', 'smoke'):
     raise ValueError(f'configs/c.py has no variant {arg!r}: it has smoke')
@@ -51,6 +54,9 @@ def main(config, workdir, mode):
   if mode == 'typo':
     config.num_step = 3
 
+def measure(config):
+  print(config.num_steps, config.name)
+
 def play(workdir, prompt):
   print('jax' in sys.modules, 'ml_collections' in sys.modules, prompt)
 """
@@ -64,6 +70,13 @@ flags.DEFINE_string('mode', 'ok', 'What to do.')
 
 if __name__ == '__main__':
   cli.run('entry:main', flag_names=('mode',))
+"""
+
+_BENCHMARK = """
+from launch import cli
+
+if __name__ == '__main__':
+  cli.run('entry:measure', workdir=False, default_config='c.py:smoke')
 """
 
 _PLAY = """
@@ -81,7 +94,8 @@ if __name__ == '__main__':
 def project(tmp_path_factory):
   directory = tmp_path_factory.mktemp('project')
   files = {'c.py': _CONFIG, 'entry.py': _ENTRY, 's.py': _SCRIPT}
-  files |= {'play.py': _PLAY, 'broken.py': 'x = (', 'absent.py': ''}
+  files |= {'play.py': _PLAY, 'benchmark.py': _BENCHMARK}
+  files |= {'broken.py': 'x = (', 'absent.py': ''}
   files['needs.py'] = 'import nosuchmodule\n'
   files['missing.py'] = _SCRIPT.replace('entry:main', 'needs:main')
   for name, text in files.items():
@@ -163,8 +177,17 @@ def test_the_compilation_cache_is_where_the_environment_says(project):
     ),
     ('--config=c.py --workdir=w --config.num_steps=a', 'config.num_steps=a'),
     ('--config=c.py --workdir=w --config.key_env=sk', "field 'key_env' is not"),
+    (
+      '--config=c.py --workdir=w --config.model.num_type=1',
+      "c.py has no field 'model.num_type'; did you mean 'model.num_types'?",
+    ),
     ('--config.num_steps=1 --workdir=w', 'needs --config=FILE.py before it'),
+    (
+      '--config.num_steps=1 --config=c.py --workdir=w',
+      'needs --config=FILE.py before it',
+    ),
     ('--config=c.py --workdir=w --nosuch=1', "command line flag 'nosuch'"),
+    ('--config=c.py --worksdir=w', "'worksdir'. Did you mean: workdir ?"),
     ('--config=c.py --workdir=w more', "unexpected argument 'more'"),
     ('--config=broken.py --workdir=w', 'SyntaxError'),
     ('--config=absent.py --workdir=w', "no attribute 'get_config'"),
@@ -176,6 +199,47 @@ def test_bad_flags_give_one_line(project, arguments, expected):
   lines = result.stderr.splitlines()
   assert len(lines) == 1 and lines[0].startswith('error: ')
   assert expected in lines[0]
+
+
+@pytest.mark.parametrize(
+  'arguments',
+  [
+    ('--config=c.py:smoke', '--config.num_steps=3', '--config.name=x'),
+    ('--config', 'c.py', '--config.model.num_types', '2'),
+  ],
+)
+def test_the_config_file_is_executed_once(project, arguments):
+  (project / 'executed').unlink(missing_ok=True)
+  result = _run(project, 's.py', *arguments, '--workdir=w')
+  assert result.returncode == 0, result.stderr
+  assert (project / 'executed').read_text() == '.'
+
+
+def test_a_script_may_have_a_default_config(project):
+  (project / 'executed').unlink(missing_ok=True)
+  for arguments, expected in (
+    ((), '1 None'),
+    (('--config.num_steps=3', '--config.name=x'), '3 x'),
+    (('--config=c.py', '--config.name=x'), '10 x'),
+  ):
+    result = _run(project, 'benchmark.py', *arguments)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f'{expected}\n'
+  assert (project / 'executed').read_text() == '...'
+  result = _run(project, 'benchmark.py', '--help')
+  assert "(default: 'c.py:smoke')" in result.stdout
+  result = _run(project, 'benchmark.py', '--config.num_step=3')
+  assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+  assert "did you mean 'num_steps'?" in result.stderr
+
+
+def test_an_unknown_variant_gives_the_nearest():
+  result = _run(
+    _ROOT, '-m', 'launch.quickstart', '--config=configs/quickstart.py:smok'
+  )
+  assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+  assert "unknown variant 'smok'" in result.stderr
+  assert "did you mean 'smoke'?" in result.stderr
 
 
 def test_input_errors_give_one_line_and_bugs_a_traceback(project):
@@ -313,3 +377,17 @@ def test_the_entry_of_a_script_takes_what_it_is_given(script, monkeypatch):
   function = getattr(importlib.import_module(module), name)
   signature = inspect.signature(function, follow_wrapped=False)
   signature.bind(*given, **dict.fromkeys(defined))
+
+
+@pytest.mark.parametrize('script', _SCRIPTS, ids=lambda path: path.stem)
+def test_help_is_quick_as_it_loads_no_large_library(script):
+  result = _run(
+    _ROOT, '-X', 'importtime', '-m', f'launch.{script.stem}', '--help'
+  )
+  assert f'python -m launch.{script.stem} --' in result.stdout
+  # No line but those that `-X importtime` writes.
+  lines = result.stderr.splitlines()
+  assert all(line.startswith('import time:') for line in lines)
+  loaded = {line.rsplit('|', 1)[1].strip() for line in lines}
+  assert 'launch.cli' in loaded
+  assert not loaded & {'jax', 'tensorflow', 'torch', 'transformers'}
