@@ -1,10 +1,10 @@
 """All that knows about devices.
 
-Algorithms take `axis_name=None` and call `mean`, `total` and `fold`, which
-are identities without an axis. Trainers wrap an update once, by
-`pmap_update`, and cut their batches by `shard`. States are not stacked: they
-have no device axis, on one device as on many. What else runs on parts of the
-data is wrapped by `pmap_parts`.
+Algorithms take `axis_name=None` and call `total`, which is the identity
+without an axis. Trainers wrap an update once, by `pmap_update`, and cut their
+batches by `shard`. States are not stacked: they have no device axis, on one
+device as on many. What else runs on parts of the data is wrapped by
+`pmap_parts`.
 """
 
 import functools
@@ -19,28 +19,9 @@ from pasta import errors
 AXIS = 'data'  # the name of the device axis
 
 
-def mean(x: Any, axis: str | None) -> Any:
-  """Mean of a pytree over devices; `x` itself when axis is None.
-
-  Mean of gradients of per-device means: the gradient of the global mean when
-  all devices hold equally many examples, which `shard` guarantees.
-  """
-  return x if axis is None else jax.lax.pmean(x, axis)
-
-
 def total(x: Any, axis: str | None) -> Any:
   """Sum of a pytree over devices; `x` itself when axis is None."""
   return x if axis is None else jax.lax.psum(x, axis)
-
-
-def fold(key: jax.Array, axis: str | None) -> jax.Array:
-  """A key of this device's own; `key` itself when axis is None.
-
-  With it, draws differ between devices, and so between numbers of devices.
-  """
-  return (
-    key if axis is None else jax.random.fold_in(key, jax.lax.axis_index(axis))
-  )
 
 
 def pmap_update(
@@ -53,7 +34,7 @@ def pmap_update(
   Args:
     step_fn: `step_fn(state, batch, key, *, axis_name) -> (state, metrics)`.
       Both results must be the same on all devices, that is, come from values
-      that went through `mean` or `total`: the first device's are returned.
+      that went through `total`: the first device's are returned.
     num_devices: how many of this host's devices; None for all.
 
   Returns:
