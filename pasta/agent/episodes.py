@@ -48,7 +48,7 @@ class Episodes:
       chooses each column, from text utilities.
     log_belief: [N, T, K], before each turn's choice.
     expected: [N, T, L], expected utility of selection of the slate's first
-      1, …, L columns (see `selection`).
+      1, …, L columns (see `expected_selection`).
     choice: int32 [N, T], -1 on turns that are not valid.
     reward: float32 [N, T].
     valid: bool [N, T].
@@ -90,64 +90,17 @@ class Episodes:
     return self.valid & ~later
 
 
-@flax.struct.dataclass
-class Transition:
-  """One decision: (h_t, P_t, r_t, h_{t+1}, done), with leading [B].
-
-  Attributes:
-    history: before the slate.
-    slate: the L shown columns as a candidate set.
-    choice: int32 [B].
-    reward: [B].
-    next_history: meaningless where done.
-    done: bool [B].
-  """
-
-  history: History
-  slate: CandidateSet
-  choice: jax.Array
-  reward: jax.Array
-  next_history: History
-  done: jax.Array
-
-
 def take(episodes: Episodes, index: jax.Array | np.ndarray) -> Episodes:
   """The sessions at the given positions."""
   return jax.tree.map(lambda x: x[index], episodes)
 
 
-def gather(
-  episodes: Episodes, session_index: jax.Array, turn: jax.Array
-) -> Transition:
-  """The decisions at (session_index [B], turn [B]); jittable."""
-  chex.assert_rank([session_index, turn], 1)
-  chex.assert_equal_shape([session_index, turn])
-  num_turns = episodes.valid.shape[1]
-  at = (session_index, turn)
-  return Transition(
-    history=history_at(episodes, session_index, turn),
-    slate=CandidateSet(
-      category=episodes.slate_category[at],
-      valid=jnp.broadcast_to(
-        episodes.valid[at][:, None], episodes.slate_category[at].shape
-      ),
-      text=episodes.slate_text[at],
-      utility=episodes.slate_utility[at],
-      texts=_texts_at(episodes, 'shown', *at),
-    ),
-    choice=episodes.choice[at],
-    reward=episodes.reward[at],
-    next_history=history_at(
-      episodes, session_index, jnp.minimum(turn + 1, num_turns - 1)
-    ),
-    done=episodes.done[at],
-  )
-
-
 def history_at(
   episodes: Episodes, session_index: jax.Array, turn: jax.Array
 ) -> History:
-  """What was known before the slate of turn [B] of sessions [B]."""
+  """What was known before the slate of turn [B] of sessions [B]; jittable."""
+  chex.assert_rank([session_index, turn], 1)
+  chex.assert_equal_shape([session_index, turn])
   episode = take(episodes, session_index)
   is_past = jnp.arange(episodes.valid.shape[1]) < turn[:, None]  # [B, T]
 
@@ -165,16 +118,7 @@ def history_at(
     log_belief=jnp.take_along_axis(episode.log_belief, turn[:, None, None], 1)[
       :, 0
     ],
-    texts=_texts_at(episodes, 'state', session_index, turn),
   )
-
-
-def _texts_at(episodes, field, session_index, turn) -> Texts | None:
-  """A field of the texts, if there are any, at (session_index, turn)."""
-  if episodes.texts is None:
-    return None
-  texts = getattr(episodes.texts, field)
-  return jax.tree.map(lambda x: x[session_index, turn], texts)
 
 
 @jax.jit

@@ -1,90 +1,19 @@
-"""What the value function's networks read, and their static shape.
+"""What the value function's networks read.
 
 Letters: T turns, L items of a slate or C candidates, D embedding width,
-G categories, K user types, F token features, W width, J twin heads.
+G categories, K user types, F token features, B sessions.
 """
-
-import dataclasses
 
 import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
 
-from pasta import errors
-from pasta.agent.credit import CREDITS
-from pasta.agent.gemma.base import GemmaSettings
+from pasta.agent.episodes import Episodes
+from pasta.agent.history import History
+from pasta.agent.settings import NetworkSettings
 
-BELIEFS = ('on', 'off', 'prior', 'oracle')
 _FEATURE_CLIP = 6.0  # in standard deviations
-
-
-@dataclasses.dataclass(frozen=True)
-class NetworkSettings:
-  """Static shape of the networks.
-
-  Attributes:
-    backbone: 'transformer', 'mlp', or 'gemma' (see `gemma_networks`).
-    base: 'myopic': f is a line in the expected utility plus a residual that
-      starts at zero; 'none': f is learned from scratch (the paper).
-    width: W, size of the state embedding.
-    num_layers: of the transformer.
-    num_heads: of attention.
-    head_dims: hidden layers of the value heads.
-    num_twins: J, heads of f.
-    num_turns: T.
-    num_categories: G.
-    embedding_dim: D.
-    num_types: K.
-    credit: see `credit.CREDITS`; 'slate' has a critic of its own.
-    belief: 'on': the posterior after the choices; 'prior': it never moves;
-      'oracle': that of an agent who knows the types. 'off': neither belief nor
-      utilities enter.
-    gemma: of the backbone 'gemma'; None for others.
-  """
-
-  backbone: str
-  base: str
-  width: int
-  num_layers: int
-  num_heads: int
-  head_dims: tuple[int, ...]
-  num_twins: int
-  num_turns: int
-  num_categories: int
-  embedding_dim: int
-  num_types: int
-  credit: str
-  belief: str
-  gemma: GemmaSettings | None = None
-
-  def __post_init__(self):
-    for field, known in (
-      ('backbone', ('transformer', 'mlp', 'gemma')),
-      ('base', ('none', 'myopic')),
-      ('credit', CREDITS),
-      ('belief', BELIEFS),
-    ):
-      if getattr(self, field) not in known:
-        raise errors.PastaError(
-          f"config field '{field}' is '{getattr(self, field)}': expected one "
-          f'of {known}'
-        )
-    if (self.backbone == 'gemma') != (self.gemma is not None):
-      raise ValueError(f'backbone {self.backbone} with gemma {self.gemma}')
-    if self.width % self.num_heads:
-      raise errors.PastaError(
-        f"config field 'width' is {self.width}: expected a multiple of "
-        f"'num_heads', {self.num_heads}"
-      )
-    if self.belief == 'off' and (
-      self.base == 'myopic' or self.credit == 'slate'
-    ):
-      raise errors.PastaError(
-        "config field 'belief' is 'off', but base 'myopic' and credit 'slate' "
-        "read utilities under the belief: expected base 'none' and credit "
-        "'mean' or 'choice'"
-      )
 
 
 @flax.struct.dataclass
@@ -153,6 +82,9 @@ class Items:
   spread: jax.Array
 
 
+Read = tuple[States, Items]  # What the networks read of whole sessions.
+
+
 def normalise(x: jax.Array, mean: jax.Array, scale: jax.Array) -> jax.Array:
   """(x − mean) / scale in float32, clipped so that no outlier dominates."""
   return jnp.clip(
@@ -192,6 +124,34 @@ def support_excess(constants: Constants, text: jax.Array) -> jax.Array:
     '...d,de,...e->...', offset, constants.support_precision, offset
   )
   return jnp.maximum(distance / constants.support_limit - 1.0, 0.0)
+
+
+def tokens_of(
+  constants: Constants, settings: NetworkSettings, seen: Episodes | History
+) -> jax.Array:
+  """`make_tokens` of whole sessions, or of what is known of them: [B, T, F]."""
+  return jax.vmap(make_tokens, in_axes=(None, None, 0, 0, 0, 0, 0))(
+    constants,
+    settings.num_categories,
+    seen.initial_text,
+    seen.slate_text,
+    seen.slate_image,
+    seen.slate_category,
+    seen.choice,
+  )
+
+
+def states_at(
+  constants: Constants, settings: NetworkSettings, history: History
+) -> States:
+  """States [B, T, ...] of which that of the history's turn counts."""
+  tokens = tokens_of(constants, settings, history)
+  # The belief counts at the current turn only: others are never read out.
+  belief = jnp.broadcast_to(
+    jnp.exp(history.log_belief)[:, None],
+    (*tokens.shape[:2], history.log_belief.shape[-1]),
+  )
+  return States(tokens, belief)
 
 
 def make_items(

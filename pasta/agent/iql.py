@@ -4,7 +4,6 @@ Letters: B sessions of a batch, T turns, L slate columns, J twin heads.
 """
 
 import functools
-from typing import Any
 
 import chex
 import flax.struct
@@ -14,11 +13,11 @@ import ml_collections
 import optax
 
 from pasta import parallel
+from pasta.agent import backbones, critics, inputs, normalisation, rivals
 from pasta.agent import credit as credit_lib
-from pasta.agent import critics, inputs, normalisation, rivals
 from pasta.agent.episodes import Episodes
-
-PyTree = Any
+from pasta.agent.settings import NetworkSettings
+from pasta.types import PyTree
 
 
 @flax.struct.dataclass
@@ -39,7 +38,7 @@ class IQLState:
   opt_state: PyTree
   step: jax.Array
   constants: inputs.Constants
-  settings: inputs.NetworkSettings = flax.struct.field(pytree_node=False)
+  settings: NetworkSettings = flax.struct.field(pytree_node=False)
 
 
 def expectile_loss(error: jax.Array, expectile: float) -> jax.Array:
@@ -89,9 +88,11 @@ def make_optimizer(
       ),
     ),
   ]
-  if config.backbone == 'gemma':
-    ratio = config.gemma.learning_rate / config.learning_rate
-    steps.append(optax.masked(optax.scale(ratio), mask(in_backbone)))
+  rate = backbones.of(config.backbone).pretrained_learning_rate(config)
+  if rate is not None:
+    # Behind AdamW, whose own step does not depend on a gradient's scale.
+    scale = optax.scale(rate / config.learning_rate)
+    steps.append(optax.masked(scale, mask(in_backbone)))
   return optax.chain(*steps)
 
 
@@ -99,7 +100,7 @@ def init(
   key: jax.Array,
   config: ml_collections.ConfigDict,
   example: Episodes,
-  settings: inputs.NetworkSettings | None = None,
+  settings: NetworkSettings | None = None,
   pretrained: PyTree = None,
 ) -> IQLState:
   """A state whose constants are those of `example`, the training sessions.
@@ -142,8 +143,8 @@ def update(
        over the twins, with v_new the value *after* step 1, no gradient through
        it, and done on a session's last turn. For credit 'choice', q here is f
        of the chosen column.
-       The rivals (`config.backup`, see `rivals`) regress on other targets, and
-       their v is the behaviour's value (expectile 0.5).
+       The rivals (`config.backup`, see `rivals`) regress on other targets with
+       other losses, and have an expectile of their own.
     3. The target parameters move by EMA towards the q of step 2.
 
   Errors are in units of `return_scale`, so losses compare across data.
@@ -160,7 +161,7 @@ def update(
   """
   chex.assert_rank([batch.slate_text, batch.reward], [4, 2])
   settings, constants = state.settings, state.constants
-  backup = config.backup
+  rival = rivals.RIVALS.get(config.backup)  # None: this is IQL.
   valid = batch.valid.astype(jnp.float32)
   # Sums over sessions divided by the global count, so that devices with
   # different numbers of turns still weigh every turn the same.
@@ -185,18 +186,19 @@ def update(
     params = optax.apply_updates(state.params[name], updates)
     return params, opt_state, out, optax.tree.norm(gradient)
 
-  def value(params):
+  def value(params):  # [B, T]
     return critics.state_values(
       params, batch, constants, settings, frozen, read
     )
 
+  # 1. V. The minimum of the twins: what one overrates, the other seldom does.
   target_f = critics.shown_values(
     state.target_params, batch, constants, settings, frozen, read
   )
   target_q = credit_lib.slate_value(
     target_f, batch.log_choice, config.credit
   ).min(0)
-  expectile = config.expectile if backup == 'iql' else 0.5
+  expectile = config.expectile if rival is None else rival.expectile
 
   def value_loss(params):
     v = value(params)
@@ -206,24 +208,23 @@ def update(
 
   v_params, v_opt_state, (v_loss, v), v_norm = descend('v', value_loss)
 
-  if backup == 'monte_carlo':
-    reward = jnp.where(batch.valid, batch.reward, 0.0)
-    target = credit_lib.returns(reward, config.discount)
+  # 2. Q. `one_step` adds nothing behind a session's last turn.
+  if rival is None:
+    target = credit_lib.one_step(
+      batch.reward, batch.done, value(v_params), config.discount
+    )
   else:
-    if backup == 'iql':
-      later = value(v_params)
-    elif backup in ('q_learning', 'conservative'):
-      later = rivals.best_slates(
-        critics.pool_values(
-          state.target_params, batch, constants, settings, read
-        ).min(0),
-        batch,
-        config.credit,
-      )[1]
-    else:
-      later = target_q
-    later = jnp.concatenate([later[:, 1:], jnp.zeros_like(later[:, :1])], 1)
-    target = batch.reward + config.discount * jnp.where(batch.done, 0.0, later)
+    step = rivals.Step(
+      batch=batch,
+      config=config,
+      return_scale=constants.return_scale,
+      target_q=target_q,
+      target_params=state.target_params,
+      pool_values=lambda params: critics.pool_values(
+        params, batch, constants, settings, read
+      ),
+    )
+    target = rival.target(step)
 
   def critic_loss(params):
     # [J, B, T, L]
@@ -234,17 +235,14 @@ def update(
       batch.choice,
       config.credit,
     )
-    if backup in ('conservative', 'cloning'):
-      of_pool = critics.pool_values(params, batch, constants, settings, read)
-      gap = jax.vmap(rivals.conservative_gap, in_axes=(0, None))(
-        of_pool / constants.return_scale, batch
-      ).sum(0)
-      loss = gap if backup == 'cloning' else loss + config.conservatism * gap
+    if rival is not None:
+      loss = rival.loss(step, params, loss)
     q = credit_lib.credited(f, batch.choice, config.credit)  # [J, B, T]
     return (loss * valid).sum(), (loss, q)
 
   q_params, q_opt_state, (q_loss, q), q_norm = descend('q', critic_loss)
 
+  # 3. The targets' EMA.
   target_params = optax.incremental_update(
     q_params, state.target_params, config.target_rate
   )

@@ -9,13 +9,49 @@ Letters: T turns, L items of a slate or C candidates, K user types, F token
 features, W width, J twin heads.
 """
 
+from collections.abc import Sequence
+
 import chex
 import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
 
-from pasta.agent import inputs, value_head
+from pasta.agent import inputs
+from pasta.agent.settings import NetworkSettings
+
+
+def tail(
+  x: jax.Array, dims: Sequence[int], is_zero_at_start: bool
+) -> jax.Array:
+  """Hidden layers, then one value: [..., W] to [...].
+
+  Called within a module's compact method, whose parameters these become.
+
+  Args:
+    x: what the head has made of its inputs.
+    dims: sizes of the hidden layers.
+    is_zero_at_start: whether all values are 0 before training.
+  """
+  for dim in dims:
+    x = nn.relu(nn.Dense(dim)(x))
+  initializer = (
+    nn.initializers.zeros
+    if is_zero_at_start
+    else nn.initializers.lecun_normal()
+  )
+  return nn.Dense(1, kernel_init=initializer, name='out')(x)[..., 0]
+
+
+def twins(head: type[nn.Module], num_twins: int) -> type[nn.Module]:
+  """J heads with parameters of their own on the same inputs: [J, ...]."""
+  return nn.vmap(
+    head,
+    in_axes=None,
+    axis_size=num_twins,
+    variable_axes={'params': 0},
+    split_rngs={'params': True},
+  )
 
 
 class _Block(nn.Module):
@@ -47,7 +83,7 @@ class StateEncoder(nn.Module):
   and the one of the current turn is all that a policy keeps.
   """
 
-  settings: inputs.NetworkSettings
+  settings: NetworkSettings
 
   @nn.compact
   def __call__(self, states: inputs.States) -> jax.Array:
@@ -94,7 +130,7 @@ class _Head(nn.Module):
   def __call__(self, state: jax.Array, items: jax.Array) -> jax.Array:
     x = nn.Dense(self.dims[0], name='state')(state)[..., None, :]
     x = nn.relu(x + nn.Dense(self.dims[0], name='item', use_bias=False)(items))
-    return value_head.tail(x, self.dims[1:], self.is_zero_at_start)
+    return tail(x, self.dims[1:], self.is_zero_at_start)
 
 
 @flax.struct.dataclass
@@ -115,7 +151,7 @@ class Levels:
 class Level(nn.Module):
   """The state's part of a critic: [B, T], or [B] where a turn is given."""
 
-  settings: inputs.NetworkSettings
+  settings: NetworkSettings
 
   @nn.compact
   def __call__(
@@ -141,7 +177,7 @@ class Level(nn.Module):
 class Critic(nn.Module):
   """f(h, p): twin heads on one state encoder -> [J, ..., T, N]."""
 
-  settings: inputs.NetworkSettings
+  settings: NetworkSettings
 
   @nn.compact
   def __call__(
@@ -165,7 +201,7 @@ class Critic(nn.Module):
     s = self.settings
     is_myopic = s.base == 'myopic'
     level = Level(s)(constants, states, turn)
-    heads = value_head.twins(_Head, s.num_twins)
+    heads = twins(_Head, s.num_twins)
     value = heads(s.head_dims, is_myopic, name='heads')(
       level.state, items.features
     )
@@ -180,15 +216,13 @@ class Critic(nn.Module):
 class Value(nn.Module):
   """v(h) -> [..., T], in units of return."""
 
-  settings: inputs.NetworkSettings
+  settings: NetworkSettings
 
   @nn.compact
   def __call__(
     self, constants: inputs.Constants, states: inputs.States
   ) -> jax.Array:
     s = self.settings
-    value = value_head.tail(
-      StateEncoder(s)(states), s.head_dims, is_zero_at_start=True
-    )
+    value = tail(StateEncoder(s)(states), s.head_dims, is_zero_at_start=True)
     value += self.param('offset', nn.initializers.zeros, (s.num_turns,))
     return constants.return_mean + constants.return_scale * value

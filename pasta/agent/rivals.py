@@ -8,36 +8,56 @@
   pool and up on what was shown (Kumar et al. 2020, CQL(H)).
 - 'cloning': no values: f are logits of the behaviour over the pool.
 
-The last three need the candidates that slates were picked from.
+The last three need the candidates that slates were picked from. In all of them
+v is the behaviour's value (expectile 0.5).
+
+RIVALS has an entry for each; one more is one more entry there, and `iql.update`
+stays as it is.
 
 Letters: B sessions, T turns, C candidates, L slate columns, J twin heads.
 """
 
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
+import ml_collections
 
 from pasta import errors
 from pasta.agent import credit as credit_lib
 from pasta.agent import slates
 from pasta.agent.episodes import Episodes
+from pasta.agent.settings import check_known
+from pasta.types import PyTree
 
-BACKUPS = (
-  'iql',
-  'sarsa',
-  'monte_carlo',
-  'q_learning',
-  'conservative',
-  'cloning',
-)
-NEED_POOL = ('q_learning', 'conservative', 'cloning')
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+  """What is known when an update comes to q.
+
+  Attributes:
+    batch: B sessions.
+    config: of train_value.
+    return_scale: [], the standard deviation of returns.
+    target_q: q_target of the shown slates [B, T], the minimum of the twins.
+    target_params: of the target critic.
+    pool_values: a critic's parameters to f of all logged candidates
+      [J, B, T, C]; asked only by rivals that need the pool.
+  """
+
+  batch: Episodes
+  config: ml_collections.ConfigDict
+  return_scale: jax.Array
+  target_q: jax.Array
+  target_params: PyTree
+  pool_values: Callable[[PyTree], jax.Array]
 
 
 def check(backup: str, credit: str, has_pool: bool) -> None:
   """Refuses a backup that is unknown, or that the data or credit rule out."""
-  if backup not in BACKUPS:
-    raise errors.PastaError(
-      f"config field 'backup' is '{backup}': expected one of {BACKUPS}"
-    )
+  check_known('backup', backup, BACKUPS)
   if backup in NEED_POOL and not has_pool:
     raise errors.PastaError(
       f"config field 'backup' is '{backup}', which needs the candidates that "
@@ -102,9 +122,79 @@ def conservative_gap(f: jax.Array, batch: Episodes) -> jax.Array:
     f: of all candidates [B, T, C], in standard deviations of the return.
     batch: B sessions with their pools.
   """
-  shown = jnp.take_along_axis(f, batch.slate, 2)
+  shown = jnp.take_along_axis(f, batch.slate, 2)  # [B, T, L]
   # A turn that is not valid has no valid candidate; it is masked below, but
   # must not make a gradient of infinities.
   usable = batch.pool.valid | ~batch.valid[..., None]
   everywhere = jax.nn.logsumexp(jnp.where(usable, f, -jnp.inf), axis=-1)
   return jnp.where(batch.valid, everywhere - shown.mean(-1), 0.0)
+
+
+def _sarsa(step: Step) -> jax.Array:
+  batch = step.batch
+  return credit_lib.one_step(
+    batch.reward, batch.done, step.target_q, step.config.discount
+  )
+
+
+def _monte_carlo(step: Step) -> jax.Array:
+  reward = jnp.where(step.batch.valid, step.batch.reward, 0.0)
+  return credit_lib.returns(reward, step.config.discount)
+
+
+def _q_learning(step: Step) -> jax.Array:
+  batch, config = step.batch, step.config
+  # The minimum of the twins before the maximum over slates: a maximum finds
+  # whatever is overrated, and both twins seldom overrate the same.
+  f = step.pool_values(step.target_params).min(0)
+  _, value = best_slates(f, batch, config.credit)
+  return credit_lib.one_step(batch.reward, batch.done, value, config.discount)
+
+
+def _gap(step: Step, params: PyTree) -> jax.Array:
+  f = step.pool_values(params) / step.return_scale
+  # Each twin has a gap of its own, as it has a squared error of its own.
+  return jax.vmap(conservative_gap, in_axes=(0, None))(f, step.batch).sum(0)
+
+
+def _regression(step: Step, params: PyTree, error: jax.Array) -> jax.Array:
+  del step, params
+  return error
+
+
+def _conservative(step: Step, params: PyTree, error: jax.Array) -> jax.Array:
+  return error + step.config.conservatism * _gap(step, params)
+
+
+def _cloning(step: Step, params: PyTree, error: jax.Array) -> jax.Array:
+  del error  # Logits have no return to regress on.
+  return _gap(step, params)
+
+
+class Rival(NamedTuple):
+  """What sets a backup apart from IQL.
+
+  Attributes:
+    target: step to what q regresses on, [B, T].
+    loss: (step, the critic's parameters, squared error [B, T] from the target,
+      in variances of the return) to what is minimised, [B, T].
+    expectile: of v; 0.5 is the mean over the behaviour's slates.
+    needs_pool: whether it reads the candidates that slates were picked from.
+  """
+
+  target: Callable[[Step], jax.Array]
+  loss: Callable[[Step, PyTree, jax.Array], jax.Array] = _regression
+  expectile: float = 0.5
+  needs_pool: bool = False
+
+
+RIVALS = {
+  'sarsa': Rival(_sarsa),
+  'monte_carlo': Rival(_monte_carlo),
+  'q_learning': Rival(_q_learning, needs_pool=True),
+  'conservative': Rival(_q_learning, _conservative, needs_pool=True),
+  # Its target enters metrics alone.
+  'cloning': Rival(_sarsa, _cloning, needs_pool=True),
+}
+BACKUPS = ('iql', *RIVALS)
+NEED_POOL = tuple(name for name, rival in RIVALS.items() if rival.needs_pool)

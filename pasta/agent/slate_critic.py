@@ -14,7 +14,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from pasta.agent import inputs, networks, value_head
+from pasta.agent import inputs, networks
+from pasta.agent.settings import NetworkSettings
 
 
 @flax.struct.dataclass
@@ -91,13 +92,13 @@ class _Head(nn.Module):
     weight = slates.mask[..., None] / slates.mask.sum(-1)[..., None, None]
     x = nn.relu(nn.LayerNorm()((x * weight).sum(-2)))  # [..., S, W]
     x = jnp.concatenate([x, slates.expected[..., None]], -1)
-    return value_head.tail(x, self.dims[1:] or (width,), self.is_zero_at_start)
+    return networks.tail(x, self.dims[1:] or (width,), self.is_zero_at_start)
 
 
 class SlateCritic(nn.Module):
   """q(h, P) of whole slates: twin heads on one state encoder."""
 
-  settings: inputs.NetworkSettings
+  settings: NetworkSettings
 
   @nn.compact
   def __call__(
@@ -120,7 +121,7 @@ class SlateCritic(nn.Module):
     """
     s = self.settings
     level = networks.Level(s)(constants, states, turn)
-    heads = value_head.twins(_Head, s.num_twins)
+    heads = networks.twins(_Head, s.num_twins)
     value = heads(s.head_dims, s.base == 'myopic', name='heads')(
       level.state, slates
     )

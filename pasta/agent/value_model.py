@@ -1,11 +1,10 @@
-"""The trained value function: scores of candidates, values of states.
+"""The trained value function: scores of candidates, values of slates.
 
 Letters: B sessions, C candidates, L slate columns, S slates, E members of an
 ensemble.
 """
 
 import functools
-from typing import Any
 
 import chex
 import flax.struct
@@ -14,16 +13,15 @@ import jax.numpy as jnp
 
 from pasta import errors
 from pasta.agent import (
+  backbones,
   critics,
   expected_selection,
   inputs,
-  networks,
   slate_critic,
 )
-from pasta.agent.gemma import networks as gemma_networks
-from pasta.agent.history import CandidateSet, History, Texts
-
-PyTree = Any
+from pasta.agent.history import CandidateSet, History
+from pasta.agent.settings import NetworkSettings
+from pasta.types import PyTree
 
 
 @flax.struct.dataclass
@@ -44,7 +42,7 @@ class ValueModel:
 
   params: PyTree
   constants: inputs.Constants
-  settings: inputs.NetworkSettings = flax.struct.field(pytree_node=False)
+  settings: NetworkSettings = flax.struct.field(pytree_node=False)
   score: str = flax.struct.field(pytree_node=False, default='mean')
   predicts: bool = flax.struct.field(pytree_node=False, default=True)
   frozen: PyTree = None
@@ -68,24 +66,6 @@ def member(model: ValueModel, index: int) -> ValueModel:
     )
   params = jax.tree.map(lambda x: x[index : index + 1], model.params)
   return model.replace(params=params)
-
-
-def _states(model: ValueModel, history: History) -> inputs.States:
-  tokens = jax.vmap(inputs.make_tokens, in_axes=(None, None, 0, 0, 0, 0, 0))(
-    model.constants,
-    model.settings.num_categories,
-    history.initial_text,
-    history.slate_text,
-    history.slate_image,
-    history.slate_category,
-    history.choice,
-  )
-  # The belief counts at the current turn only: others are never read out.
-  belief = jnp.broadcast_to(
-    jnp.exp(history.log_belief)[:, None],
-    (*tokens.shape[:2], history.log_belief.shape[-1]),
-  )
-  return inputs.States(tokens, belief)
 
 
 def _items(
@@ -133,50 +113,22 @@ def scores(
   items = _items(model, history, candidates)
 
   def of_member(params):
-    return _twins(model, _critic(model, params, history, candidates, items))
+    f = backbones.of(model.settings.backbone).candidate_values(
+      params,
+      history,
+      candidates,
+      model.constants,
+      model.settings,
+      model.frozen,
+      items,
+    )  # [J, B, C]
+    return _twins(model, f)
 
   penalty = inputs.support_excess(model.constants, candidates.text)
   return (
     _pessimistic(jax.vmap(of_member)(model.params['q']), pessimism)
     - support_weight * model.constants.return_scale * penalty
   )
-
-
-def _critic(
-  model: ValueModel,
-  params: PyTree,
-  history: History,
-  candidates: CandidateSet,
-  items: inputs.Items,
-) -> jax.Array:
-  """f of candidates by the twins of one member: [J, B, C]."""
-  if model.settings.backbone == 'gemma':
-    return gemma_networks.critic(
-      params,
-      model.frozen,
-      model.constants,
-      model.settings,
-      _texts(candidates),
-      jnp.exp(history.log_belief),
-      items,
-      history.turn,
-    )
-  return networks.Critic(model.settings).apply(
-    {'params': params},
-    model.constants,
-    _states(model, history),
-    items,
-    history.turn,
-  )
-
-
-def _texts(given: History | CandidateSet) -> Texts:
-  if given.texts is None:
-    raise errors.PastaError(
-      "a value function with backbone 'gemma' reads texts, and was given "
-      'features alone'
-    )
-  return given.texts
 
 
 @functools.partial(jax.jit, static_argnames='num_columns')
@@ -204,7 +156,7 @@ def insert(
     of the slates [B].
   """
   items = _items(model, history, candidates)
-  states = _states(model, history)
+  states = inputs.states_at(model.constants, model.settings, history)
   critic = slate_critic.SlateCritic(model.settings)
   rows = jnp.arange(history.turn.shape[0])[:, None, None]
 
@@ -236,31 +188,6 @@ def insert(
   )
 
 
-@jax.jit
-def state_value(model: ValueModel, history: History) -> jax.Array:
-  """v(h), [B], in units of return: the mean over the members."""
-  _check(model, history)
-  if model.settings.backbone == 'gemma':
-    return jax.vmap(
-      lambda p: gemma_networks.value(
-        p,
-        model.frozen,
-        model.constants,
-        model.settings,
-        _texts(history),
-        jnp.exp(history.log_belief),
-        history.turn,
-      )
-    )(model.params['v']).mean(0)
-  states = _states(model, history)
-  values = jax.vmap(
-    lambda p: networks.Value(model.settings).apply(
-      {'params': p}, model.constants, states
-    )
-  )(model.params['v']).mean(0)
-  return jnp.take_along_axis(values, history.turn[:, None], 1)[:, 0]
-
-
 def _check(model: ValueModel, history: History) -> None:
   """Refuses, while tracing, a history of other sizes than the training's."""
   s = model.settings
@@ -278,7 +205,7 @@ def _check(model: ValueModel, history: History) -> None:
 
 
 def blank(
-  settings: inputs.NetworkSettings,
+  settings: NetworkSettings,
   num_members: int,
   pretrained: PyTree = None,
   **static: str | bool,

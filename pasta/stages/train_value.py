@@ -7,12 +7,10 @@ import ml_collections
 
 from pasta import errors
 from pasta import workdir as workdir_lib
+from pasta.agent import backbones, rivals
 from pasta.agent import episodes as episodes_lib
-from pasta.agent import rivals
 from pasta.agent import train as value_train
-from pasta.agent.gemma import base as gemma_base
 from pasta.agent.gemma import text as gemma_text
-from pasta.gemma import model as gemma_model
 from pasta.population import true_types
 from pasta.stages import stage
 from pasta.storage import session_features as features_lib
@@ -43,9 +41,8 @@ def run(
   if config.data != 'human':
     upstream.append(workdir_lib.upstream(workdir, 'simulated', 'simulate'))
     sources.append('simulated')
-  if config.backbone == 'gemma':
-    gemma_base.check(config)
-    upstream.append(gemma_model.fingerprint(config.gemma.path))
+  backbone = backbones.of(config.backbone)
+  upstream += backbone.fingerprints(config)
   with stage.open_stage('train_value', directory, config, upstream) as info:
     if info is None:
       return
@@ -54,9 +51,8 @@ def run(
     }
     features = features_lib.concatenate(list(parts.values()))
     model = saved.load(os.path.join(workdir, 'user_model'), features.encoder_id)
-    base = texts = None
-    if config.backbone == 'gemma':
-      base = gemma_base.load(config)
+    base, texts = backbone.load(config), None
+    if base is not None:
       texts = _session_texts(base.settings.tokeniser, workdir, parts)
     episodes = episodes_lib.from_features(
       features,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from configs import train_value
+from pasta.agent import episodes as episodes_lib
 from pasta.agent import expected_selection, iql
 from pasta.agent.episodes import Episodes
 from pasta.agent.history import CandidateSet
@@ -120,6 +121,28 @@ def make_candidates():
     )
 
   return make
+
+
+@jax.jit
+def _decision_at(episodes, session, turn):
+  at = (session, turn)
+  shown = None
+  if episodes.texts is not None:
+    shown = jax.tree.map(lambda x: x[at], episodes.texts.shown)
+  category = episodes.slate_category[at]
+  return episodes_lib.history_at(episodes, *at), CandidateSet(
+    category=category,
+    valid=jnp.broadcast_to(episodes.valid[at][:, None], category.shape),
+    text=episodes.slate_text[at],
+    utility=episodes.slate_utility[at],
+    texts=shown,
+  )
+
+
+@pytest.fixture
+def decision_at():
+  """History and shown columns at (session [B], turn [B]) of episodes."""
+  return _decision_at
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from pasta.agent import critics, inputs, iql, networks, train, value_model
 from pasta.agent import episodes as episodes_lib
 
 _history_at = jax.jit(episodes_lib.history_at)
-_gather = jax.jit(episodes_lib.gather)
 
 
 def test_moments_by_hand():
@@ -25,7 +24,7 @@ def test_moments_by_hand():
 
 @pytest.mark.parametrize('backbone', ['transformer', 'mlp'])
 def test_one_pass_over_a_session_equals_single_histories(
-  backbone, make_episodes, random_model, value_config
+  backbone, make_episodes, decision_at, random_model, value_config
 ):
   """What the trainer sees of (session, turn) is what a policy sees of it."""
   value_config.backbone = backbone
@@ -48,14 +47,25 @@ def test_one_pass_over_a_session_equals_single_histories(
   whole_f, whole_v = whole(jax.tree.map(lambda x: x[0], model.params), episodes)
   assert np.std(whole_f) > 0
   session, turn = np.array([0, 3, 4, 2]), np.array([0, 1, 3, 2])
-  step = _gather(jax.tree.map(jnp.asarray, episodes), session, turn)
+  history, shown = decision_at(
+    jax.tree.map(jnp.asarray, episodes), session, turn
+  )
   np.testing.assert_allclose(
-    value_model.scores(model, step.history, step.slate),
+    value_model.scores(model, history, shown),
     np.asarray(whole_f).mean(0)[session, turn],
     atol=1e-5,
   )
+
+  @jax.jit
+  def known(params, history):
+    states = inputs.states_at(model.constants, model.settings, history)
+    return networks.Value(model.settings).apply(
+      {'params': params['v']}, model.constants, states
+    )
+
+  v = known(jax.tree.map(lambda x: x[0], model.params), history)
   np.testing.assert_allclose(
-    value_model.state_value(model, step.history),
+    np.asarray(v)[np.arange(4), turn],
     np.asarray(whole_v)[session, turn],
     atol=1e-5,
   )

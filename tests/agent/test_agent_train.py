@@ -115,22 +115,25 @@ def test_sparse_reward_and_missing_satisfaction(features, user_model):
   assert filled.reward[0, 1] != dense.reward[0, 1]
 
 
-def test_gather_takes_the_named_decision(features, user_model):
+def test_a_history_holds_the_turns_before(features, user_model):
   episodes = episodes_lib.from_features(features, user_model)
-  step = jax.jit(episodes_lib.gather)(
-    episodes, np.array([3, 1]), np.array([1, 1])
-  )
-  np.testing.assert_array_equal(step.slate.text, features.slate_text[[3, 1], 1])
-  np.testing.assert_array_equal(step.done, [False, True])
+  history_at = jax.jit(episodes_lib.history_at)
+  session = np.array([3, 1])
   np.testing.assert_array_equal(
-    step.history.choice,
+    episodes.slate_text[session, 1], features.slate_text[[3, 1], 1]
+  )
+  np.testing.assert_array_equal(episodes.done[session, 1], [False, True])
+  history = history_at(episodes, session, np.array([1, 1]))
+  np.testing.assert_array_equal(
+    history.choice,
     [[features.choice[3, 0], -1, -1]] + [[features.choice[1, 0], -1, -1]],
   )
-  assert step.next_history.turn.tolist() == [2, 2]
+  later = history_at(episodes, session, np.array([2, 2]))
+  assert later.turn.tolist() == [2, 2]
   np.testing.assert_array_equal(
-    step.next_history.slate_text[0, :2], features.slate_text[3, :2]
+    later.slate_text[0, :2], features.slate_text[3, :2]
   )
-  assert not step.next_history.slate_text[0, 2].any()
+  assert not later.slate_text[0, 2].any()
 
 
 def test_bad_sessions_are_refused(features, user_model):

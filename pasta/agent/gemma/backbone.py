@@ -1,14 +1,13 @@
 """Gemma as the backbone of a value function (the paper's choice, section 5).
 
-A state and a candidate, written as text (`gemma_text`), go through a
+A state and a candidate, written as text (`gemma.text`), go through a
 pretrained Gemma; small heads read values off the last token's hidden state.
-Either all parameters are trained, or a LoRA of some kernels (`lora`), and one
-frozen copy of the rest serves f, v and their targets alike.
+Either all parameters are trained, or a LoRA of some kernels
+(`pasta.gemma.lora`), and one frozen copy of the rest serves f, v and their
+targets alike.
 
 Letters: S tokens, W hidden size, J twin heads, F numbers beside a text.
 """
-
-from typing import Any
 
 import chex
 import flax.linen as nn
@@ -18,11 +17,10 @@ import transformers
 from transformers.models.gemma import modeling_flax_gemma
 
 from pasta import errors
-from pasta.agent import value_head
+from pasta.agent import networks
 from pasta.gemma import lora as lora_lib
 from pasta.gemma import model as gemma_model
-
-PyTree = Any
+from pasta.types import PyTree
 
 
 def encode(
@@ -103,7 +101,7 @@ class _Head(nn.Module):
     # Gemma's final norm leaves entries far from unit scale.
     x = nn.LayerNorm()(encoding.astype(jnp.float32))
     x = jnp.concatenate([x, beside], -1)
-    return value_head.tail(x, self.dims, self.is_zero_at_start)
+    return networks.tail(x, self.dims, self.is_zero_at_start)
 
 
 class ValueHead(nn.Module):
@@ -124,7 +122,7 @@ class ValueHead(nn.Module):
 
   @nn.compact
   def __call__(self, encoding: jax.Array, beside: jax.Array) -> jax.Array:
-    heads = value_head.twins(_Head, self.num_twins)
+    heads = networks.twins(_Head, self.num_twins)
     return heads(self.dims, self.is_zero_at_start, name='heads')(
       encoding, beside
     )

@@ -12,58 +12,16 @@ from typing import Any
 
 import jax.numpy as jnp
 import ml_collections
-import transformers
 
 from pasta import errors
 from pasta.agent import rivals
-from pasta.agent.gemma import text as gemma_text
+from pasta.agent.settings import GemmaSettings, Tokeniser
 from pasta.gemma import model as gemma_model
+from pasta.types import PyTree
 
-PyTree = Any
 TUNINGS = ('lora', 'full', 'head')
 _DTYPES = ('bfloat16', 'float32')
 _MIN_TOKENS = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class GemmaSettings:
-  """What is static about the backbone 'gemma'.
-
-  Attributes:
-    path: a directory, absolute, or a hub id.
-    fingerprint: of the model that is there (`gemma_model.fingerprint`).
-    tuning: 'lora': factors of some kernels are trained; 'full': everything;
-      'head': the value heads alone.
-    rank: of a LoRA.
-    targets: names of the layers that get one.
-    lora_scale: what a LoRA's products are multiplied with.
-    max_tokens: S, of a state and a candidate together.
-    chunk_texts: texts that are encoded at once.
-    dtype: of the computation, and of parameters that are not trained.
-    remat: whether gradients recompute each layer, to save memory.
-    architecture: of the model; the fingerprint stands for it.
-    tokeniser: of the model, cutting at max_tokens.
-  """
-
-  path: str
-  fingerprint: str
-  tuning: str
-  rank: int
-  targets: tuple[str, ...]
-  lora_scale: float
-  max_tokens: int
-  chunk_texts: int
-  dtype: str
-  remat: bool
-  architecture: transformers.GemmaConfig = dataclasses.field(
-    compare=False, repr=False
-  )
-  tokeniser: gemma_text.Tokeniser = dataclasses.field(compare=False, repr=False)
-
-  def to_json(self) -> dict[str, Any]:
-    """What `reload` needs."""
-    fields = (f.name for f in dataclasses.fields(self) if f.compare)
-    return {name: getattr(self, name) for name in fields}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +129,7 @@ def _load(path: str, max_tokens: int, **fields: Any) -> Base:
     fingerprint=gemma_model.fingerprint(path),
     max_tokens=max_tokens,
     architecture=architecture,
-    tokeniser=gemma_text.Tokeniser(tokenizer, max_tokens),
+    tokeniser=Tokeniser(tokenizer, max_tokens),
     **fields,
   )
   return Base(settings, params)

@@ -12,26 +12,24 @@ Letters: N candidates of a state, S tokens of a text, W hidden size, K user
 types, J twin heads, T turns.
 """
 
-from typing import Any
-
 import chex
 import jax
 import jax.numpy as jnp
 
 from pasta.agent import inputs
 from pasta.agent.gemma import backbone as gemma_backbone
-from pasta.agent.gemma.base import GemmaSettings
 from pasta.agent.history import Texts
+from pasta.agent.settings import GemmaSettings, NetworkSettings
 from pasta.gemma import lora
+from pasta.types import PyTree
 
-PyTree = Any
 _NUM_OF_ITEM = 2  # numbers beside an item's text: m and s
 
 
 def init_params(
   key: jax.Array,
   constants: inputs.Constants,
-  settings: inputs.NetworkSettings,
+  settings: NetworkSettings,
   pretrained_params: PyTree,
 ) -> PyTree:
   """Fresh parameters: {'q': of `critic`, 'v': of `value`}."""
@@ -50,7 +48,7 @@ def critic(
   params: PyTree,
   frozen: PyTree,
   constants: inputs.Constants,
-  settings: inputs.NetworkSettings,
+  settings: NetworkSettings,
   texts: Texts,
   belief: jax.Array,
   items: inputs.Items,
@@ -60,7 +58,7 @@ def critic(
 
   Args:
     params: of 'q' in `init_params`.
-    frozen: of `gemma_base.Base`.
+    frozen: of `gemma.base.Base`.
     constants: normalisation.
     settings: static shape.
     texts: [..., N], each candidate behind its state.
@@ -93,7 +91,7 @@ def value(
   params: PyTree,
   frozen: PyTree,
   constants: inputs.Constants,
-  settings: inputs.NetworkSettings,
+  settings: NetworkSettings,
   texts: Texts,
   belief: jax.Array,
   turn: jax.Array,
@@ -112,7 +110,7 @@ def value(
   return constants.return_mean[turn] + constants.return_scale * out
 
 
-def _critic_head(settings: inputs.NetworkSettings) -> gemma_backbone.ValueHead:
+def _critic_head(settings: NetworkSettings) -> gemma_backbone.ValueHead:
   return gemma_backbone.ValueHead(
     settings.head_dims,
     settings.num_twins,
@@ -120,13 +118,13 @@ def _critic_head(settings: inputs.NetworkSettings) -> gemma_backbone.ValueHead:
   )
 
 
-def _value_head(settings: inputs.NetworkSettings) -> gemma_backbone.ValueHead:
+def _value_head(settings: NetworkSettings) -> gemma_backbone.ValueHead:
   return gemma_backbone.ValueHead(settings.head_dims, num_twins=1)
 
 
 def _init_one(
   key: jax.Array,
-  settings: inputs.NetworkSettings,
+  settings: NetworkSettings,
   pretrained_params: PyTree,
   head: gemma_backbone.ValueHead,
   num_beside: int,
@@ -147,7 +145,7 @@ def _init_one(
   }
 
 
-def _known(belief: jax.Array, settings: inputs.NetworkSettings) -> jax.Array:
+def _known(belief: jax.Array, settings: NetworkSettings) -> jax.Array:
   return jnp.zeros_like(belief) if settings.belief == 'off' else belief
 
 

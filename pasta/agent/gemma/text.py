@@ -20,6 +20,7 @@ from absl import logging
 
 from pasta.agent.episodes import EpisodeTexts
 from pasta.agent.history import Texts
+from pasta.agent.settings import Tokeniser
 from pasta.gemma import model as gemma_model
 from pasta.storage import sessions
 from pasta.types import Candidate
@@ -42,19 +43,6 @@ class PastTurn:
   categories: tuple[str, ...]
   choice: int
   critique: str = ''
-
-
-@dataclasses.dataclass(frozen=True)
-class Tokeniser:
-  """Makes tokens of texts, always in the same way.
-
-  Attributes:
-    tokenizer: of `gemma_model.load`.
-    max_tokens: S, of a state and a candidate together.
-  """
-
-  tokenizer: transformers.PreTrainedTokenizerBase
-  max_tokens: int
 
 
 def describe_state(

@@ -18,7 +18,6 @@ batch, S updates, M members, U people.
 """
 
 import functools
-from typing import Any
 
 import flax.struct
 import jax
@@ -34,8 +33,8 @@ from pasta.agent import critics, inputs, iql, normalisation
 from pasta.agent import train as value_train
 from pasta.agent.episodes import Episodes
 from pasta.evaluate.off_policy.importance import Estimate
+from pasta.types import PyTree
 
-PyTree = Any
 _NORMAL_95 = 1.959964
 
 

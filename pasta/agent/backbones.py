@@ -1,0 +1,247 @@
+"""Backbones: what a value function reads values off, one object each.
+
+`critics`, `value_model` and `iql` ask `of` for the backbone that settings or a
+config name, and know nothing else about it.
+
+Letters: B sessions, T turns, L slate columns, C candidates, J twin heads.
+"""
+
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from pasta import errors
+from pasta.agent import inputs, networks, slate_critic
+from pasta.agent.episodes import Episodes
+from pasta.agent.gemma import base as gemma_base
+from pasta.agent.gemma import networks as gemma_networks
+from pasta.agent.history import CandidateSet, History
+from pasta.agent.inputs import Constants, Items, Read
+from pasta.agent.settings import BACKBONES, NetworkSettings, check_known
+from pasta.gemma import model as gemma_model
+from pasta.types import PyTree
+
+
+class Backbone(Protocol):
+  """Networks for f(h, p) and v(h); what it is given is as in `critics`."""
+
+  def init_params(
+    self,
+    key: jax.Array,
+    constants: Constants,
+    settings: NetworkSettings,
+    pretrained: PyTree,
+  ) -> PyTree:
+    """Fresh parameters: {'q': of the critic, 'v': of the value}."""
+
+  def shown_values(
+    self,
+    params: PyTree,
+    episodes: Episodes,
+    constants: Constants,
+    settings: NetworkSettings,
+    frozen: PyTree,
+    read: Read,
+  ) -> jax.Array:
+    """f of each shown column [J, B, T, L], see `critics.shown_values`."""
+
+  def state_values(
+    self,
+    params: PyTree,
+    episodes: Episodes,
+    constants: Constants,
+    settings: NetworkSettings,
+    frozen: PyTree,
+    read: Read,
+  ) -> jax.Array:
+    """v of the states before each turn: [B, T]."""
+
+  def candidate_values(
+    self,
+    params: PyTree,
+    history: History,
+    candidates: CandidateSet,
+    constants: Constants,
+    settings: NetworkSettings,
+    frozen: PyTree,
+    items: Items,
+  ) -> jax.Array:
+    """f of the candidates of one turn, what a policy sees: [J, B, C]."""
+
+  def pretrained_learning_rate(
+    self, config: ml_collections.ConfigDict
+  ) -> float | None:
+    """Of what is pretrained in it; None where nothing is."""
+
+  def fingerprints(self, config: ml_collections.ConfigDict) -> list[str]:
+    """Of what training starts from beside the data.
+
+    Raises:
+      PastaError: a config field that this backbone cannot have.
+    """
+
+  def load(self, config: ml_collections.ConfigDict) -> gemma_base.Base | None:
+    """What is pretrained in it, None where nothing is."""
+
+
+class _Features:
+  """Networks on features, of all credits."""
+
+  def init_params(self, key, constants, settings, pretrained):
+    """See Backbone."""
+    del pretrained
+    s = settings
+    states = inputs.States(
+      tokens=jnp.zeros(
+        (1, s.num_turns, 4 * s.embedding_dim + s.num_categories)
+      ),
+      belief=jnp.zeros((1, s.num_turns, s.num_types)),
+    )
+    shape = (1, s.num_turns, 1)
+    items = Items(
+      features=jnp.zeros((*shape, s.embedding_dim + s.num_categories + 2)),
+      mean=jnp.zeros(shape),
+      spread=jnp.zeros(shape),
+    )
+    q_key, v_key = jax.random.split(key)
+    if s.credit == 'slate':
+      slates = slate_critic.prefixes(items, jnp.zeros(shape), constants)
+      q = slate_critic.SlateCritic(s).init(q_key, constants, states, slates)
+    else:
+      q = networks.Critic(s).init(q_key, constants, states, items)
+    v = networks.Value(s).init(v_key, constants, states)
+    return {'q': q['params'], 'v': v['params']}
+
+  def shown_values(self, params, episodes, constants, settings, frozen, read):
+    """See Backbone."""
+    del frozen
+    states, items = read
+    if settings.credit != 'slate':
+      critic = networks.Critic(settings)
+      return critic.apply({'params': params}, constants, states, items)
+    slates = slate_critic.prefixes(items, episodes.expected, constants)
+    critic = slate_critic.SlateCritic(settings)
+    return critic.apply({'params': params}, constants, states, slates)
+
+  def state_values(self, params, episodes, constants, settings, frozen, read):
+    """See Backbone."""
+    del episodes, frozen
+    states, _ = read
+    return networks.Value(settings).apply({'params': params}, constants, states)
+
+  def candidate_values(
+    self, params, history, candidates, constants, settings, frozen, items
+  ):
+    """See Backbone."""
+    del candidates, frozen
+    states = inputs.states_at(constants, settings, history)
+    return networks.Critic(settings).apply(
+      {'params': params}, constants, states, items, history.turn
+    )
+
+  def pretrained_learning_rate(self, config):
+    """See Backbone."""
+    del config
+
+  def fingerprints(self, config):
+    """See Backbone."""
+    del config
+    return []
+
+  def load(self, config):
+    """See Backbone."""
+    del config
+
+
+class _Gemma:
+  """A pretrained Gemma on texts; credits 'mean' and 'choice'."""
+
+  def init_params(self, key, constants, settings, pretrained):
+    """See Backbone; they start from the pretrained ones."""
+    return gemma_networks.init_params(key, constants, settings, pretrained)
+
+  def shown_values(self, params, episodes, constants, settings, frozen, read):
+    """See Backbone."""
+    states, items = read
+    return gemma_networks.critic(
+      params,
+      frozen,
+      constants,
+      settings,
+      episodes.texts.shown,
+      states.belief,
+      items,
+      _turns(episodes),
+    )
+
+  def state_values(self, params, episodes, constants, settings, frozen, read):
+    """See Backbone."""
+    states, _ = read
+    return gemma_networks.value(
+      params,
+      frozen,
+      constants,
+      settings,
+      episodes.texts.state,
+      states.belief,
+      _turns(episodes),
+    )
+
+  def candidate_values(
+    self, params, history, candidates, constants, settings, frozen, items
+  ):
+    """See Backbone.
+
+    Raises:
+      PastaError: the candidates have no texts.
+    """
+    if candidates.texts is None:
+      raise errors.PastaError(
+        "a value function with backbone 'gemma' reads texts, and was given "
+        'features alone'
+      )
+    return gemma_networks.critic(
+      params,
+      frozen,
+      constants,
+      settings,
+      candidates.texts,
+      jnp.exp(history.log_belief),
+      items,
+      history.turn,
+    )
+
+  def pretrained_learning_rate(self, config):
+    """See Backbone."""
+    return config.gemma.learning_rate
+
+  def fingerprints(self, config):
+    """See Backbone."""
+    gemma_base.check(config)
+    return [gemma_model.fingerprint(config.gemma.path)]
+
+  def load(self, config):
+    """See Backbone."""
+    return gemma_base.load(config)
+
+
+def _turns(episodes: Episodes) -> jax.Array:
+  """The number of every turn: int [B, T]."""
+  shape = episodes.valid.shape
+  return jnp.broadcast_to(jnp.arange(shape[1]), shape)
+
+
+_FEATURES = _Features()
+_BACKBONES = {'transformer': _FEATURES, 'mlp': _FEATURES, 'gemma': _Gemma()}
+
+
+def of(name: str) -> Backbone:
+  """The backbone of a config or of settings.
+
+  Raises:
+    PastaError: there is none of that name.
+  """
+  check_known('backbone', name, BACKBONES)
+  return _BACKBONES[name]
