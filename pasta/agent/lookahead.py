@@ -13,14 +13,15 @@ Letters: B sessions, P slates to start with, R rollouts, C candidates, L slate
 columns, K user types.
 """
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 
 from pasta.agent import expected_selection
-from pasta.agent import policy as policy_lib
 from pasta.agent.history import CandidateSet, Decision, History
+from pasta.agent.policy import Policy
 
 
 def slates_to_start_with(
@@ -47,6 +48,7 @@ def slates_to_start_with(
     sure = jnp.where(jnp.arange(num_types) == k, 0.0, -jnp.inf)
     return best(jnp.broadcast_to(sure, log_belief.shape))
 
+  # One type after the other: all at once would hold K times the draws.
   of_types = jax.lax.map(for_type, jnp.arange(num_types))  # [K, B, L]
   return jnp.concatenate(
     [best(log_belief)[:, None], jnp.moveaxis(of_types, 0, 1)], 1
@@ -75,6 +77,8 @@ def _rollouts(
   """
   num_slates, size, num_types = utility.shape
   scale = jnp.exp(response.choice_log_scale)
+  # A sure belief in each type: EUS is linear in the belief, so that later turns
+  # value every slate by one product with it.
   expected = jax.vmap(
     lambda u: expected_selection.of_prefixes(
       jnp.log(jnp.eye(num_types)),
@@ -85,15 +89,19 @@ def _rollouts(
 
   def rollout(key, first):
     type_key, answers = jax.random.split(key)
+    # The person stays who they are; only the agent's belief moves.
     true_type = jax.random.categorical(type_key, log_belief)
 
     def turn(carry, t):
       belief, total, slate = carry
       noise_key, choice_key = jax.random.split(jax.random.fold_in(answers, t))
+      # One error of text a column, the same for all types: it is the image.
       noise = jax.random.normal(noise_key, (size, 1))
       seen = utility[slate] + response.residual_std * noise  # [L, K]
       log_probs = jax.nn.log_softmax(scale * seen, axis=0)
       choice = jax.random.categorical(choice_key, log_probs[:, true_type])
+      # All rollouts run T turns, to have one shape; those beyond the session
+      # count nothing.
       total += jnp.where(t < remaining, seen[choice, true_type], 0.0)
       belief = jax.nn.log_softmax(belief + log_probs[choice])
       return (belief, total, jnp.argmax(expected @ jnp.exp(belief))), None
@@ -101,6 +109,7 @@ def _rollouts(
     start = (log_belief, jnp.zeros(()), first)
     return jax.lax.scan(turn, start, jnp.arange(num_turns))[0][1]
 
+  # The same keys for every first slate: their differences scatter less.
   keys = jax.random.split(key, num_rollouts)
   return jax.vmap(
     lambda first: jax.vmap(lambda k: rollout(k, first))(keys).mean()
@@ -152,6 +161,7 @@ def choose(
     2
   )  # [B, P, C]
   scores = jnp.where(holds, values[..., None], -jnp.inf).max(1)
+  # In no slate: no better than the worst, and finite, as logs need it.
   floor = values.min(1, keepdims=True)
   return Decision(
     slate=slate,
@@ -161,37 +171,26 @@ def choose(
   )
 
 
-class Planning:
-  """Rollouts through the user model, see above."""
+@dataclasses.dataclass(kw_only=True, eq=False)
+class Planning(Policy):
+  """Rollouts through the user model, see above.
 
-  uses_features = True
-  renders_pool = False
-  tokeniser = None
+  Attributes:
+    response: τ and σ of the user model.
+    num_rollouts: R, from each of the slates to start with.
+  """
 
-  def __init__(
-    self,
-    num_columns: int,
-    response: expected_selection.Response,
-    num_rollouts: int,
-    belief: str,
-  ):
-    self.policy_id = f'lookahead:num_rollouts={num_rollouts}'
-    self.belief = belief
-    self._num_columns = num_columns
-    self._response = response
-    self._num_rollouts = num_rollouts
+  response: expected_selection.Response
+  num_rollouts: int
 
-  def choose(
-    self, history: History, candidates: CandidateSet, key: jax.Array
+  def _choose(
+    self, history: History, candidates: CandidateSet, keys: jax.Array
   ) -> Decision:
-    """See Policy."""
-    policy_lib.check_pool(candidates, self._num_columns)
-    keys = key if key.ndim else jax.random.split(key, len(history.turn))
     return choose(
       history,
       candidates,
-      self._response,
+      self.response,
       keys,
-      num_columns=self._num_columns,
-      num_rollouts=self._num_rollouts,
+      num_columns=self.num_columns,
+      num_rollouts=self.num_rollouts,
     )

@@ -3,16 +3,24 @@
 Letters: B sessions, C candidates, L slate columns, K user types.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
 from pasta import errors
-from pasta.agent import expected_selection, inputs, lookahead
+from pasta.agent import expected_selection, inputs, lookahead, slates
 from pasta.agent import policy as policy_lib
 from pasta.agent import value_model as value_model_lib
 from pasta.agent.history import CandidateSet, History
+
+# How a slate is valued, and what finds the best one of scored candidates.
+_SELECTORS = {
+  'mean': policy_lib.Selector('mean', slates.select_mean, False),
+  'choice': policy_lib.Selector('choice', slates.select_choice, True),
+}
 
 
 @jax.jit
@@ -30,11 +38,20 @@ def _utility_score(
   return mean + spread_weight * spread
 
 
+def _selector(name: str) -> policy_lib.Selector:
+  if name not in _SELECTORS:
+    raise errors.PastaError(
+      f"selector is '{name}': expected one of {tuple(_SELECTORS)}"
+    )
+  return _SELECTORS[name]
+
+
 def lmm(num_columns: int, temperature: float = 0.0) -> policy_lib.Policy:
   """The generator's own order, one a category (the paper's baseline)."""
   return policy_lib.Scored(
-    'lmm',
-    lambda history, candidates: _rank_score(candidates),
+    name='lmm',
+    score=lambda history, candidates: _rank_score(candidates),
+    selector=_SELECTORS['mean'],
     num_columns=num_columns,
     uses_features=False,
     temperature=temperature,
@@ -44,8 +61,9 @@ def lmm(num_columns: int, temperature: float = 0.0) -> policy_lib.Policy:
 def random(num_columns: int) -> policy_lib.Policy:
   """Legal slates at random: a uniform candidate, then one of the rest, …"""
   return policy_lib.Scored(
-    'random',
-    lambda history, candidates: _rank_score(candidates),
+    name='random',
+    score=lambda history, candidates: _rank_score(candidates),
+    selector=_SELECTORS['mean'],
     num_columns=num_columns,
     uses_features=False,
     temperature=np.inf,
@@ -57,6 +75,7 @@ def optimistic(
   spread_weight: float,
   *,
   renders_pool: bool = False,
+  selector_name: str = 'mean',
   **options,
 ) -> policy_lib.Policy:
   """Σ_k b_k U_k plus spread_weight times its standard deviation.
@@ -64,14 +83,15 @@ def optimistic(
   With spread_weight 0 this is `greedy`, and with renders_pool, which has all
   candidates drawn and judges their images, `greedy_rendered`.
   """
-  policy_id = (
+  name = (
     f'optimistic:spread_weight={spread_weight:g}' if spread_weight else 'greedy'
   )
   return policy_lib.Scored(
-    policy_id + '_rendered' * renders_pool,
-    lambda history, candidates: _utility_score(
+    name=name + '_rendered' * renders_pool,
+    score=lambda history, candidates: _utility_score(
       history, candidates, spread_weight
     ),
+    selector=_selector(selector_name),
     num_columns=num_columns,
     renders_pool=renders_pool,
     **options,
@@ -106,8 +126,8 @@ def greedy_slate(
     )
   )
   return policy_lib.Inserting(
-    'greedy_slate' + '_rendered' * renders_pool,
-    insert,
+    name='greedy_slate' + '_rendered' * renders_pool,
+    insert=insert,
     num_columns=num_columns,
     predicts=False,
     belief=belief,
@@ -140,11 +160,11 @@ def pasta(
     PastaError: an option that a critic of whole slates cannot have.
   """
   settings = value_model.settings
-  policy_id = 'pasta'
+  name = 'pasta'
   if pessimism:
-    policy_id += f':pessimism={pessimism:g}'
+    name += f':pessimism={pessimism:g}'
   if support_weight:
-    policy_id += f':support_weight={support_weight:g}'
+    name += f':support_weight={support_weight:g}'
   if settings.credit == 'slate':
     if temperature or support_weight:
       raise errors.PastaError(
@@ -152,8 +172,8 @@ def pasta(
         'penalty a candidate: expected temperature and support_weight 0'
       )
     return policy_lib.Inserting(
-      policy_id + ':slate',
-      lambda history, candidates: value_model_lib.insert(
+      name=name + ':slate',
+      insert=lambda history, candidates: value_model_lib.insert(
         value_model,
         history,
         candidates,
@@ -166,16 +186,16 @@ def pasta(
       belief=settings.belief,
     )
   return policy_lib.Scored(
-    policy_id,
-    lambda history, candidates: value_model_lib.scores(
+    name=name,
+    score=lambda history, candidates: value_model_lib.scores(
       value_model, history, candidates, pessimism, support_weight
     ),
+    selector=_selector(selector_name),
     num_columns=num_columns,
     belief=settings.belief,
     tokeniser=settings.gemma and settings.gemma.tokeniser,
     credit=settings.credit if value_model.predicts else None,
     temperature=temperature,
-    selector_name=selector_name,
     response=response,
   )
 
@@ -208,7 +228,7 @@ def build(
     config: see configs/common.py:policy.
     num_columns: L.
     value_model: needed by 'pasta'.
-    response: how people respond, `selection.learned` of a user model; needed
+    response: how people respond, `expected_selection.learned`; needed
       by selector 'choice', 'greedy_slate' and 'pasta'.
 
   Raises:
@@ -216,7 +236,7 @@ def build(
       model or user model where one is needed.
   """
   policy = _build(config, num_columns, value_model, response)
-  return policy if config.use_categories else policy_lib.Uncategorised(policy)
+  return dataclasses.replace(policy, use_categories=config.use_categories)
 
 
 def _build(config, num_columns, value_model, response) -> policy_lib.Policy:
@@ -248,7 +268,11 @@ def _build(config, num_columns, value_model, response) -> policy_lib.Policy:
     )
   if name == 'lookahead':
     return lookahead.Planning(
-      num_columns, response, config.num_rollouts, config.belief
+      name=f'lookahead:num_rollouts={config.num_rollouts}',
+      num_columns=num_columns,
+      belief=config.belief,
+      response=response,
+      num_rollouts=config.num_rollouts,
     )
   if name in ('greedy', 'greedy_rendered', 'optimistic'):
     return optimistic(

@@ -10,9 +10,10 @@ nearly random ones.
 Letters: B sessions, C candidates, L slate columns, K user types.
 """
 
+import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,32 +22,55 @@ import numpy as np
 from pasta import errors
 from pasta.agent import credit as credit_lib
 from pasta.agent import expected_selection, slates
-from pasta.agent.gemma import text as gemma_text
 from pasta.agent.history import CandidateSet, Decision, History
+from pasta.agent.settings import Tokeniser
 
-SELECTORS = ('mean', 'choice')
 _SMALLEST_STD = 1e-6
 
 
-class Policy(Protocol):
-  """Decides which candidates are shown.
+@dataclasses.dataclass(kw_only=True, eq=False)
+class Policy:
+  """Decides which candidates are shown, to one batch of sittings at a time.
+
+  A sitting goes: `begin`, then for every turn `see`, `choose` and `observe`.
+  A policy whose decision follows from what `choose` is given leaves the others
+  as they are.
 
   Attributes:
-    policy_id: name and parameters, for logs.
+    name: who it is, and its own parameters.
+    num_columns: L.
     uses_features: False if text, utility and belief may be missing (None).
     renders_pool: whether candidates' utilities come from their images, all of
       which are drawn.
-    belief: 'on', 'off', 'prior' or 'oracle' (see `inputs`): what the
+    belief: 'on', 'off', 'prior' or 'oracle' (see `settings`): what the
       history's belief has to be.
-    tokeniser: what makes the texts that history and candidates have to hold;
-      None for policies that read none.
+    tokeniser: what makes the texts that candidates have to hold; None for
+      policies that read none.
+    use_categories: whether a slate is spread over categories; values see them
+      in any case.
   """
 
-  policy_id: str
-  uses_features: bool
-  renders_pool: bool
-  belief: str
-  tokeniser: gemma_text.Tokeniser | None
+  name: str
+  num_columns: int
+  uses_features: bool = True
+  renders_pool: bool = False
+  belief: str = 'on'
+  tokeniser: Tokeniser | None = None
+  use_categories: bool = True
+
+  @property
+  def policy_id(self) -> str:
+    """Name and parameters, for logs."""
+    policy_id = self.name + self._drawing()
+    if self.belief in ('prior', 'oracle'):
+      policy_id += f':belief={self.belief}'
+    return policy_id + ':no_categories' * (not self.use_categories)
+
+  def begin(self, people: Any) -> None:
+    """N people (`interaction.people`) sit down."""
+
+  def see(self, texts: Sequence[Sequence[str]]) -> None:
+    """The turn's candidates [N][C], as they are written."""
 
   def choose(
     self, history: History, candidates: CandidateSet, key: jax.Array
@@ -60,8 +84,37 @@ class Policy(Protocol):
         decision does not depend on who else is in the batch.
 
     Raises:
-      ValueError: a pool has fewer than L valid candidates.
+      PastaError: a pool has fewer than L valid candidates.
     """
+    _check_pool(candidates, self.num_columns)
+    if not self.use_categories:
+      candidates = candidates.replace(group=jnp.zeros_like(candidates.category))
+    batch = candidates.category.shape[0]
+    keys = key if key.ndim else jax.random.split(key, batch)
+    return self._choose(history, candidates, keys)
+
+  def observe(self, shown: Any, choice: np.ndarray) -> None:
+    """Sees what was shown (`interaction.people.Shown`) and the choices [N]."""
+
+  def _drawing(self) -> str:
+    """How slates are made of scores, as a part of the policy's id."""
+    return ''
+
+  def _choose(
+    self, history: History, candidates: CandidateSet, keys: jax.Array
+  ) -> Decision:
+    """`choose` with keys [B]."""
+    raise NotImplementedError
+
+
+def _check_pool(candidates: CandidateSet, num_columns: int) -> None:
+  """Raises PastaError where a pool has fewer valid candidates than columns."""
+  batch, pool = candidates.category.shape
+  smallest = int(np.asarray(candidates.valid).sum(1).min()) if batch else pool
+  if min(smallest, pool) < num_columns:
+    raise errors.PastaError(
+      f'a pool of {smallest} candidates for a slate of {num_columns} columns'
+    )
 
 
 def standardise(scores: jax.Array, valid: jax.Array) -> jax.Array:
@@ -81,224 +134,144 @@ def standardise(scores: jax.Array, valid: jax.Array) -> jax.Array:
   return (scores - mean) / jnp.maximum(jnp.sqrt(variance), floor)
 
 
-@functools.partial(jax.jit, static_argnames=('num_columns', 'selector_name'))
-def _select(
-  scores,
-  log_weights,
-  category,
-  valid,
-  keys,
-  temperature,
-  *,
-  num_columns,
-  selector_name,
-) -> Decision:
-  """Slates for scores [B, C]; temperature is None for the best slate."""
-  unknown = jnp.full(scores.shape[0], jnp.nan)
-  if temperature is not None:
-    slate, log_propensity = jax.vmap(
-      functools.partial(slates.sample_slate, num_columns=num_columns)
-    )(keys, standardise(scores, valid) / temperature, category, valid)
-    return Decision(slate, scores, log_propensity, unknown)
-  if selector_name == 'mean':
-    slate = jax.vmap(
-      functools.partial(slates.select_mean, num_columns=num_columns)
-    )(scores, category, valid)
-  else:
-    slate = jax.vmap(
-      functools.partial(slates.select_choice, num_columns=num_columns)
-    )(scores, log_weights, category, valid)
-  return Decision(slate, scores, jnp.zeros(scores.shape[0]), unknown)
+class Selector(NamedTuple):
+  """How the best slate of scored candidates is picked.
+
+  Attributes:
+    name: in configs, and in the ids of policies whose selector reads weights.
+    select: of `slates`.
+    reads_weights: whether it reads log weights of a choice behind the scores.
+  """
+
+  name: str
+  select: Callable[..., jax.Array]
+  reads_weights: bool
 
 
-def check_pool(candidates: CandidateSet, num_columns: int) -> None:
-  """Raises PastaError where a pool has fewer valid candidates than columns."""
-  batch, pool = candidates.category.shape
-  smallest = int(np.asarray(candidates.valid).sum(1).min()) if batch else pool
-  if min(smallest, pool) < num_columns:
-    raise errors.PastaError(
-      f'a pool of {smallest} candidates for a slate of {num_columns} columns'
-    )
+@functools.partial(jax.jit, static_argnames=('select', 'num_columns'))
+def _best_slates(select, per_candidate, category, valid, *, num_columns):
+  """Slates [B, L] from what a selector reads of candidates, [B, C] each."""
+  return jax.vmap(functools.partial(select, num_columns=num_columns))(
+    *per_candidate, category, valid
+  )
 
 
-class Scored:
+@functools.partial(jax.jit, static_argnames='num_columns')
+def _draw_slates(scores, temperature, category, valid, keys, *, num_columns):
+  """Slates [B, L] drawn from scores [B, C], and their log propensity [B]."""
+  return jax.vmap(
+    functools.partial(slates.sample_slate, num_columns=num_columns)
+  )(keys, standardise(scores, valid) / temperature, category, valid)
+
+
+_pool_log_weights = jax.jit(credit_lib.pool_log_weights)
+
+
+@dataclasses.dataclass(kw_only=True, eq=False)
+class Scored(Policy):
   """Scores the pool, then selects; what most policies here have in common.
 
-  Args:
-    policy_id: see Policy.
+  Attributes:
     score: (history, candidates) to scores [B, C].
-    num_columns: L.
-    uses_features: see Policy.
-    renders_pool: see Policy.
-    belief: see Policy.
-    tokeniser: see Policy.
+    selector: picks the slate where the temperature is 0.
     temperature: 0 for the best slate.
-    selector_name: 'mean' or 'choice', for temperature 0.
-    response: how people respond, needed by selector 'choice'.
+    response: how people respond, for selectors that read weights.
     credit: 'mean' or 'choice' where scores are values, so that the slate's
       can be predicted from them.
   """
 
-  def __init__(
-    self,
-    policy_id: str,
-    score: Callable[[History, CandidateSet], jax.Array],
-    *,
-    num_columns: int,
-    uses_features: bool = True,
-    renders_pool: bool = False,
-    belief: str = 'on',
-    tokeniser: gemma_text.Tokeniser | None = None,
-    temperature: float = 0.0,
-    selector_name: str = 'mean',
-    response: expected_selection.Response | None = None,
-    credit: str | None = None,
-  ):
-    if not temperature >= 0:
+  score: Callable[[History, CandidateSet], jax.Array]
+  selector: Selector
+  temperature: float = 0.0
+  response: expected_selection.Response | None = None
+  credit: str | None = None
+
+  def __post_init__(self):
+    if not self.temperature >= 0:
       raise errors.PastaError(
-        f'temperature of policy {policy_id} is {temperature}: expected 0 '
+        f'temperature of policy {self.name} is {self.temperature}: expected 0 '
         'for the best slate, or more'
       )
-    if selector_name not in SELECTORS:
+    if self.selector.reads_weights and self.response is None:
       raise errors.PastaError(
-        f"selector is '{selector_name}': expected one of {SELECTORS}"
+        f"policy {self.name} with selector '{self.selector.name}' needs to "
+        'know how people respond (a user model)'
       )
-    if selector_name == 'choice' and response is None:
-      raise errors.PastaError(
-        f"policy {policy_id} with selector 'choice' needs to know how people "
-        'respond (a user model)'
-      )
-    if selector_name == 'choice' and temperature == 0:
-      policy_id += ':choice'
-    if temperature > 0 and np.isfinite(temperature):
-      policy_id += f':temperature={temperature:g}'
-    if belief in ('prior', 'oracle'):
-      policy_id += f':belief={belief}'
-    self.policy_id = policy_id
-    self.uses_features = uses_features
-    self.renders_pool = renders_pool
-    self.belief = belief
-    self.tokeniser = tokeniser
-    self.score = score
-    self.temperature = temperature
-    self._num_columns = num_columns
-    self._selector = selector_name
-    self._response = response
-    self._credit = credit
 
-  def choose(
-    self, history: History, candidates: CandidateSet, key: jax.Array
+  def _drawing(self) -> str:
+    if self.temperature == 0:
+      return f':{self.selector.name}' if self.selector.reads_weights else ''
+    # Infinite: uniform slates, which the name says.
+    is_finite = np.isfinite(self.temperature)
+    return f':temperature={self.temperature:g}' if is_finite else ''
+
+  def _choose(
+    self, history: History, candidates: CandidateSet, keys: jax.Array
   ) -> Decision:
-    """See Policy."""
-    check_pool(candidates, self._num_columns)
-    batch = candidates.category.shape[0]
-    keys = key if key.ndim else jax.random.split(key, batch)
-    log_weights = None
-    if self._selector == 'choice' and self.temperature == 0:
-      log_weights = _pool_log_weights(
-        history.log_belief,
-        candidates.utility,
-        candidates.valid,
-        self._response.choice_log_scale,
+    # Before the scores: both are compiled programs of their own.
+    per_candidate = ()
+    if self.selector.reads_weights and self.temperature == 0:
+      per_candidate = (
+        _pool_log_weights(
+          history.log_belief,
+          candidates.utility,
+          candidates.valid,
+          self.response.choice_log_scale,
+        ),
       )
-    decision = _select(
-      self.score(history, candidates),
-      log_weights,
-      candidates.groups,
-      candidates.valid,
-      keys,
-      self.temperature if self.temperature > 0 else None,
-      num_columns=self._num_columns,
-      selector_name=self._selector,
-    )
-    if self._credit is None:
-      return decision
-    return decision.replace(
-      predicted=_predicted(
-        decision, history, candidates, self._response, self._credit
+    scores = self.score(history, candidates)
+    where = candidates.groups, candidates.valid
+    log_propensity = jnp.zeros(len(scores))
+    if self.temperature > 0:
+      slate, log_propensity = _draw_slates(
+        scores, self.temperature, *where, keys, num_columns=self.num_columns
       )
-    )
+    else:
+      slate = _best_slates(
+        self.selector.select,
+        (scores, *per_candidate),
+        *where,
+        num_columns=self.num_columns,
+      )
+    predicted = jnp.full(len(scores), jnp.nan)
+    if self.credit is not None:
+      predicted = _predicted(
+        scores, slate, history, candidates, self.response, self.credit
+      )
+    return Decision(slate, scores, log_propensity, predicted)
 
 
 @functools.partial(jax.jit, static_argnames='credit')
-def _predicted(decision, history, candidates, response, credit):
+def _predicted(scores, slate, history, candidates, response, credit):
   """Value of the slates [B], by the credit that f was trained with."""
-  values = jnp.take_along_axis(decision.scores, decision.slate, 1)
+  values = jnp.take_along_axis(scores, slate, 1)
   log_choice = None
   if credit == 'choice':
-    utility = jnp.take_along_axis(
-      candidates.utility, decision.slate[..., None], 1
-    )
+    utility = jnp.take_along_axis(candidates.utility, slate[..., None], 1)
     log_choice = credit_lib.log_choice(
       history.log_belief, utility, response.choice_log_scale
     )
   return credit_lib.slate_value(values, log_choice, credit)
 
 
-class Inserting:
+@dataclasses.dataclass(kw_only=True, eq=False)
+class Inserting(Policy):
   """Builds slates column by column, by values of whole slates.
 
-  Args:
-    policy_id: see Policy.
+  Attributes:
     insert: (history, candidates) to slates, first values and slate values, as
-      `selection.insert` returns them.
-    num_columns: L.
+      `expected_selection.insert` returns them.
     predicts: whether slate values are in units of return.
-    belief: see Policy.
-    renders_pool: see Policy.
   """
 
-  uses_features = True
-  tokeniser = None
+  insert: Callable[..., tuple[jax.Array, jax.Array, jax.Array]]
+  predicts: bool
 
-  def __init__(
-    self,
-    policy_id: str,
-    insert: Callable[..., tuple[jax.Array, jax.Array, jax.Array]],
-    *,
-    num_columns: int,
-    predicts: bool,
-    belief: str,
-    renders_pool: bool = False,
-  ):
-    if belief in ('prior', 'oracle'):
-      policy_id += f':belief={belief}'
-    self.policy_id = policy_id
-    self.belief = belief
-    self.renders_pool = renders_pool
-    self._insert = insert
-    self._num_columns = num_columns
-    self._predicts = predicts
-
-  def choose(
-    self, history: History, candidates: CandidateSet, key: jax.Array
+  def _choose(
+    self, history: History, candidates: CandidateSet, keys: jax.Array
   ) -> Decision:
-    """See Policy."""
-    del key  # Deterministic.
-    check_pool(candidates, self._num_columns)
-    slate, scores, value = self._insert(history, candidates)
-    if not self._predicts:
+    del keys  # Deterministic.
+    slate, scores, value = self.insert(history, candidates)
+    if not self.predicts:
       value = jnp.full_like(value, jnp.nan)
     return Decision(slate, scores, jnp.zeros(len(scores)), value)
-
-
-class Uncategorised:
-  """A policy that may show several candidates of one category."""
-
-  def __init__(self, policy: Policy):
-    self.policy_id = f'{policy.policy_id}:no_categories'
-    self.uses_features = policy.uses_features
-    self.renders_pool = policy.renders_pool
-    self.belief = policy.belief
-    self.tokeniser = policy.tokeniser
-    self._policy = policy
-
-  def choose(
-    self, history: History, candidates: CandidateSet, key: jax.Array
-  ) -> Decision:
-    """See Policy. Values still see the categories."""
-    free = candidates.replace(group=jnp.zeros_like(candidates.category))
-    return self._policy.choose(history, free, key)
-
-
-_pool_log_weights = jax.jit(credit_lib.pool_log_weights)

@@ -4,8 +4,6 @@
 
 One function, `run`, serves people at a terminal, hidden people and simulated
 ones, whatever the policy. Seeds of candidates, images and screen order derive
-from pasta.types import Candidate
-from pasta.types import PromptHistory
 from the sitting alone, so two policies on the same sittings meet the same
 world, and a prompt that both show gives the same images.
 """
@@ -23,7 +21,6 @@ from pasta.agent import policy as policy_lib
 from pasta.agent.gemma import text as gemma_text
 from pasta.interaction import board as board_lib
 from pasta.interaction import people as people_lib
-from pasta.population import ceilings
 from pasta.storage import session_features as features_lib
 from pasta.storage import sessions
 from pasta.types import Candidate, PromptHistory
@@ -94,9 +91,7 @@ def run(
     raise errors.PastaError(
       f'policy {policy.policy_id} needs a trained user model, none was given'
     )
-  is_ceiling = isinstance(policy, ceilings.Ceiling)
-  if is_ceiling:
-    policy.begin(people.crowd)
+  policy.begin(people)
   num = len(people.initial_prompts)
   board = board_lib.Board(
     num,
@@ -122,16 +117,12 @@ def run(
     turn_key = jax.random.fold_in(key, t)
     history = board.history(people.initial_prompts, t)
     if policy.tokeniser is not None:
-      of_history, of_candidates = gemma_text.of_turn(
+      _, of_candidates = gemma_text.of_turn(
         policy.tokeniser, people.initial_prompts, turns, pools, sizes.num_turns
       )
-      history = history.replace(texts=of_history)
       candidates = candidates.replace(texts=of_candidates)
-    if is_ceiling:
-      decision = policy.choose(history, candidates, turn_key, texts)
-    else:
-      decision = policy.choose(history, candidates, turn_key)
-    decision = jax.device_get(decision)
+    policy.see(texts)
+    decision = jax.device_get(policy.choose(history, candidates, turn_key))
     slate = np.asarray(decision.slate)  # [N, L]
     shown = board.show(t, pools, slate, image_seeds, people)
     try:
@@ -144,8 +135,7 @@ def run(
       answer.choice,
       np.take_along_axis(np.asarray(candidates.category), slate, 1),
     )
-    if is_ceiling:
-      policy.observe(shown.scenes, answer.choice)
+    policy.observe(shown, answer.choice)
     beliefs.append(board.log_belief)
     utilities.append(answer.utility)
     predicted.append(decision.predicted)

@@ -11,6 +11,7 @@ and select as the other policies do.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ import numpy as np
 from pasta import errors
 from pasta.agent import history as history_lib
 from pasta.agent import slates
+from pasta.agent.policy import Policy
 from pasta.population import population as population_lib
 from pasta.t2i.sketch import scene
 
@@ -28,8 +30,8 @@ NAMES = ('prior', 'bayes', 'oracle')
 _BEST_OF = (0.0, 0.56419, 0.84628, 1.02938, 1.16296, 1.26721, 1.35218, 1.42360)
 
 
-class Ceiling:
-  """One of the policies above, for one batch of sittings at a time.
+class Ceiling(Policy):
+  """One of the policies above, for hidden people alone.
 
   Args:
     name: 'prior', 'bayes' or 'oracle'.
@@ -38,11 +40,6 @@ class Ceiling:
     images_per_prompt: M.
     num_columns: L.
   """
-
-  uses_features = False
-  renders_pool = False
-  belief = 'on'
-  tokeniser = None
 
   def __init__(
     self,
@@ -62,10 +59,8 @@ class Ceiling:
         f'ceilings need 1 to {len(_BEST_OF)} images per prompt, not '
         f'{images_per_prompt}'
       )
-    self.policy_id = name
-    self._name = name
+    super().__init__(name=name, num_columns=num_columns, uses_features=False)
     self._population = population
-    self._num_columns = num_columns
     self._images_per_prompt = images_per_prompt
     rng = np.random.default_rng([population.config.seed, 7])
     _, tastes = population_lib.draw_tastes(
@@ -80,8 +75,9 @@ class Ceiling:
       population_lib.intent_table(values, weights), jnp.float32
     )
 
-  def begin(self, crowd: population_lib.Crowd) -> None:
-    """Takes its seat beside N sittings."""
+  def begin(self, people: Any) -> None:
+    """Takes its seat beside N people, and knows who they are."""
+    crowd = people.crowd
     # The initial prompt tells everyone what it names.
     known = crowd.intents * crowd.named[..., None]
     self._known = jnp.asarray(known, jnp.float32)  # [N, S, V]
@@ -89,24 +85,23 @@ class Ceiling:
     self._truth = jnp.asarray(crowd.tastes + crowd.intents, jnp.float32)
     self._log_weights = jnp.zeros((len(crowd), self._tastes.shape[0]))
 
-  def observe(self, scenes: np.ndarray, choice: np.ndarray) -> None:
+  def see(self, texts: Sequence[Sequence[str]]) -> None:
+    """See Policy."""
+    self._texts = texts
+
+  def observe(self, shown: Any, choice: np.ndarray) -> None:
     """Sees the slates' scenes [N, L, M, S] and the choices [N]."""
-    if self._name == 'bayes':
+    if self.name == 'bayes':
       self._log_weights = _update(
         self._log_weights,
         self._tastes,
         self._intents,
         self._known,
         self._open,
-        jnp.asarray(scenes),
+        jnp.asarray(shown.scenes),
         jnp.asarray(choice),
         self._population.config.choice_noise,
       )
-
-  def effective_particles(self) -> np.ndarray:
-    """Effective sample size of the posterior's draws [N]."""
-    weights = jax.nn.softmax(self._log_weights, -1)
-    return np.asarray(1.0 / (weights**2).sum(-1))
 
   def scores(self, texts: Sequence[Sequence[str]]) -> jax.Array:
     """Expected utility of every candidate [N, C]."""
@@ -118,7 +113,7 @@ class Ceiling:
       np.array([[probs[t] for t in row] for row in texts]), jnp.float32
     )
     spread = _BEST_OF[self._images_per_prompt - 1]
-    if self._name == 'oracle':
+    if self.name == 'oracle':
       return _known_scores(table, self._truth, spread)
     return _posterior_scores(
       table,
@@ -130,19 +125,18 @@ class Ceiling:
       spread,
     )
 
-  def choose(
+  def _choose(
     self,
     history: history_lib.History,
     candidates: history_lib.CandidateSet,
-    key: jax.Array,
-    texts: Sequence[Sequence[str]],
+    keys: jax.Array,
   ) -> history_lib.Decision:
-    """The slate of the best expected utilities; see `Policy.choose`."""
-    del history, key
-    scores = self.scores(texts)
+    """The slate of the best expected utilities."""
+    del history, keys
+    scores = self.scores(self._texts)
     slate = jax.vmap(
-      lambda s, c, v: slates.select_mean(s, c, v, self._num_columns)
-    )(scores, candidates.category, candidates.valid)
+      lambda s, c, v: slates.select_mean(s, c, v, self.num_columns)
+    )(scores, candidates.groups, candidates.valid)
     return history_lib.Decision(
       slate=slate,
       scores=scores,

@@ -84,7 +84,9 @@ def test_the_policy_is_legal_and_says_what_it_needs():
   rng = np.random.default_rng(0)
   history, candidates = _state(rng.normal(size=(6, 2)), [0.4, 0.6], 1, 4)
   response = expected_selection.Response(jnp.zeros(()), jnp.ones(2))
-  policy = lookahead.Planning(3, response, 8, 'on')
+  policy = lookahead.Planning(
+    name='lookahead', num_columns=3, response=response, num_rollouts=8
+  )
   one = policy.choose(history, candidates, jax.random.key(0))
   again = policy.choose(history, candidates, jax.random.key(0))
   np.testing.assert_array_equal(one.slate, again.slate)

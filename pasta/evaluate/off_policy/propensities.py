@@ -96,8 +96,9 @@ def of_policy(
       'types or candidates as text, which features of logged sessions do not '
       'hold'
     )
-  is_scored = isinstance(policy, policy_lib.Scored)
-  temperature = policy.temperature if is_scored else 0.0
+  # `_of_logits` knows the law of slates that are spread over categories.
+  is_known_law = isinstance(policy, policy_lib.Scored) and policy.use_categories
+  temperature = policy.temperature if is_known_law else 0.0
 
   def one_chunk(decisions, keys, rows):
     del rows

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 import slate_mdp
 
 from pasta import errors
-from pasta.agent import policies
+from pasta.agent import policies, slates
 from pasta.agent import policy as policy_lib
 from pasta.evaluate.off_policy import propensities
 from pasta.storage import sessions
@@ -66,8 +68,11 @@ def test_equal_logits_cancel_to_the_last_bit(log, episodes):
     def __init__(self):
       # Standardised scores over the temperature, as logs hold them.
       super().__init__(
-        'behaviour',
-        lambda history, candidates: self.scores[: len(candidates.category)],
+        name='behaviour',
+        score=lambda history, candidates: self.scores[
+          : len(candidates.category)
+        ],
+        selector=policy_lib.Selector('mean', slates.select_mean, False),
         num_columns=2,
         temperature=1.0,
       )
@@ -115,7 +120,7 @@ def test_a_policy_that_inserts_whole_slates(mdp, log, episodes):
     return slate, jnp.zeros((batch, pool)), jnp.zeros(batch)
 
   policy = policy_lib.Inserting(
-    'whole', insert, num_columns=2, predicts=True, belief='on'
+    name='whole', insert=insert, num_columns=2, predicts=True
   )
   found = propensities.of_policy(
     policy, episodes, jnp.zeros(1), key=KEY, num_slates=8
@@ -153,7 +158,7 @@ def test_policies_that_logs_cannot_answer_for(episodes):
 
 
 def test_slates_drawn_by_an_unknown_law_are_refused(episodes):
-  policy = policy_lib.Uncategorised(policies.random(2))
+  policy = dataclasses.replace(policies.random(2), use_categories=False)
   with pytest.raises(errors.PastaError, match='random:no_categories draws'):
     propensities.of_policy(
       policy, episodes, jnp.zeros(1), key=KEY, num_slates=8
