@@ -14,6 +14,8 @@ with the expectation over ε by a fixed set of draws, the same for all slates.
 Letters: B sessions, C candidates, L slate columns, K user types, S draws.
 """
 
+from collections.abc import Callable
+
 import chex
 import flax.struct
 import jax
@@ -30,10 +32,12 @@ _MAX_COLUMNS = 256
 
 def _normals() -> np.ndarray:
   """[_MAX_COLUMNS, S] draws, mean 0 and variance 1 in each row, in pairs ±."""
+  # Pairs ± have mean 0 in every row without a correction.
   rng = np.random.default_rng(0)
   half = rng.standard_normal((_MAX_COLUMNS, NUM_DRAWS // 2))
   both = np.concatenate([half, -half], 1)
   both /= both.std(1, keepdims=True)
+  # Shuffled row by row: else the second half would mirror all columns at once.
   return np.stack([rng.permutation(row) for row in both]).astype(np.float32)
 
 
@@ -92,6 +96,7 @@ def sample(utility: jax.Array, response: Response) -> jax.Array:
 
 def add(partial: Partial, sampled: jax.Array, response: Response) -> Partial:
   """Adds a column of sampled utility [..., K, S] to each slate."""
+  # One more term of the softmax: the mean so far keeps 1 − share.
   log_weight = jnp.exp(response.choice_log_scale) * sampled
   total = jnp.logaddexp(partial.log_weight, log_weight)
   share = jnp.exp(log_weight - total)
@@ -127,7 +132,7 @@ def of_prefixes(
 
 
 def insert(
-  score,
+  score: Callable[[jax.Array, jax.Array], jax.Array],
   log_belief: jax.Array,
   utility: jax.Array,
   category: jax.Array,
@@ -161,6 +166,8 @@ def insert(
   used = taken = jnp.zeros_like(valid)
   first = best_value = None
   for _ in range(num_columns):
+    # Each candidate is tried as the next column of the slate so far, which
+    # has no axis C of its own: [B, 1, K, S] and [B, C, K, S].
     grown = add(partial, sampled, response)  # [B, C, K, S]
     sets = jnp.concatenate(
       [
@@ -170,6 +177,7 @@ def insert(
       -1,
     )
     scores = score(sets, value(grown, log_belief[:, None]))
+    # A score that is not finite (a diverged value) must not win an argmax.
     usable = valid & jnp.isfinite(scores)
     may = slates.allowed(usable, valid, used, taken)
     best = jnp.argmax(
@@ -178,6 +186,8 @@ def insert(
     first = scores if first is None else first
     best_value = scores[rows, best]
     slate = jnp.concatenate([slate, best[:, None].astype(jnp.int32)], 1)
+    # What the chosen candidate made of the slate is where the next
+    # column starts.
     partial = jax.tree.map(lambda x, i=best: x[rows, i][:, None], grown)
     used |= category == category[rows, best][:, None]
     taken |= jnp.arange(pool) == best[:, None]

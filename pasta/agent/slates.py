@@ -133,6 +133,7 @@ def select_choice(
   usable = valid & jnp.isfinite(values) & jnp.isfinite(log_weights)
   values = jnp.where(usable, values, 0.0)
   log_weights = jnp.where(usable, log_weights, -jnp.inf)
+  # Weights count up to a factor; the largest is 1, so that none overflows.
   top = log_weights.max()
   weights = jnp.exp(log_weights - jnp.where(usable.any(), top, 0.0))
 
@@ -153,8 +154,11 @@ def select_choice(
     # f − λ in two parts: the rounding of λ, times the weight of an item that
     # dominates its slate, would otherwise hide all other items.
     gain = weights * ((values - anchor) - excess)
+    # P is better than λ exactly where its Σ w (f − λ) is positive, and sums are
+    # what picking greedily is exact for.
     new_slate = _pick(gain, category, usable, valid, num_columns)
     new_anchor, new_excess = ratio(new_slate)
+    # Part by part, for the same reason.
     is_better = (new_anchor - anchor) + (new_excess - excess) > 0
     return (
       step + 1,

@@ -12,7 +12,7 @@ from configs import train_value
 from pasta.agent import credit as credit_lib
 from pasta.agent import critics, iql, networks, value_model
 from pasta.agent import episodes as episodes_lib
-from pasta.agent import slates as selector
+from pasta.agent import slates as slates_lib
 from pasta.agent.history import CandidateSet
 
 _DISCOUNT, _LEVEL = 0.95, 0.8
@@ -112,9 +112,9 @@ def _greedy(problem, log, episodes, state):
     )
     f = value_model.scores(model, history, candidates)  # [T S, C]
     if state.settings.credit == 'mean':
-      select, weights = selector.select_mean, ()
+      select, weights = slates_lib.select_mean, ()
     else:
-      select = selector.select_choice
+      select = slates_lib.select_choice
       weights = (
         credit_lib.pool_log_weights(
           history.log_belief, candidates.utility, candidates.valid, 0.0

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pasta.agent import slates as selector
+from pasta.agent import slates as slates_lib
 
 C, L = 8, 3
-_set_log_propensity = jax.jit(selector.set_log_propensity)
+_set_log_propensity = jax.jit(slates_lib.set_log_propensity)
 
 
 def _legal_slates(usable, category, num_columns=L):
@@ -76,7 +76,7 @@ def _batched(function, num_columns):
 @_POOLS
 def test_select_mean_equals_brute_force(num, size, columns):
   score, _, category, valid = _random_pools(num, 0, size)
-  got = _batched(selector.select_mean, columns)(score, category, valid)
+  got = _batched(slates_lib.select_mean, columns)(score, category, valid)
   usable = valid & np.isfinite(score)
   slates, is_legal = _legal_slates(usable, category, columns)
   value = np.where(usable, score, 0.0).astype(np.float64)[:, slates].sum(2)
@@ -87,7 +87,7 @@ def test_select_mean_equals_brute_force(num, size, columns):
 @_POOLS
 def test_select_choice_equals_brute_force(num, size, columns):
   score, weight, category, valid = _random_pools(num, 1, size)
-  got = _batched(selector.select_choice, columns)(
+  got = _batched(slates_lib.select_choice, columns)(
     score, weight, category, valid
   )
   usable = valid & np.isfinite(score) & np.isfinite(weight)
@@ -103,7 +103,7 @@ def test_select_choice_equals_brute_force(num, size, columns):
 def test_select_choice_is_not_the_mean():
   # w = (1, 9) on f = (1, 0) with 2 columns of 3: the pairs' ratios are
   # {0, 1}: 1/10, {0, 2}: (1 + 0.5) / 2 = 0.75 where the means are 0.5, 0.75.
-  slate = selector.select_choice(
+  slate = slates_lib.select_choice(
     jnp.array([1.0, 0.6, 0.5]),
     jnp.log(jnp.array([1.0, 9.0, 1.0])),
     jnp.arange(3),
@@ -111,14 +111,14 @@ def test_select_choice_is_not_the_mean():
     2,
   )
   assert sorted(slate.tolist()) == [0, 2]  # 0.75 against 0.64 for {0, 1}
-  mean = selector.select_mean(
+  mean = slates_lib.select_mean(
     jnp.array([1.0, 0.6, 0.5]), jnp.arange(3), jnp.ones(3, bool), 2
   )
   assert sorted(mean.tolist()) == [0, 1]
 
 
 def test_select_choice_survives_far_weights_and_an_offset():
-  slate = selector.select_choice(
+  slate = slates_lib.select_choice(
     jnp.array([1000.0, 1001.0, 1000.5]),
     jnp.array([-500.0, -520.0, -510.0]),
     jnp.arange(3),
@@ -129,14 +129,14 @@ def test_select_choice_survives_far_weights_and_an_offset():
 
 
 def test_ties_break_by_index_and_order_falls():
-  slate = selector.select_mean(
+  slate = slates_lib.select_mean(
     jnp.array([1.0, 2.0, 2.0, 1.0]), jnp.arange(4), jnp.ones(4, bool), 3
   )
   assert slate.tolist() == [1, 2, 0]
 
 
 def test_one_category_is_filled_with_the_next_best():
-  slate = selector.select_mean(
+  slate = slates_lib.select_mean(
     jnp.array([1.0, 4.0, 3.0, 2.0]),
     jnp.array([1, 0, 0, 0]),
     jnp.ones(4, bool),
@@ -149,16 +149,20 @@ def test_too_few_finite_scores_still_give_different_entries():
   score = jnp.array([jnp.nan, 1.0, -jnp.inf, jnp.nan, 0.5])
   valid = jnp.array([True, True, True, True, False])
   category = jnp.array([0, 0, 0, 1, 2])
-  slate = selector.select_mean(score, category, valid, 3)
+  slate = slates_lib.select_mean(score, category, valid, 3)
   # The finite one, then the unused category, then the first of the rest.
   assert slate.tolist() == [1, 3, 0]
 
 
 def test_sizes_that_do_not_fit_raise():
   with pytest.raises(ValueError, match='num_columns is 5'):
-    selector.select_mean(jnp.zeros(4), jnp.zeros(4, int), jnp.ones(4, bool), 5)
+    slates_lib.select_mean(
+      jnp.zeros(4), jnp.zeros(4, int), jnp.ones(4, bool), 5
+    )
   with pytest.raises(AssertionError):
-    selector.select_mean(jnp.zeros(4), jnp.zeros(3, int), jnp.ones(4, bool), 2)
+    slates_lib.select_mean(
+      jnp.zeros(4), jnp.zeros(3, int), jnp.ones(4, bool), 2
+    )
 
 
 @pytest.mark.parametrize('category', [[0, 0, 1, 1, 2, 3], [0, 0, 0, 1, 1, 1]])
@@ -168,7 +172,7 @@ def test_propensities_sum_to_one_and_match_frequencies(category):
   valid = jnp.array([True, True, True, True, True, False])
   num = 40_000
   slates, log_propensity = jax.jit(
-    jax.vmap(lambda k: selector.sample_slate(k, logits, category, valid, L))
+    jax.vmap(lambda k: slates_lib.sample_slate(k, logits, category, valid, L))
   )(jax.random.split(jax.random.key(0), num))
   sets, is_legal = _legal_slates(
     np.asarray(valid)[None], np.asarray(category)[None]
@@ -211,7 +215,7 @@ def test_sampling_ignores_non_finite_scores():
   logits = jnp.array([jnp.nan, 0.0, jnp.inf, 0.0, -jnp.inf, 0.0])
   slates, log_propensity = jax.jit(
     jax.vmap(
-      lambda k: selector.sample_slate(
+      lambda k: slates_lib.sample_slate(
         k, logits, jnp.arange(6), jnp.ones(6, bool), 3
       )
     )
