@@ -137,15 +137,6 @@ def squared_error(
   return error.sum(-1) / jnp.maximum(holds_choice.sum(-1), 1)
 
 
-def one_step(
-  reward: jax.Array, done: jax.Array, value: jax.Array, discount: float
-) -> jax.Array:
-  """r_t + γ (1 − done) x_{t+1} for values x of every turn: all [B, T]."""
-  later = jnp.concatenate([value[:, 1:], jnp.zeros_like(value[:, :1])], 1)
-  # Not a product with 1 − done: what follows a session's end may be anything.
-  return reward + discount * jnp.where(done, 0.0, later)
-
-
 def returns(reward: jax.Array, discount: float) -> jax.Array:
   """Discounted return from each turn on: rewards [..., T] to [..., T]."""
 

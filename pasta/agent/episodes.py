@@ -89,6 +89,12 @@ class Episodes:
     )
     return self.valid & ~later
 
+  def one_step(self, value: jax.Array, discount: float) -> jax.Array:
+    """r_t + γ (1 − done) x_{t+1} for values x of every turn: all [N, T]."""
+    later = jnp.concatenate([value[:, 1:], jnp.zeros_like(value[:, :1])], 1)
+    # No product with 1 − done: what follows a session's end may be anything.
+    return self.reward + discount * jnp.where(self.done, 0.0, later)
+
 
 def take(episodes: Episodes, index: jax.Array | np.ndarray) -> Episodes:
   """The sessions at the given positions."""

@@ -210,9 +210,7 @@ def update(
 
   # 2. Q. `one_step` adds nothing behind a session's last turn.
   if rival is None:
-    target = credit_lib.one_step(
-      batch.reward, batch.done, value(v_params), config.discount
-    )
+    target = batch.one_step(value(v_params), config.discount)
   else:
     step = rivals.Step(
       batch=batch,

@@ -131,10 +131,7 @@ def conservative_gap(f: jax.Array, batch: Episodes) -> jax.Array:
 
 
 def _sarsa(step: Step) -> jax.Array:
-  batch = step.batch
-  return credit_lib.one_step(
-    batch.reward, batch.done, step.target_q, step.config.discount
-  )
+  return step.batch.one_step(step.target_q, step.config.discount)
 
 
 def _monte_carlo(step: Step) -> jax.Array:
@@ -143,12 +140,11 @@ def _monte_carlo(step: Step) -> jax.Array:
 
 
 def _q_learning(step: Step) -> jax.Array:
-  batch, config = step.batch, step.config
   # The minimum of the twins before the maximum over slates: a maximum finds
   # whatever is overrated, and both twins seldom overrate the same.
   f = step.pool_values(step.target_params).min(0)
-  _, value = best_slates(f, batch, config.credit)
-  return credit_lib.one_step(batch.reward, batch.done, value, config.discount)
+  _, value = best_slates(f, step.batch, step.config.credit)
+  return step.batch.one_step(value, step.config.discount)
 
 
 def _gap(step: Step, params: PyTree) -> jax.Array:
