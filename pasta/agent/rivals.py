@@ -176,12 +176,14 @@ class Rival(NamedTuple):
       in variances of the return) to what is minimised, [B, T].
     expectile: of v; 0.5 is the mean over the behaviour's slates.
     needs_pool: whether it reads the candidates that slates were picked from.
+    learns_values: whether f is in units of return.
   """
 
   target: Callable[[Step], jax.Array]
   loss: Callable[[Step, PyTree, jax.Array], jax.Array] = _regression
   expectile: float = 0.5
   needs_pool: bool = False
+  learns_values: bool = True
 
 
 RIVALS = {
@@ -190,7 +192,11 @@ RIVALS = {
   'q_learning': Rival(_q_learning, needs_pool=True),
   'conservative': Rival(_q_learning, _conservative, needs_pool=True),
   # Its target enters metrics alone.
-  'cloning': Rival(_sarsa, _cloning, needs_pool=True),
+  'cloning': Rival(_sarsa, _cloning, needs_pool=True, learns_values=False),
 }
 BACKUPS = ('iql', *RIVALS)
 NEED_POOL = tuple(name for name, rival in RIVALS.items() if rival.needs_pool)
+LEARN_VALUES = (
+  'iql',
+  *(name for name, rival in RIVALS.items() if rival.learns_values),
+)

@@ -19,7 +19,7 @@ from pasta import metrics as metrics_lib
 from pasta import progress as progress_lib
 from pasta import training as programs_lib
 from pasta.agent import credit as credit_lib
-from pasta.agent import critics, inputs, iql, value_model
+from pasta.agent import critics, inputs, iql, rivals, value_model
 from pasta.agent import episodes as episodes_lib
 from pasta.agent.episodes import Episodes
 from pasta.agent.gemma import base as gemma_base
@@ -129,7 +129,7 @@ def fit(
     constants=state.constants,
     settings=state.settings,
     score=config.score,
-    predicts=config.backup != 'cloning'
+    predicts=config.backup in rivals.LEARN_VALUES
     and config.reward == 'dense'
     and config.discount == 1,
     frozen=frozen,
