@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from pasta import errors
+from pasta import errors, workdir
+from pasta.types import PyTree
 
 
 class Checkpointer:
@@ -74,7 +75,7 @@ class Checkpointer:
     """The newest complete step, None where there is none."""
     return self._manager.latest_step()
 
-  def save(self, step: int, state: Any) -> None:
+  def save(self, step: int, state: PyTree) -> None:
     """Writes `state` as `step`; it is on disk when this returns.
 
     Args:
@@ -105,7 +106,7 @@ class Checkpointer:
         f'{self.latest_step()} is there already'
       )
 
-  def restore(self, abstract_state: Any) -> tuple[int, Any] | None:
+  def restore(self, abstract_state: PyTree) -> tuple[int, PyTree] | None:
     """Returns the latest (step, state), or None where there is none.
 
     Args:
@@ -150,7 +151,7 @@ class Checkpointer:
       ) from e
 
 
-def save_params(directory: str, tree: Any) -> None:
+def save_params(directory: str, tree: PyTree) -> None:
   """Writes a stage's final arrays, replacing those written before.
 
   The old ones stay until the new ones are complete.
@@ -164,7 +165,7 @@ def save_params(directory: str, tree: Any) -> None:
     checkpointer.save(0 if latest is None else latest + 1, tree)
 
 
-def load_params(directory: str, abstract_tree: Any) -> Any:
+def load_params(directory: str, abstract_tree: PyTree) -> PyTree:
   """Reads what `save_params` wrote.
 
   Args:
@@ -190,7 +191,28 @@ def load_params(directory: str, abstract_tree: Any) -> Any:
   )
 
 
-def _named(tree: Any) -> dict[str, Any]:
+def read_info(directory: str, name: str, *, what: str, stage: str) -> Any:
+  """Reads the JSON file that stands beside a stage's final arrays.
+
+  Args:
+    directory: of both.
+    name: the file's name.
+    what: what they are, for the error, e.g. 'user model'.
+    stage: the stage that writes them, e.g. 'train_user_model'.
+
+  Raises:
+    PastaError: it is not there, or is damaged.
+  """
+  path = os.path.join(directory, name)
+  if not os.path.exists(path):
+    raise errors.PastaError(
+      f'{directory}: no {what} there (expected {name}); run launch.{stage} '
+      'first'
+    )
+  return workdir.read_json(path)
+
+
+def _named(tree: PyTree) -> dict[str, Any]:
   """Leaves by name, e.g. 'params.dense.kernel', in flattening order."""
   named = {}
   for path, leaf in jax.tree_util.tree_leaves_with_path(tree):

@@ -110,12 +110,9 @@ def load_one_type(directory: str, encoder_id: str) -> UserModel | None:
 
 def _read(directory: str) -> dict[str, Any]:
   path = os.path.join(directory, _INFO)
-  if not os.path.exists(path):
-    raise errors.PastaError(
-      f'{directory}: no user model there (expected {_INFO}); run '
-      'launch.train_user_model first'
-    )
-  content = workdir.read_json(path)
+  content = checkpoint.read_info(
+    directory, _INFO, what='user model', stage='train_user_model'
+  )
   missing = {'scorer', 'settings', 'shapes', 'info'} - set(content)
   if missing or 'encoder_id' not in content['info']:
     raise errors.PastaError(
