@@ -10,7 +10,8 @@ import numpy as np
 
 from pasta import workdir as workdir_lib
 from pasta.agent import expected_selection, policies
-from pasta.agent import train as value_train
+from pasta.agent import saved as saved_values
+from pasta.agent.value_model import ValueModel
 from pasta.evaluate import compare
 from pasta.interaction import hidden_people
 from pasta.population import ceilings, true_types
@@ -75,7 +76,7 @@ def play_policy(
   directory: str,
   world: world_lib.World,
   model: user_model_lib.UserModel | None,
-  value: value_train.ValueModel | None,
+  value: ValueModel | None,
 ) -> tuple[compare.Outcome, np.ndarray | None]:
   """Fresh people of the hidden population use one policy.
 
@@ -140,12 +141,12 @@ def load_agent(
   workdir: str,
   world: world_lib.World,
   allow_unseen_generator: bool = False,
-) -> tuple[user_model_lib.UserModel, value_train.ValueModel]:
+) -> tuple[user_model_lib.UserModel, ValueModel]:
   """The trained user model and value function of a working directory."""
   encoder_id = world.encoder.encoder_id
   return (
     saved.load(os.path.join(workdir, 'user_model'), encoder_id),
-    value_train.load(
+    saved_values.load(
       os.path.join(workdir, 'value'),
       encoder_id,
       None if allow_unseen_generator else world.generator.generator_id,

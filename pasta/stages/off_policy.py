@@ -14,7 +14,7 @@ from pasta import errors, metrics
 from pasta import workdir as workdir_lib
 from pasta.agent import expected_selection, policies
 from pasta.agent import policy as policy_lib
-from pasta.agent import train as value_train
+from pasta.agent import saved as saved_values
 from pasta.evaluate.off_policy import estimates
 from pasta.interaction import hidden_people, loop, simulated_people
 from pasta.population import population as population_lib
@@ -64,7 +64,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
       )
       value = None
       if needs_value:
-        value = value_train.load(
+        value = saved_values.load(
           os.path.join(workdir, 'value'), features.encoder_id
         )
       logged = os.path.join(workdir, source)

@@ -6,7 +6,7 @@ import ml_collections
 
 from pasta import workdir as workdir_lib
 from pasta.agent import expected_selection, policies
-from pasta.agent import train as value_train
+from pasta.agent import saved as saved_values
 from pasta.interaction import simulated_people
 from pasta.stages import stage
 from pasta.storage import sessions as sessions_lib
@@ -40,7 +40,7 @@ def run(
     model = saved.load(os.path.join(workdir, 'user_model'), encoder_id)
     value = None
     if config.value_from:
-      value = value_train.load(
+      value = saved_values.load(
         os.path.join(workdir, config.value_from),
         encoder_id,
         world.generator.generator_id,

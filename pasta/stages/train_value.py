@@ -1,16 +1,36 @@
-"""The stage `train_value`: implicit Q-learning."""
+"""The stage `train_value`: implicit Q-learning.
 
+Letters: N sessions, E members.
+"""
+
+import functools
 import os
 
 import jax
+import jax.numpy as jnp
 import ml_collections
+import numpy as np
+from absl import logging
 
-from pasta import errors
+from pasta import errors, parallel
+from pasta import training as training_lib
 from pasta import workdir as workdir_lib
-from pasta.agent import backbones, rivals
+from pasta.agent import (
+  backbones,
+  critics,
+  held_out,
+  inputs,
+  iql,
+  members,
+  rivals,
+  weight_decay,
+)
 from pasta.agent import episodes as episodes_lib
-from pasta.agent import train as value_train
+from pasta.agent import saved as saved_values
+from pasta.agent.episodes import Episodes
+from pasta.agent.gemma import base as gemma_base
 from pasta.agent.gemma import text as gemma_text
+from pasta.agent.value_model import ValueModel
 from pasta.population import true_types
 from pasta.stages import stage
 from pasta.storage import session_features as features_lib
@@ -64,14 +84,14 @@ def run(
       with_pool=config.backup in rivals.NEED_POOL,
       texts=texts,
     )
-    value, metrics = value_train.fit(
+    value, metrics = fit(
       episodes,
       config,
       key=jax.random.key(config.seed),
       directory=directory,
       base=base,
     )
-    value_train.save(
+    saved_values.save(
       directory,
       value,
       {
@@ -82,6 +102,114 @@ def run(
       },
     )
     info |= metrics
+
+
+def fit(
+  episodes: Episodes,
+  config: ml_collections.ConfigDict,
+  *,
+  key: jax.Array,
+  directory: str,
+  base: gemma_base.Base | None = None,
+) -> tuple[ValueModel, dict[str, float]]:
+  """Trains f and v; going on from the directory's checkpoint if there is one.
+
+  Args:
+    episodes: N sessions, numpy or jax arrays.
+    config: of configs/train_value.py.
+    key: typed key; the same key and data give the same result, restarted or
+      not.
+    directory: gets checkpoints/ and metrics.jsonl.
+    base: for the backbone 'gemma', which also needs the episodes' texts.
+
+  Returns:
+    The model and its last held-out metrics.
+
+  Raises:
+    PastaError: no sessions, a batch that the devices cannot share, or a loss
+      that is not finite.
+  """
+  if len(episodes) < 2 or not np.asarray(episodes.valid).any():
+    raise errors.PastaError(
+      f'{len(episodes)} sessions to learn a value from: expected at least '
+      'two, with a choice'
+    )
+  num_devices = jax.local_device_count()
+  batch = parallel.local_batch_size(
+    config.batch_sessions, field='batch_sessions'
+  )
+  split_key, init_key, batch_key = jax.random.split(key, 3)
+  training, heldout = held_out.split(
+    episodes, split_key, config.heldout_fraction
+  )
+  training, heldout = jax.tree.map(jnp.asarray, (training, heldout))
+  frozen = None if base is None else base.frozen
+  pretrained = None if base is None else base.params
+  config = weight_decay.complete(config, len(training))
+  settings = critics.settings_of(config, training, base)
+  programs = _programs(training_lib.key_of(config), settings, num_devices)
+  member_keys = members.keys(init_key, config.num_members)
+  batch_keys = members.keys(batch_key, config.num_members)
+  # The frozen part is an argument of its own: members share it, and it is
+  # neither donated nor in a checkpoint.
+  data = jax.device_put((training, frozen))
+  if num_devices > 1:
+    data = parallel.replicate(data)
+
+  def make_batch(step, num):
+    index = members.batches(batch_keys, step, num, batch, len(training))
+    if num_devices > 1:
+      index = parallel.shard(index, num_devices)
+    return index, data
+
+  def evaluate(state):
+    return members.mean(programs.evaluate(state, heldout, data[1]))
+
+  state, val = training_lib.run(
+    lambda: programs.initialise(member_keys, training, pretrained),
+    make_batch,
+    programs.update,
+    lambda state, unused_step: (state, evaluate(state)),
+    directory=directory,
+    num_steps=config.num_steps,
+    steps_per_call=config.steps_per_call,
+    log_steps=config.log_steps,
+    checkpoint_steps=config.checkpoint_steps,
+    desc='value',
+  )
+  val = val or evaluate(state)
+  logging.info('value function after %d updates: %s', config.num_steps, val)
+  model = ValueModel(
+    params=state.params,
+    constants=state.constants,
+    settings=state.settings,
+    score=config.score,
+    predicts=config.backup in rivals.LEARN_VALUES
+    and config.reward == 'dense'
+    and config.discount == 1,
+    frozen=frozen,
+  )
+  return model, val
+
+
+@functools.lru_cache(maxsize=4)
+def _programs(
+  config: ml_collections.FrozenConfigDict,
+  settings: inputs.NetworkSettings,
+  num_devices: int,
+) -> members.Programs:
+  """Kept, so that fits with one config are traced and compiled once."""
+
+  def init(key, example, pretrained):
+    return iql.init(key, config, example, settings, pretrained)
+
+  return members.programs(
+    init,
+    functools.partial(iql.update_many, config=config),
+    functools.partial(held_out.evaluate, config=config),
+    settings=settings,
+    num_devices=num_devices,
+  )
 
 
 def _session_texts(tokeniser, workdir, parts) -> episodes_lib.EpisodeTexts:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from pasta import errors
-from pasta.agent import critics, inputs, iql, networks, train, value_model
+from pasta.agent import critics, inputs, iql, networks, value_model
 from pasta.agent import episodes as episodes_lib
+from pasta.agent import saved as saved_values
 
 _history_at = jax.jit(episodes_lib.history_at)
 
@@ -191,17 +192,17 @@ def test_a_model_survives_saving(
   episodes = jax.tree.map(jnp.asarray, make_episodes(6))
   model = random_model(value_config, episodes, 'min')
   info = {'encoder_id': 'clip-a', 'generator_id': 'g1 + g2'}
-  train.save(str(tmp_path), model, info)
-  loaded = train.load(str(tmp_path), 'clip-a')
+  saved_values.save(str(tmp_path), model, info)
+  loaded = saved_values.load(str(tmp_path), 'clip-a')
   assert loaded.settings == model.settings and loaded.score == 'min'
   jax.tree.map(np.testing.assert_array_equal, loaded, model)
   with pytest.raises(errors.PastaError, match='clip-a.*clip-b'):
-    train.load(str(tmp_path), 'clip-b')
-  train.load(str(tmp_path), 'clip-a', 'g2')
+    saved_values.load(str(tmp_path), 'clip-b')
+  saved_values.load(str(tmp_path), 'clip-a', 'g2')
   with pytest.raises(errors.PastaError, match='g1 . g2.*g3'):
-    train.load(str(tmp_path), 'clip-a', 'g3')
+    saved_values.load(str(tmp_path), 'clip-a', 'g3')
   with pytest.raises(errors.PastaError, match='nowhere'):
-    train.load(str(tmp_path / 'nowhere'))
+    saved_values.load(str(tmp_path / 'nowhere'))
   history = _history_at(episodes, np.arange(4), np.zeros(4, np.int32))
   wide = history.replace(log_belief=np.zeros((4, 5), np.float32))
   with pytest.raises(errors.PastaError, match=r'\(4, 6, 5\).*\(4, 6, 3\)'):

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import train_value
+from configs import train_value as config_file
 from pasta import errors, metrics
 from pasta.agent import episodes as episodes_lib
-from pasta.agent import expected_selection, train, value_model
+from pasta.agent import expected_selection, value_model, weight_decay
+from pasta.stages import train_value
 from pasta.storage.session_features import Pool, SessionFeatures
 from pasta.user_model import belief as belief_lib
 from pasta.user_model import heads as heads_lib
@@ -204,20 +205,26 @@ def test_pools_come_with_their_utilities(features, user_model):
 
 
 def _config():
-  config = train_value.get_config('smoke')
+  config = config_file.get_config('smoke')
   config.backbone, config.batch_sessions = 'mlp', 16
   config.num_steps, config.steps_per_call = 8, 2
   config.log_steps, config.checkpoint_steps = 2, 4
   return config
 
 
+def _fit(episodes, config, directory):
+  return train_value.fit(
+    episodes, config, key=jax.random.key(0), directory=directory
+  )
+
+
 def test_restarts_and_other_members_change_nothing(make_episodes, tmp_path):
-  episodes, key = make_episodes(24), jax.random.key(0)
+  episodes = make_episodes(24)
   config = _config()
   config.credit = 'mean'
-  alone, _ = train.fit(episodes, config, key=key, directory=tmp_path / 'one')
+  alone, _ = _fit(episodes, config, tmp_path / 'one')
   config.num_members = 2
-  whole, val = train.fit(episodes, config, key=key, directory=tmp_path / 'a')
+  whole, val = _fit(episodes, config, tmp_path / 'a')
 
   class Stop(Exception):
     pass
@@ -233,19 +240,15 @@ def test_restarts_and_other_members_change_nothing(make_episodes, tmp_path):
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(metrics, 'check_finite', stop_at_six)
     with pytest.raises(Stop):
-      train.fit(episodes, config, key=key, directory=tmp_path / 'b')
+      _fit(episodes, config, tmp_path / 'b')
   assert calls == [2, 4, 6]
-  again, val_again = train.fit(
-    episodes, config, key=key, directory=tmp_path / 'b'
-  )
+  again, val_again = _fit(episodes, config, tmp_path / 'b')
   jax.tree.map(np.testing.assert_array_equal, whole, again)
   assert val == val_again
   lines = metrics.read_lines(str(tmp_path / 'b' / 'metrics.jsonl'))
   assert [line['step'] for line in lines] == [2, 4, 6, 8]
   # A finished run only reads its checkpoint.
-  third, val_third = train.fit(
-    episodes, config, key=key, directory=tmp_path / 'b'
-  )
+  third, val_third = _fit(episodes, config, tmp_path / 'b')
   jax.tree.map(np.testing.assert_array_equal, whole, third)
   # Evaluated anew, so up to rounding.
   assert val_third == pytest.approx(val, rel=1e-6)
@@ -261,36 +264,34 @@ def test_restarts_and_other_members_change_nothing(make_episodes, tmp_path):
 
 
 def test_the_decay_falls_with_the_sessions_but_a_residual_keeps_some():
-  config = train_value.get_config()
+  config = config_file.get_config()
   config.weight_decay, config.decay_sessions = 60.0, 3000
-  found = [train.complete(config, n).weight_decay for n in (1000, 3000, 30000)]
+  found = [
+    weight_decay.complete(config, n).weight_decay for n in (1000, 3000, 30000)
+  ]
   assert found == [60.0, 20.0, 20.0]
   config.base = 'none'
-  assert train.complete(config, 30000).weight_decay == 2.0
+  assert weight_decay.complete(config, 30000).weight_decay == 2.0
   # At most a tenth of a weight an update.
-  assert train.complete(config, 10).weight_decay == pytest.approx(100.0)
+  assert weight_decay.complete(config, 10).weight_decay == pytest.approx(100.0)
 
 
 def test_a_diverging_run_stops_with_its_step(make_episodes, tmp_path):
   episodes = make_episodes(24)
   episodes.reward[:, 1] = np.inf
   with pytest.raises(errors.PastaError, match=r'loss.* step 2'):
-    train.fit(episodes, _config(), key=jax.random.key(0), directory=tmp_path)
+    _fit(episodes, _config(), tmp_path)
 
 
 def test_too_little_data_and_odd_batches_are_refused(make_episodes, tmp_path):
   with pytest.raises(errors.PastaError, match='1 sessions'):
-    train.fit(
-      make_episodes(1), _config(), key=jax.random.key(0), directory=tmp_path
-    )
+    _fit(make_episodes(1), _config(), tmp_path)
   config = _config()
   config.batch_sessions = 12
   with pytest.raises(errors.PastaError, match='batch_sessions.*12'):
-    train.fit(
-      make_episodes(9), config, key=jax.random.key(0), directory=tmp_path
-    )
+    _fit(make_episodes(9), config, tmp_path)
 
 
 def test_unknown_config_variant_is_named():
   with pytest.raises(ValueError, match='huge'):
-    train_value.get_config('huge')
+    config_file.get_config('huge')

@@ -28,9 +28,9 @@ import optax
 
 from pasta import errors
 from pasta import metrics as metrics_lib
+from pasta import training as training_lib
 from pasta.agent import credit as credit_lib
-from pasta.agent import critics, inputs, iql, normalisation
-from pasta.agent import train as value_train
+from pasta.agent import critics, inputs, iql, normalisation, weight_decay
 from pasta.agent.episodes import Episodes
 from pasta.evaluate.off_policy.importance import Estimate
 from pasta.types import PyTree
@@ -163,7 +163,7 @@ def complete(
     config.discount = discount
     config.backup = 'sarsa'  # of another policy
     config.num_twins = 1  # a minimum of twins would be biased
-  return value_train.with_scaled_decay(config, num_sessions)
+  return weight_decay.scaled(config, num_sessions)
 
 
 def resample(
@@ -233,13 +233,14 @@ def fit(
   episodes, weights = jax.tree.map(jnp.asarray, (episodes, weights))
   keys = jax.random.split(jax.random.key(seed), config.num_members)
   state = _init_all(keys, episodes, config=config)
+  update_all = functools.partial(_update_all, config=config)
   rng = np.random.default_rng(seed)
   for start in range(0, config.num_steps, config.steps_per_call):
     num = min(config.steps_per_call, config.num_steps - start)
     index = np.stack(
       [rng.choice(r, (num, config.batch_sessions)) for r in rows]
     )
-    state, loss = _update_all(state, index, episodes, weights, config=config)
+    state, loss = training_lib.call(update_all, state, index, episodes, weights)
     metrics_lib.check_finite(
       {'fitted_q/loss': float(loss)},
       start + num,

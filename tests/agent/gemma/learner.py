@@ -7,11 +7,12 @@ import ml_collections
 import numpy as np
 
 from configs import common, train_value
-from pasta.agent import critics, iql, train, value_model
+from pasta.agent import critics, iql, value_model
 from pasta.agent import episodes as episodes_lib
 from pasta.agent.gemma import text as gemma_text
 from pasta.interaction import hidden_people, loop
 from pasta.population import population as population_lib
+from pasta.stages import train_value as train_stage
 from pasta.world import world as world_lib
 
 SIZES = world_lib.Sizes(num_turns=3, num_columns=2, images_per_prompt=2)
@@ -54,7 +55,7 @@ def read_episodes(base, logged, user_model):
 
 
 def fit(episodes, config, base, directory):
-  return train.fit(
+  return train_stage.fit(
     episodes, config, key=jax.random.key(0), directory=directory, base=base
   )
 

@@ -7,7 +7,8 @@ import pytest
 import tiny_gemma
 
 from pasta import errors
-from pasta.agent import train, value_model
+from pasta.agent import saved as saved_values
+from pasta.agent import value_model
 from pasta.agent.gemma import base as gemma_base
 from pasta.gemma import model as gemma_model
 
@@ -21,8 +22,8 @@ def _raises(match):
 def test_save_and_load(directory, base, episodes, decision_at, tmp_path):
   config = learner.make_config(directory)
   model = learner.random_model(config, base, episodes, num_members=2)
-  train.save(str(tmp_path), model, _IDS)
-  loaded = train.load(str(tmp_path))
+  saved_values.save(str(tmp_path), model, _IDS)
+  loaded = saved_values.load(str(tmp_path))
   assert loaded.settings == model.settings
   chex.assert_trees_all_equal(loaded, model)
   decision = decision_at(episodes, np.arange(4), np.array([0, 1, 2, 0]))
@@ -37,10 +38,10 @@ def test_load_refuses_another_base(episodes, logged, user_model, tmp_path):
   config = learner.make_config(directory)
   base = gemma_base.load(config)
   model = learner.random_model(config, base, episodes)
-  train.save(str(tmp_path / 'value'), model, _IDS)
+  saved_values.save(str(tmp_path / 'value'), model, _IDS)
   tiny_gemma.write(directory, seed=1)
   with _raises(f'was trained on the Gemma {base.settings.fingerprint}, but'):
-    train.load(str(tmp_path / 'value'))
+    saved_values.load(str(tmp_path / 'value'))
 
 
 @pytest.mark.parametrize(
