@@ -3,20 +3,26 @@
 Letters: S slates, L columns, M images per prompt, D embedding width.
 """
 
+import functools
 import os
 
 import jax
 import ml_collections
 import numpy as np
+from absl import logging
 
 from pasta import errors, seeds
 from pasta import metrics as metrics_lib
+from pasta import training as training_lib
 from pasta import workdir as workdir_lib
 from pasta.stages import stage
 from pasta.storage import session_features as features_lib
 from pasta.storage import sessions as sessions_lib
-from pasta.surrogate import fidelity
+from pasta.surrogate import columns as columns_lib
+from pasta.surrogate import draws, fidelity, flow, likelihood
+from pasta.surrogate import saved as saved_surrogates
 from pasta.surrogate import train as surrogate_train
+from pasta.surrogate.columns import Columns
 from pasta.user_model import saved
 from pasta.user_model.model import UserModel
 from pasta.world import world as world_lib
@@ -44,24 +50,24 @@ def run(
     split_key, fit_key, test_key = jax.random.split(
       jax.random.key(config.seed), 3
     )
-    parts = surrogate_train.split(
+    parts = columns_lib.split(
       features, config.validation_share, config.test_share, split_key
     )
-    training = surrogate_train.columns(parts.training)
-    model, metrics = surrogate_train.fit(
+    training = columns_lib.columns(parts.training)
+    model, metrics = fit(
       training,
-      surrogate_train.columns(parts.validation),
+      columns_lib.columns(parts.validation),
       config,
       key=fit_key,
       directory=directory,
     )
-    test = surrogate_train.columns(parts.test)
+    test = columns_lib.columns(parts.test)
     metrics |= {
       'num_columns': len(training[0]),
-      'log_likelihood': surrogate_train.log_likelihood(
+      'log_likelihood': likelihood.log_likelihood(
         model, test, config.blur, test_key
       ),
-      'gaussian_log_likelihood': surrogate_train.gaussian_log_likelihood(
+      'gaussian_log_likelihood': likelihood.gaussian_log_likelihood(
         training, test, model.constants, config.blur
       ),
       **_explained(model, test),
@@ -79,7 +85,7 @@ def run(
       writer.write(
         config.num_steps + 1, {f'test/{k}': v for k, v in metrics.items()}
       )
-    surrogate_train.save(
+    saved_surrogates.save(
       directory,
       model,
       {
@@ -91,6 +97,88 @@ def run(
     info |= metrics
     for line in report(metrics, found, ceiling):
       print(line)
+
+
+def fit(
+  training: Columns,
+  validation: Columns,
+  config: ml_collections.ConfigDict,
+  *,
+  key: jax.Array,
+  directory: str,
+) -> tuple[flow.Surrogate, dict[str, float]]:
+  """Maximum likelihood; the parameters with the best held-out one are kept.
+
+  Args:
+    training: prompts' features [P, D] and their images' [P, M, D], float16.
+    validation: those of other people.
+    config: of configs/train_surrogate.py.
+    key: typed key; the same key and data give the same result, restarted or
+      not.
+    directory: gets checkpoints/ and metrics.jsonl.
+
+  Returns:
+    The surrogate, and metrics of the step that was kept.
+
+  Raises:
+    PastaError: a loss that is not finite.
+  """
+  text, image = training
+  settings = flow.Settings(
+    embedding_dim=text.shape[1],
+    num_couplings=config.num_couplings,
+    hidden_dim=config.hidden_dim,
+    trunk_dim=config.trunk_dim,
+  )
+  init_key, batch_key, blur_key = jax.random.split(key, 3)
+  optimizer = surrogate_train.make_optimizer(config)
+
+  @jax.jit
+  def start(key, constants):
+    model = flow.init(key, settings, constants)
+    return surrogate_train.init(model.params, optimizer), model
+
+  state, model = start(
+    init_key, flow.constants_of(text, image, config.whitening_floor)
+  )
+
+  def make_batch(step, num):
+    keys = surrogate_train.step_keys(batch_key, step, num)
+    index = surrogate_train.batches(keys, config.batch_columns, len(text))
+    index = np.asarray(index)  # [S, B]
+    return model, text[index], image[index], keys
+
+  def judge(state, step):
+    score = likelihood.log_likelihood(
+      model.replace(params=state.params), validation, config.blur, blur_key
+    )
+    found = {'val/loss': -score}
+    metrics_lib.check_finite(found, step)
+    return surrogate_train.keep_best(state, score, step), found
+
+  state, _ = training_lib.run(
+    lambda: state,
+    make_batch,
+    # The state isn't donated: the best parameters may be the present ones.
+    jax.jit(
+      functools.partial(
+        surrogate_train.update_many, optimizer=optimizer, blur=config.blur
+      )
+    ),
+    judge,
+    directory=directory,
+    num_steps=config.num_steps,
+    steps_per_call=config.steps_per_call,
+    log_steps=config.steps_per_call,
+    checkpoint_steps=config.checkpoint_steps,
+    desc='surrogate',
+  )
+  metrics = {
+    'best_step': int(state.best_step),
+    'validation_log_likelihood': float(state.best_score),
+  }
+  logging.info('surrogate after %d updates: %s', config.num_steps, metrics)
+  return model.replace(params=state.best_params), metrics
 
 
 def report(
@@ -109,11 +197,11 @@ def report(
   ]
 
 
-def _explained(model, test: surrogate_train.Columns) -> dict[str, float]:
+def _explained(model, test: Columns) -> dict[str, float]:
   text, image = test
   column_seeds = seeds.derive(0, 'explained', np.arange(len(text)))
   return fidelity.explained(
-    image, surrogate_train.draw(model, text, column_seeds, _DRAWS)
+    image, draws.draw(model, text, column_seeds, _DRAWS)
   )
 
 
@@ -129,11 +217,11 @@ def _judge(
 
   Both on the same slates, the first of those that test people were shown.
   """
-  text, image = surrogate_train.slates(test)
+  text, image = columns_lib.slates(test)
   num = min(config.num_test_slates, len(text))
   text, image = text[:num], image[:num]
   columns, num_images = num * text.shape[1], image.shape[2]
-  drawn = surrogate_train.draw(
+  drawn = draws.draw(
     model,
     text.reshape(columns, -1),
     seeds.derive(config.seed, 'test', np.arange(columns)),

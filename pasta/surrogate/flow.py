@@ -21,7 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pasta import errors, seeds
+from pasta import errors
+from pasta.types import PyTree
 from pasta.user_model import heads
 
 _MAX_LOG_SCALE = 1.5  # of one coupling; tanh keeps it there
@@ -151,7 +152,7 @@ class Surrogate:
     settings: static.
   """
 
-  params: chex.ArrayTree
+  params: PyTree
   constants: dict[str, jax.Array]
   settings: Settings = flax.struct.field(pytree_node=False)
 
@@ -235,11 +236,3 @@ def _normalised(model: Surrogate, text: jax.Array) -> jax.Array:
   constants = model.constants
   text = text.astype(jnp.float32) - constants['text_mean']
   return text / constants['text_std']
-
-
-def noise(column_seeds: np.ndarray, num_images: int, dim: int) -> np.ndarray:
-  """Standard normal float32 [P, M, D], of each column's seed [P] alone."""
-  image_seeds = seeds.derive(
-    column_seeds[:, None], 'surrogate', np.arange(num_images)
-  )
-  return seeds.normal(image_seeds[..., None], np.arange(dim)).astype(np.float32)

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pasta import errors, seeds, workdir
-from pasta.surrogate import flow as surrogate_lib
-from pasta.surrogate import train as surrogate_train
+from pasta.surrogate import draws, flow, saved
 from pasta.world import world as world_lib
 
 
@@ -38,7 +37,7 @@ class SurrogateWorld:
   def __init__(
     self,
     world: world_lib.World,
-    model: surrogate_lib.Surrogate,
+    model: flow.Surrogate,
     fingerprint: str,
   ):
     """Takes the images' place in a world.
@@ -75,7 +74,7 @@ class SurrogateWorld:
       images_per_prompt: M.
     """
     hashes = np.array([seeds.text_hash(p) for p in prompts], np.uint64)
-    return surrogate_train.draw(
+    return draws.draw(
       self._model,
       self.text_features(prompts),
       seeds.derive(hashes, image_seeds),
@@ -111,7 +110,7 @@ def load(world: world_lib.World, root: str, name: str) -> SurrogateWorld:
     PastaError: the stage has not finished there, or its surrogate stands for
       another encoder or text-to-image model.
   """
-  model = surrogate_train.load(
+  model = saved.load(
     os.path.join(root, name), world.encoder.encoder_id, world.t2i.model_id
   )
   return SurrogateWorld(

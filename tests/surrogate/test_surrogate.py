@@ -24,9 +24,10 @@ from pasta.stages import (
 from pasta.stages import off_policy as off_policy_stage
 from pasta.storage import session_features as features_lib
 from pasta.storage import sessions as sessions_lib
-from pasta.surrogate import fidelity
+from pasta.surrogate import columns as columns_lib
+from pasta.surrogate import draws, fidelity, likelihood
 from pasta.surrogate import flow as surrogate
-from pasta.surrogate import train as surrogate_train
+from pasta.surrogate import saved as saved_surrogates
 from pasta.user_model import heads, saved
 
 DIM = 4
@@ -88,17 +89,17 @@ def test_draws_depend_on_prompt_and_seed_alone(model):
   rng = np.random.default_rng(0)
   text = rng.standard_normal((300, DIM)).astype(np.float16)
   column_seeds = seeds.derive(0, np.arange(300))
-  whole = surrogate_train.draw(model, text, column_seeds, 3)
+  whole = draws.draw(model, text, column_seeds, 3)
   assert whole.dtype == np.float16 and whole.shape == (300, 3, DIM)
   np.testing.assert_allclose(
     np.linalg.norm(whole.astype(float), axis=-1), 1, atol=2e-3
   )
   rows = np.array([299, 7, 7])
-  part = surrogate_train.draw(model, text[rows], column_seeds[rows], 3)
+  part = draws.draw(model, text[rows], column_seeds[rows], 3)
   np.testing.assert_array_equal(part, whole[rows])
   # Images of one prompt differ, and so do those of other seeds.
   assert (whole[:, 1:] != whole[:, :-1]).any(-1).all()
-  other = surrogate_train.draw(model, text, column_seeds + np.uint64(1), 3)
+  other = draws.draw(model, text, column_seeds + np.uint64(1), 3)
   assert (other != whole).any(-1).all()
 
 
@@ -137,7 +138,7 @@ def _config(**changes):
 def test_a_known_model_of_features_is_recovered(tmp_path):
   training, held_out = _world(2000, 0), _world(200, 1)
   config = _config()
-  model, metrics = surrogate_train.fit(
+  model, metrics = train_surrogate.fit(
     training,
     held_out,
     config,
@@ -146,9 +147,9 @@ def test_a_known_model_of_features_is_recovered(tmp_path):
   )
   assert metrics['best_step'] > 100
   text, image = _world(200, 2)
-  drawn = surrogate_train.draw(
-    model, text, seeds.derive(0, np.arange(200)), 64
-  ).astype(float)
+  drawn = draws.draw(model, text, seeds.derive(0, np.arange(200)), 64).astype(
+    float
+  )
   # The mean follows the prompt: its true slope is that of the renders.
   truth = image[..., 1].astype(float).mean(1)
   assert np.corrcoef(drawn[..., 1].mean(1), truth)[0, 1] > 0.95
@@ -163,12 +164,11 @@ def test_a_known_model_of_features_is_recovered(tmp_path):
   assert 0.3 < np.mean(found > 0) < 0.7
   data = text, image
   key = jax.random.key(1)
-  gaussian = surrogate_train.gaussian_log_likelihood(
+  gaussian = likelihood.gaussian_log_likelihood(
     training, data, model.constants, config.blur
   )
   assert (
-    surrogate_train.log_likelihood(model, data, config.blur, key)
-    > gaussian + 0.5
+    likelihood.log_likelihood(model, data, config.blur, key) > gaussian + 0.5
   )
 
 
@@ -186,7 +186,7 @@ def test_a_gaussian_has_the_density_of_one():
     'image_mean': np.zeros(DIM),
     'image_whiten': np.eye(DIM),
   }
-  found = surrogate_train.gaussian_log_likelihood(*data, constants, 0.5)
+  found = likelihood.gaussian_log_likelihood(*data, constants, 0.5)
   expected = -DIM / 2 * (1 + np.log(np.pi))
   assert found == pytest.approx(expected, abs=0.03)
 
@@ -197,7 +197,7 @@ def test_a_restarted_fit_is_the_same(tmp_path, monkeypatch):
   config.num_couplings = 1
 
   def fit(name):
-    return surrogate_train.fit(
+    return train_surrogate.fit(
       training,
       held_out,
       config,
@@ -206,7 +206,7 @@ def test_a_restarted_fit_is_the_same(tmp_path, monkeypatch):
     )
 
   whole, _ = fit('whole')
-  judge, calls = surrogate_train.log_likelihood, []
+  judge, calls = likelihood.log_likelihood, []
 
   def killed(*args):
     calls.append(0)
@@ -214,7 +214,7 @@ def test_a_restarted_fit_is_the_same(tmp_path, monkeypatch):
       raise KeyboardInterrupt
     return judge(*args)
 
-  monkeypatch.setattr(surrogate_train, 'log_likelihood', killed)
+  monkeypatch.setattr(likelihood, 'log_likelihood', killed)
   with pytest.raises(KeyboardInterrupt):
     fit('parts')
   calls.clear()
@@ -286,7 +286,7 @@ def _save_user_model(features, directory):
   settings = heads.HeadSettings(
     num_types=2, embedding_dim=features.initial_text.shape[1], trunk_dim=0
   )
-  columns = surrogate_train.columns(features)
+  columns = columns_lib.columns(features)
   made = heads.init_model(jax.random.key(0), settings, [columns])
   tastes = jax.random.normal(
     jax.random.key(1), made.heads['types']['taste'].shape
@@ -356,23 +356,23 @@ def test_what_cannot_be_is_refused(run, tmp_path, model):
     missing.surrogate = 'nowhere'
     simulate.run(missing, str(directory), worlds)
   info = {'encoder_id': 'clip@1', 't2i_id': 'sketch@64/v1'}
-  surrogate_train.save(str(tmp_path), model, info)
-  loaded = surrogate_train.load(str(tmp_path), **info)
+  saved_surrogates.save(str(tmp_path), model, info)
+  loaded = saved_surrogates.load(str(tmp_path), **info)
   jax.tree.map(np.testing.assert_array_equal, loaded, model)
   with pytest.raises(errors.PastaError, match='encoder clip@1, not for'):
-    surrogate_train.load(str(tmp_path), 'clip@2', 'sketch@64/v1')
+    saved_surrogates.load(str(tmp_path), 'clip@2', 'sketch@64/v1')
   with pytest.raises(errors.PastaError, match='sketch@64/v1 as seen by'):
-    surrogate_train.load(str(tmp_path), 'clip@1', 'sketch:ink@64/v1')
+    saved_surrogates.load(str(tmp_path), 'clip@1', 'sketch:ink@64/v1')
   with pytest.raises(errors.PastaError, match='no surrogate there'):
-    surrogate_train.load(str(tmp_path / 'nowhere'), **info)
+    saved_surrogates.load(str(tmp_path / 'nowhere'), **info)
   with pytest.raises(errors.PastaError, match='lacks t2i_id'):
-    surrogate_train.save(str(tmp_path), model, {'encoder_id': 'clip@1'})
+    saved_surrogates.save(str(tmp_path), model, {'encoder_id': 'clip@1'})
   with pytest.raises(errors.PastaError, match='embedding_dim is 1'):
     dataclasses.replace(model.settings, embedding_dim=1)
   human = features_lib.load_dir(os.path.join(directory, 'features'))
   with pytest.raises(errors.PastaError, match='nobody is left to learn'):
-    surrogate_train.split(human, 0.5, 0.5, jax.random.key(0))
-  parts = surrogate_train.split(human, 0.2, 0.4, jax.random.key(0))
+    columns_lib.split(human, 0.5, 0.5, jax.random.key(0))
+  parts = columns_lib.split(human, 0.2, 0.4, jax.random.key(0))
   people = [
     set(getattr(parts, f.name).user_id) for f in dataclasses.fields(parts)
   ]
