@@ -1,4 +1,4 @@
-"""Stage train_clip: makes the small CLIP that is shipped with the project.
+"""The stage `train_clip`: the small CLIP that is shipped with the project.
 
 Renders random scenes, writes captions that are true of them, trains a tiny CLIP
 from scratch and measures it on combinations of values that it has not seen.
@@ -7,7 +7,6 @@ from scratch and measures it on combinations of values that it has not seen.
 import functools
 import os
 import random
-import time
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ import numpy as np
 import transformers
 from absl import logging
 
-from pasta import checkpoint, errors, progress, seeds
+from pasta import errors, seeds, training
 from pasta import metrics as metrics_lib
 from pasta import workdir as workdir_lib
 from pasta.encoders import clip
@@ -49,15 +48,15 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   Raises:
     PastaError: the workdir belongs to another config, or the loss diverged.
   """
-  fingerprint = workdir_lib.prepare(
-    workdir, config, stage=STAGE, ignore=_IGNORE
-  )
-  if workdir_lib.is_done(workdir, STAGE, fingerprint):
-    logging.info('%s: already trained', workdir)
-    return
+  with workdir_lib.open_stage(STAGE, workdir, config, ignore=_IGNORE) as info:
+    if info is not None:
+      info |= _make(config, workdir)
+
+
+def _make(config: ml_collections.ConfigDict, workdir: str) -> dict[str, float]:
+  """Renders, trains, exports, measures; returns the measures."""
   transformers.logging.set_verbosity_error()
   export = os.path.join(workdir, 'sketch_clip')
-  started = time.monotonic()
   tokenizer.train(export, config.vocab_size, config.seed)
   tokens = transformers.CLIPTokenizerFast.from_pretrained(export)
   scenes = renders.make_scenes(config.num_images, config.seed, held_out=False)
@@ -78,8 +77,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
     writer.write(config.num_steps + 1, results)
   size = os.path.getsize(os.path.join(export, _MODEL_FILE))
   clip_card.write(os.path.join(export, 'README.md'), config, results, size)
-  info = {'seconds': time.monotonic() - started, **results}
-  workdir_lib.mark_done(workdir, STAGE, fingerprint, info)
+  return results
 
 
 def _start_params(
@@ -154,26 +152,13 @@ def train(
       params=params, heads=heads, opt_state=optimizer.init((params, heads))
     )
 
-  step_fn = jax.jit(
-    functools.partial(
-      contrastive.update,
-      model=model,
-      optimizer=optimizer,
-      phrase_weight=config.phrase_weight,
-      head_weight=config.head_weight,
-      regression_weight=config.regression_weight,
-      pixel_mean=config.pixel_mean,
-      pixel_std=config.pixel_std,
-    ),
-    donate_argnums=0,
-  )
-
-  def make_batch(step):
+  def make_batch(step, unused_num):
+    step += 1  # Batches and keys are counted from 1.
     rng = np.random.default_rng(int(seeds.derive(config.seed, 'batch', step)))
     image, caption, length = texts.sample(rng, config.batch_size)
     lengths = texts.lengths[image, caption]
     phrase_ids, phrase_mask = phrases.sample(rng)
-    return contrastive.Batch(
+    batch = contrastive.Batch(
       images=images[image],
       ids=texts.ids[image, caption, :length].astype(np.int32),
       mask=(np.arange(length) < lengths[:, None]).astype(np.int32),
@@ -182,30 +167,32 @@ def train(
       phrase_ids=phrase_ids,
       phrase_mask=phrase_mask,
     )
+    return batch, jax.random.fold_in(jax.random.fold_in(root, 1), step)
 
-  directory = os.path.join(workdir, 'checkpoints')
-  with checkpoint.Checkpointer(directory) as checkpointer:
-    restored = checkpointer.restore(jax.eval_shape(init, root))
-    first, state = restored or (0, jax.jit(init)(jax.random.fold_in(root, 0)))
-    bar = progress.progress(
-      total=config.num_steps * config.batch_size, unit='pairs', desc='train'
-    )
-    bar.update(first * config.batch_size)
-    with (
-      metrics_lib.MetricWriter(workdir, resume_step=first + 1) as writer,
-      bar,
-    ):
-      for step in range(first + 1, config.num_steps + 1):
-        key = jax.random.fold_in(jax.random.fold_in(root, 1), step)
-        state, metrics = step_fn(state, make_batch(step), key)
-        bar.update(config.batch_size)
-        last = step == config.num_steps
-        if step % config.log_every_steps == 0 or last:
-          metrics = {k: float(v) for k, v in metrics.items()}
-          metrics_lib.check_finite(metrics, step)
-          writer.write(step, metrics)
-        if step % config.checkpoint_every_steps == 0 or last:
-          checkpointer.save(step, state)
+  state, _ = training.run(
+    lambda: jax.jit(init)(jax.random.fold_in(root, 0)),
+    make_batch,
+    jax.jit(
+      functools.partial(
+        contrastive.update,
+        model=model,
+        optimizer=optimizer,
+        phrase_weight=config.phrase_weight,
+        head_weight=config.head_weight,
+        regression_weight=config.regression_weight,
+        pixel_mean=config.pixel_mean,
+        pixel_std=config.pixel_std,
+      ),
+      donate_argnums=0,
+    ),
+    directory=workdir,
+    num_steps=config.num_steps,
+    log_steps=config.log_every_steps,
+    checkpoint_steps=config.checkpoint_every_steps,
+    desc='train',
+    unit='pairs',
+    units_per_step=config.batch_size,
+  )
   return jax.tree.map(np.asarray, state.params)
 
 

@@ -21,6 +21,7 @@ import optax
 import transformers
 
 from pasta.t2i.sketch import lexicon
+from pasta.types import PyTree
 
 _MASKED = -1e9
 _EMBEDDING_SCALE = 0.5
@@ -57,8 +58,8 @@ class Batch:
 class State:
   """What a checkpoint holds: the model, the linear heads, AdamW's moments."""
 
-  params: chex.ArrayTree
-  heads: chex.ArrayTree
+  params: PyTree
+  heads: PyTree
   opt_state: optax.OptState
 
 
@@ -116,9 +117,7 @@ def build_model(
   )
 
 
-def init_params(
-  key: chex.PRNGKey, model: transformers.FlaxCLIPModel
-) -> chex.ArrayTree:
+def init_params(key: chex.PRNGKey, model: transformers.FlaxCLIPModel) -> PyTree:
   """Random weights for a narrow model that is trained from scratch.
 
   Transformers draws all weights with a fixed deviation of about 0.01, made for

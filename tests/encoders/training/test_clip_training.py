@@ -10,7 +10,7 @@ import pytest
 import transformers
 
 from configs import train_clip as config_file
-from pasta import errors
+from pasta import checkpoint, errors
 from pasta.encoders import clip
 from pasta.encoders.training import caption_table, contrastive, renders
 from pasta.stages import train_clip
@@ -74,14 +74,14 @@ def test_restart_gives_the_same_parameters(trained, tmp_path, monkeypatch):
   class Killed(Exception):
     pass
 
-  save = train_clip.checkpoint.Checkpointer.save
+  save = checkpoint.Checkpointer.save
 
   def save_and_die(self, step, state):
     save(self, step, state)
     raise Killed
 
   with monkeypatch.context() as patch:
-    patch.setattr(train_clip.checkpoint.Checkpointer, 'save', save_and_die)
+    patch.setattr(checkpoint.Checkpointer, 'save', save_and_die)
     with pytest.raises(Killed):
       run()
   assert _lines(tmp_path)[-1]['step'] == config.checkpoint_every_steps
