@@ -153,17 +153,22 @@ def m_step(
     The direction [R, K, D] and log η [R, K].
   """
   restarts, num_types, dim = coefficients.shape
+  # Seats that only fill up a device's share count for nothing.
   if data.present is not None:
     gamma = jnp.where(data.present[:, None], gamma, 0.0)
+  # With γ fixed, types and restarts part: R·K weighted logits on the same
+  # choices, solved side by side.
   flat = coefficients.reshape(-1, dim)
   weights = jnp.moveaxis(gamma, 1, 0).reshape(data.num_users, -1)  # [U, R·K]
   gradient, hessian, share = parallel.total(
     (*conditional_logit.derivatives(flat, weights, data), gamma.sum(1)),
     axis_name,
   )
+  # After the sum over devices: the prior counts once.
   gradient = gradient - prior.precision * (flat - prior.pooled)
   hessian = hessian + jnp.diag(prior.precision)
   direction = jnp.linalg.solve(hessian, gradient[..., None])[..., 0]
+  # The maximum of Σ γ log η + α Σ log η is exact: no step to be halved.
   share = share + prior.pseudo_count
   log_prior = jnp.log(share) - jnp.log(share.sum(-1, keepdims=True))
   return direction.reshape(restarts, num_types, dim), log_prior
@@ -240,10 +245,13 @@ def iterate(
     state.next_log_prior,
   )
   found = log_likelihoods(proposal[0], data)
+  # Both at the temperature of now: what an iteration climbs changes as it
+  # falls, and what was kept is measured anew.
   before = value(
     state.coefficients, state.log_prior, state.log_likelihood, temperature
   )
   after = value(*proposal, found, temperature)
+  # A step that rounding alone has lowered is no reason to halve it.
   slack = _ROUNDING * jnp.finfo(after.dtype).eps * jnp.abs(before)
   is_start = state.iteration < START_STEPS
   # The last step of a start is judged by nothing: it has no predecessor.
@@ -262,6 +270,7 @@ def iterate(
     coefficients, gamma, data, prior, axis_name=axis_name
   )
   small = keep & ~is_free & (after - before < tolerance * jnp.abs(before))
+  # Halved to nothing: there is no way up from here.
   stuck = ~keep & (state.step < _SMALLEST_STEP)
   return State(
     start=state.start,

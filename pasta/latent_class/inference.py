@@ -19,7 +19,7 @@ import numpy as np
 from pasta import errors
 from pasta.latent_class import choices as choices_lib
 from pasta.latent_class import conditional_logit
-from pasta.latent_class import model as latent_class
+from pasta.latent_class import model as model_lib
 
 CRITERIA = ('cross_validation', 'bic')
 
@@ -49,7 +49,7 @@ class Inference:
 
 
 def infer(
-  fit: latent_class.Fit,
+  fit: model_lib.Fit,
   features: np.ndarray,
   choice: np.ndarray,
   user: np.ndarray | None = None,
@@ -162,7 +162,7 @@ def _information(coefficients, log_prior, data):
 
 
 def table(
-  fit: latent_class.Fit,
+  fit: model_lib.Fit,
   inference: Inference,
   names: Sequence[str] | None = None,
 ) -> str:
@@ -246,7 +246,7 @@ def choose_num_types(
     candidates: values of K to try.
     criterion: 'cross_validation' over people, or 'bic'.
     num_folds: of the cross-validation.
-    **options: of `latent_class.fit`, without num_types.
+    **options: of `fit`, without num_types.
 
   Raises:
     PastaError: an unknown criterion, no candidates, more folds than people.
@@ -260,7 +260,7 @@ def choose_num_types(
   if criterion == 'bic':
     scores = []
     for k in candidates:
-      found = latent_class.fit(
+      found = model_lib.fit(
         features, choice, user, available, num_types=k, **options
       )
       scores.append(infer(found, features, choice, user, available).bic)
@@ -315,9 +315,9 @@ def _held_out(features, choice, user, available, fold, num_types, options):
     return None if array is None else np.asarray(array)[mask]
 
   arrays = (features, choice, user, available)
-  found = latent_class.fit(
+  found = model_lib.fit(
     *(part(a, ~fold) for a in arrays), num_types=num_types, **options
   )
-  return latent_class.log_likelihood(
+  return model_lib.log_likelihood(
     found.model, *(part(a, fold) for a in arrays)
   ) / int(fold.sum())

@@ -1,15 +1,7 @@
-"""Latent-class conditional logit on plain arrays: the library's front door.
+"""The latent-class conditional logit: fitted, asked and kept on disk.
 
-  from pasta.user_model import latent_class
-  fit = latent_class.fit(features, choice, user, num_types=3)
-  fit.model.coefficients                       # [K, D]
-  people, belief = latent_class.posterior(fit.model, features, choice, user)
-  latent_class.predict(fit.model, new_features, belief_of_each_choice)
-
-A person has one of K types with probability η_k and chooses alternative l with
-probability softmax_l(b_k · x_l). Membership is per person: all choices of one
-person are made by the same type. Full-batch EM (`full_batch`) from many
-starts, the best few to convergence, then split-and-merge moves.
+`fit` is full-batch EM (`full_batch`) from many starts, the best few to
+convergence, then split-and-merge moves (`search`).
 """
 
 import dataclasses

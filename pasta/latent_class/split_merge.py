@@ -22,6 +22,7 @@ def _disagreement(coefficients, gamma, data, prior):
   scores = conditional_logit.user_scores(coefficients, data)  # [U, K, D]
   _, information = conditional_logit.derivatives(coefficients, gamma, data)
   information = information + jnp.diag(prior.precision)
+  # Scores' covariance within a type, responsibilities as weights.
   spread = jnp.einsum('uk,ukd,uke->kde', gamma, scores, scores)
   root = jnp.linalg.cholesky(information)
 
@@ -29,8 +30,10 @@ def _disagreement(coefficients, gamma, data, prior):
     half = jax.scipy.linalg.solve_triangular(root, matrix, lower=True)
     return jax.scipy.linalg.solve_triangular(root, half.T, lower=True)
 
-  # At equal tastes spread and information are alike: eigenvalues near 1.
+  # At equal tastes spread and information are alike (the information
+  # equality): eigenvalues near 1, and above it where tastes differ.
   values, vectors = jnp.linalg.eigh(jax.vmap(whiten)(root, spread))
+  # Back from whitened coordinates; `eigh` has the largest last.
   direction = jax.vmap(
     lambda r, v: jax.scipy.linalg.solve_triangular(r.T, v, lower=False)
   )(root, vectors[..., -1])
@@ -62,11 +65,14 @@ def propose(
   )
   gammas, starts = [], []
   for one, other, split in _rank(gamma, share, disagreement)[:num_moves]:
+    # Each half gets the people whose scores pull the same way.
     above = side[:, split] > 0
     new, start = gamma.copy(), coefficients.copy()
     new[:, one] = gamma[:, one] + gamma[:, other]
     new[:, other] = gamma[:, split] * above
     new[:, split] = gamma[:, split] * ~above
+    # EM begins near where it will be: the merged at their mean, both halves
+    # at what was split, from where their own people pull them apart.
     weight = share[one] / (share[one] + share[other])
     start[one] = weight * coefficients[one] + (1 - weight) * coefficients[other]
     start[other] = coefficients[split]
@@ -84,12 +90,14 @@ def _rank(
   has hardly any; a split gains where many people disagree. Moves are taken
   from a grid of both rankings, corner first.
   """
+  # The cosine of two types' responsibilities over people.
   overlap = gamma.T @ gamma
   norm = np.sqrt(np.diag(overlap))
   likeness = overlap / np.maximum(norm[:, None] * norm, 1e-30)
   cost = (1.0 - likeness) * np.minimum(share[:, None], share)
   pairs = [(i, j) for i in range(len(share)) for j in range(i)]
   pairs.sort(key=lambda pair: cost[pair])
+  # Of large types first: there most likelihood is to be gained.
   splits = np.argsort(-np.log(np.maximum(disagreement, 1e-30)) * share)
   moves = [
     (a + b, b, (*pair, int(split)))

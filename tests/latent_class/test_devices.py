@@ -4,10 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from pasta import errors
+from pasta import errors, latent_class
 from pasta.latent_class import choices as choices_lib
 from pasta.latent_class import conditional_logit, devices
-from pasta.latent_class import model as latent_class
 
 
 def draw(num_users, *, seed, num_types=3, dim=4, columns=4):

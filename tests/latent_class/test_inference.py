@@ -5,9 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pasta import errors
+from pasta import errors, latent_class
 from pasta.latent_class import inference
-from pasta.latent_class import model as latent_class
 
 
 @pytest.fixture(scope='module')
@@ -39,7 +38,7 @@ def marginal(parameters, features, choice, user, num_types, dim):
 
 def test_errors_equal_those_of_automatic_derivatives(example):
   (features, choice, user), fit, _ = example
-  found = inference.infer(fit, features, choice, user)
+  found = latent_class.infer(fit, features, choice, user)
   with jax.enable_x64(True):
     share = np.exp(fit.model.log_prior)
     at = np.append(fit.model.coefficients.ravel(), np.log(share[0] / share[1]))
@@ -66,7 +65,7 @@ def test_errors_equal_those_of_automatic_derivatives(example):
 
 def test_truth_lies_within_the_errors(example):
   data, fit, truth = example
-  found = inference.infer(fit, *data)
+  found = latent_class.infer(fit, *data)
   # The largest type comes first: the planted first one.
   z = (fit.model.coefficients - truth) / found.sandwich_errors
   assert np.abs(z).max() < 3.5
@@ -74,7 +73,7 @@ def test_truth_lies_within_the_errors(example):
 
 def test_criteria_by_hand(example):
   data, fit, _ = example
-  found = inference.infer(fit, *data)
+  found = latent_class.infer(fit, *data)
   # 4 coefficients and one free share.
   assert found.num_parameters == 5
   assert found.aic == pytest.approx(-2 * fit.log_likelihood + 10)
@@ -84,7 +83,7 @@ def test_criteria_by_hand(example):
 def test_one_type_has_the_errors_of_the_conditional_logit(example):
   (features, choice, user), _, _ = example
   fit = latent_class.fit(features, choice, user, num_types=1)
-  found = inference.infer(fit, features, choice, user)
+  found = latent_class.infer(fit, features, choice, user)
   beta = fit.model.coefficients[0]
   probs = np.exp(features @ beta)
   probs /= probs.sum(1, keepdims=True)
@@ -100,23 +99,25 @@ def test_one_type_has_the_errors_of_the_conditional_logit(example):
 
 def test_table_names_types_and_features(example):
   data, fit, _ = example
-  text = inference.table(fit, inference.infer(fit, *data), ['price', 'speed'])
+  text = latent_class.table(
+    fit, latent_class.infer(fit, *data), ['price', 'speed']
+  )
   assert 'type 1' in text and 'price' in text and '150 people' in text
   assert f'{fit.model.coefficients[0, 1]:.3f}' in text
   with pytest.raises(errors.PastaError, match='1 names for 2'):
-    inference.table(fit, inference.infer(fit, *data), ['price'])
+    latent_class.table(fit, latent_class.infer(fit, *data), ['price'])
 
 
 def test_other_data_are_refused(example):
   (features, choice, user), fit, _ = example
   with pytest.raises(errors.PastaError, match='the fit was on 900'):
-    inference.infer(fit, features[:-6], choice[:-6], user[:-6])
+    latent_class.infer(fit, features[:-6], choice[:-6], user[:-6])
 
 
 @pytest.mark.parametrize('criterion', inference.CRITERIA)
 def test_the_planted_number_of_types_is_chosen(example, criterion):
   data, _, _ = example
-  found = inference.choose_num_types(
+  found = latent_class.choose_num_types(
     *data,
     candidates=(1, 2, 3),
     criterion=criterion,
@@ -130,8 +131,8 @@ def test_the_planted_number_of_types_is_chosen(example, criterion):
 def test_bad_selections_are_refused(example):
   data, _, _ = example
   with pytest.raises(errors.PastaError, match="criterion is 'aicc'"):
-    inference.choose_num_types(*data, candidates=(1,), criterion='aicc')
+    latent_class.choose_num_types(*data, candidates=(1,), criterion='aicc')
   with pytest.raises(errors.PastaError, match='candidates is empty'):
-    inference.choose_num_types(*data, candidates=())
+    latent_class.choose_num_types(*data, candidates=())
   with pytest.raises(errors.PastaError, match='num_folds is 1'):
-    inference.choose_num_types(*data, candidates=(1,), num_folds=1)
+    latent_class.choose_num_types(*data, candidates=(1,), num_folds=1)

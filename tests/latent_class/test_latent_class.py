@@ -4,10 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from pasta import errors
+from pasta import errors, latent_class
 from pasta.latent_class import choices as choices_lib
 from pasta.latent_class import conditional_logit, full_batch, pooled, search
-from pasta.latent_class import model as latent_class
 
 
 def draw(num_users, num_choices, num_types, dim, *, scale, seed, columns=4):

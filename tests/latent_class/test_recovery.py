@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from configs import recover_types
-from pasta import workdir
-from pasta.latent_class import model as latent_class
+from pasta import latent_class, workdir
 from pasta.latent_class import recovery
 from pasta.stages import recover_types as recover_types_stage
 
