@@ -18,7 +18,7 @@ import ml_collections
 import numpy as np
 
 from pasta.storage import preferences
-from pasta.user_model import datasets, em, feeding, heads, sources
+from pasta.user_model import em, feeding, heads, sources
 
 _DIM, _EACH = 768, 10  # features, pairs of a person
 _BLOCK = 50_000
@@ -61,10 +61,10 @@ def epoch_and_product_seconds(
   model = heads.init_model(
     jax.random.key(0),
     heads.HeadSettings(config.num_types, _DIM, config.rank, 0),
-    [datasets.columns(source, 4096)],
+    [sources.columns(source, 4096)],
   )
   train = {'preferences': source}
-  feeder = feeding.Feeder(train, config, jax.random.key(1))
+  feeder = feeding.Feeder(train, config, jax.random.key(1), em.update)
   people = {'preferences': source.num_users}
   run = em.init(jax.random.key(2), model, people, 6.0, config)
   run, _ = feeder.run(run, 2)

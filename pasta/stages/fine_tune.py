@@ -5,6 +5,7 @@ and the fitted user model, moves encoder and heads by the same EM step
 (`user_model.clip_heads`), and leaves the encoder in the Hugging Face layout.
 """
 
+import dataclasses
 import os
 
 import jax
@@ -16,14 +17,7 @@ from pasta import errors
 from pasta import workdir as workdir_lib
 from pasta.storage import session_features as features_lib
 from pasta.storage import sessions as sessions_lib
-from pasta.user_model import (
-  clip_heads,
-  datasets,
-  observations,
-  saved,
-  sessions_by_person,
-  sources,
-)
+from pasta.user_model import clip_heads, em, saved, sources
 from pasta.user_model import phase as phase_lib
 from pasta.world import world as world_lib
 
@@ -45,7 +39,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
     if info is not None:
       world = world_lib.World(config.world)
       try:
-        info |= run(config, workdir, directory, world)
+        info |= tune(config, workdir, directory, world)
       finally:
         world.close()
   found = workdir_lib.read_done(directory, STAGE)['info']
@@ -67,13 +61,8 @@ def tune(
   source = read_source(config, workdir, world)
   split_key, run_key = jax.random.split(jax.random.key(config.seed))
   settings = config.fit.sources.sessions
-  parts = datasets.Split(
-    *sessions_by_person.split(
-      source,
-      settings.held_out_share,
-      settings.max_held_out_users,
-      split_key,
-    )
+  parts = sources.hold_out(
+    source, settings.held_out_share, settings.max_held_out_users, split_key
   )
   if not parts.held_out.num_users:
     raise errors.PastaError(
@@ -90,7 +79,11 @@ def tune(
     scorer=scorer, heads={**start.heads, 'clip': encoder.params}
   )
   phase = phase_lib.Phase(
-    {'sessions': parts}, phase_lib.continued(config.fit), run_key, directory
+    {'sessions': parts},
+    phase_lib.continued(config.fit),
+    run_key,
+    directory,
+    em.update,
   )
   before = phase.judge(model)
   state = phase(model)
@@ -115,17 +108,16 @@ def read_source(
   records = {record.session_id: record for record in records}
   features = features_lib.load_dir(os.path.join(workdir, 'features'))
   settings = config.fit.sources.sessions
-  places, user_ids = sessions_by_person.group(
+  source = sources.from_sessions(
     features, settings.max_observations, settings.membership
   )
-  session, turn = places.session[places.mask], places.turn[places.mask]
-  num_images = features.slate_image.shape[3]
+  _, num_turns, num_columns, num_images = features.slate_image.shape[:4]
   size = world.encoder.image_size
 
   def gather(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     turns = [
-      records[features.session_id[session[row]]].turns[turn[row]]
-      for row in rows
+      records[features.session_id[session]].turns[turn]
+      for session, turn in zip(*np.divmod(rows, num_turns), strict=True)
     ]
     prompts = [prompt for t in turns for prompt in t.prompts]
     image_seeds = np.array([s for t in turns for s in t.seeds], np.uint64)
@@ -138,24 +130,10 @@ def read_source(
       pixels.reshape(len(rows), columns, num_images, size, size, 3),
     )
 
-  columns = features.slate_text.shape[2]
-  return sources.Source(
-    name='sessions',
-    user_ids=user_ids,
-    user=np.arange(len(user_ids), dtype=np.int32),
-    first=np.concatenate([[0], np.cumsum(places.mask.sum(1))]),
-    row=np.arange(len(session)),
+  num = source.num_observations
+  return dataclasses.replace(
+    source,
     gather=gather,
-    weight=np.ones(len(session), np.float32),
-    available=None,
-    feedback={
-      'choice': features.choice[session, turn].astype(np.int32),
-      'satisfaction': features.satisfaction[session, turn],
-      'comparison': np.where(
-        places.has_previous[places.mask],
-        features.comparison[session, turn],
-        observations.NO_COMPARISON,
-      ).astype(np.int32),
-    },
-    num_bytes=len(session) * columns * num_images * size * size * 3,
+    num_bytes=num * num_columns * num_images * size * size * 3,
+    num_places=None,  # Images are large: read a few at a time.
   )

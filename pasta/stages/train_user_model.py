@@ -11,7 +11,7 @@ from pasta.stages import stage
 from pasta.storage import preferences as preferences_lib
 from pasta.storage import reserve
 from pasta.storage import session_features as features_lib
-from pasta.user_model import datasets, saved
+from pasta.user_model import em, saved, sources
 from pasta.user_model import train as user_model_train
 
 
@@ -37,9 +37,13 @@ def run(
       name: _read_source(config.sources[name], path)
       for name, (_, path) in paths.items()
     }
-    encoder_id = datasets.encoder_id(data)
+    encoder_id = sources.encoder_id(data)
     model, metrics = user_model_train.fit(
-      data, config, key=jax.random.key(config.seed), directory=directory
+      data,
+      config,
+      key=jax.random.key(config.seed),
+      directory=directory,
+      update=em.update,
     )
     saved.save(directory, model, {'encoder_id': encoder_id, **metrics})
     info |= metrics

@@ -9,7 +9,7 @@ import numpy as np
 from pasta.surrogate import flow
 from pasta.surrogate.columns import CHUNK, Columns
 from pasta.surrogate.flow import Surrogate
-from pasta.user_model.sessions_by_person import chunks
+from pasta.user_model.packing import chunks
 
 _log_density = jax.jit(flow.log_density)
 

@@ -9,7 +9,7 @@ data set s and U_s its number of people, the objective per person is
     + log prior / Σ_s w_s U_s
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import chex
 import flax
@@ -19,13 +19,8 @@ import ml_collections
 import optax
 
 from pasta import parallel
-from pasta.user_model import (
-  belief,
-  evidence,
-  observations,
-  packing,
-  scores,
-)
+from pasta.types import PyTree
+from pasta.user_model import belief, evidence, observations, scores
 from pasta.user_model.model import UserModel
 from pasta.user_model.observations import Observations
 
@@ -50,7 +45,7 @@ class EMState:
   """
 
   model: UserModel
-  opt_state: Any
+  opt_state: PyTree
   type_share: jax.Array
   step: jax.Array
   num_users: jax.Array
@@ -176,20 +171,108 @@ def log_map_prior(
   return on_heads / num_users + on_scales
 
 
-def _annealing(
-  step: jax.Array, config: ml_collections.ConfigDict
-) -> tuple[jax.Array, jax.Array]:
-  """Share of the start's responsibilities and temperature at a step, [].
+class Annealing(NamedTuple):
+  """How responsibilities are made at a step.
 
-  Types first learn from a random partition (after a stretch in which all
-  learn the same from everybody), then the temperature falls.
+  Attributes:
+    share: of the start's responsibilities [].
+    sharpness: of those, see `start_responsibilities` [].
+    temperature: of the posterior [].
+  """
+
+  share: jax.Array
+  sharpness: jax.Array
+  temperature: jax.Array
+
+
+def annealing(state: EMState, config: ml_collections.ConfigDict) -> Annealing:
+  """Types first learn from a random partition, then the temperature falls.
+
+  Before they do so, all types learn the same from everybody: what people share
+  is then not left to whichever type finds it first.
   """
   begin = config.shared_steps + config.start_steps
-  share = jnp.where(step < begin, 1.0, 0.0)
-  done = (step - begin) / max(config.anneal_steps, 1)
+  share = jnp.where(state.step < begin, 1.0, 0.0)
+  done = (state.step - begin) / max(config.anneal_steps, 1)
   power = jnp.clip(1.0 - done, 0.0, 1.0)
   ratio = config.start_temperature / config.end_temperature
-  return share, config.end_temperature * ratio**power
+  temperature = config.end_temperature * ratio**power
+  sharpness = jnp.where(
+    state.step < config.shared_steps, 0.0, state.start_sharpness
+  )
+  return Annealing(share, sharpness, temperature)
+
+
+def e_step(
+  state: EMState, user: jax.Array, joint: jax.Array, schedule: Annealing
+) -> jax.Array:
+  """Responsibilities γ of a batch's people.
+
+  γ_u ∝ exp((log η + ℓ_u) / temperature); in the first steps the start's.
+
+  Args:
+    state: before the step.
+    user: who they are [G].
+    joint: log η + ℓ_u(k) [G, K].
+    schedule: from `annealing`.
+
+  Returns:
+    [G, K].
+  """
+  posterior = jax.nn.softmax(joint / schedule.temperature, -1)
+  start = start_responsibilities(state, user, schedule.sharpness)
+  return schedule.share * start + (1.0 - schedule.share) * posterior
+
+
+def m_step(
+  state: EMState,
+  grads: dict[str, Any],
+  gamma: jax.Array,
+  num_people: jax.Array,
+  config: ml_collections.ConfigDict,
+) -> tuple[EMState, Metrics]:
+  """One optax step on what is trained, and η in closed form.
+
+  Args:
+    state: before the step.
+    grads: of − Σ_u Σ_k γ_u(k) ℓ_u(k) per person, for `trainable`.
+    gamma: mean responsibilities of the batch [K].
+    num_people: in the batch, over all devices and data sets [].
+    config: as for `update`.
+
+  Returns:
+    The state after the step; the prior's share of the loss, and norms.
+  """
+  params = trainable(state.model)
+
+  def negative_log_prior(params):
+    scorer = state.model.scorer
+    return -log_map_prior(scorer, params, state.num_users, config)
+
+  # Apart from the batch's loss: the prior counts once, not once a device.
+  penalty, prior_grads = jax.value_and_grad(negative_log_prior)(params)
+  grads = jax.tree.map(jnp.add, grads, prior_grads)
+  updates, opt_state = optimizer(config).update(grads, state.opt_state, params)
+  # A batch moves η by its share of all people: after an epoch η rests on all.
+  rate = jnp.clip(num_people / state.num_users, config.min_share_rate, 1.0)
+  type_share = state.type_share + rate * (gamma - state.type_share)
+  log_prior = jax.nn.log_softmax(
+    jnp.log(type_share * state.num_users + config.pseudo_count)
+  )
+  new_state = state.replace(
+    model=state.model.replace(
+      log_prior=log_prior, **optax.apply_updates(params, updates)
+    ),
+    opt_state=opt_state,
+    type_share=type_share,
+    step=state.step + 1,
+  )
+  return new_state, {
+    'prior_penalty': penalty,
+    'grad_norm': optax.tree.norm(grads),
+    'update_norm': optax.tree.norm(updates),
+    'param_norm': optax.tree.norm(params),
+  }
 
 
 def update(
@@ -202,9 +285,9 @@ def update(
   """One EM step on a batch of whole people of every data set.
 
   E: γ_u ∝ exp((log η + ℓ_u) / temperature), no gradient; in the first steps
-     γ comes from the start instead (`_annealing`).
+     γ comes from the start instead (`e_step`, `annealing`).
   M: one optax step on − Σ_s share_s Σ_u Σ_k γ_u(k) ℓ_u(k) / B_s
-     − log prior / U; η from running means of γ with pseudo-counts.
+     − log prior / U; η from running means of γ with pseudo-counts (`m_step`).
 
   Args:
     state: before the step.
@@ -216,108 +299,84 @@ def update(
     The new state and scalars, the same on all devices.
   """
   chex.assert_equal(set(batches), set(state.source_share))
-  share, temperature = _annealing(state.step, config)
-  sharpness = jnp.where(
-    state.step < config.shared_steps, 0.0, state.start_sharpness
-  )
+  schedule = annealing(state, config)
   # People count only where something was observed: a batch may be padded.
   here = {name: observations.present(b) for name, b in batches.items()}  # [G]
   count = jax.tree.map(
     lambda x: jnp.maximum(parallel.total(x.sum(), axis_name), 1.0), here
   )
-  kinds = sorted({kind for b in batches.values() for kind in b.feedback})
 
   def loss(params):
+    """− Σ_s share_s Σ_u Σ_k γ_u(k) ℓ_u(k) / B_s, and sums of the E-step."""
     model = state.model.replace(**params)
     value, sums = 0.0, {}
-    by_kind = {kind: [0.0, 0.0] for kind in kinds}
     for name, batch in batches.items():
+      # The only forward pass: E-step and gradient read the same ℓ.
       found = evidence.log_likelihoods(model, batch)
       per_type = evidence.weigh(found, config)  # [G, K]
+      # EM holds γ fixed while ℓ improves: no gradient flows through it.
       joint = jax.lax.stop_gradient(state.model.log_prior + per_type)
-      posterior = jax.nn.softmax(joint / temperature, -1)
-      start = start_responsibilities(state, batch.user, sharpness)
-      gamma = share * start + (1.0 - share) * posterior
+      gamma = e_step(state, batch.user, joint, schedule)
       expected = jnp.sum(gamma * per_type, -1) * here[name]
       # Divided by the global count, so that gradients add over devices.
       part = state.source_share[name] / count[name]
       value -= part * expected.sum()
-      marginal = jax.nn.logsumexp(joint, -1) * here[name]
-      entropy = belief.entropy(jax.nn.log_softmax(joint, -1)) * here[name]
-      for key, x in (
-        ('gamma', gamma * here[name][:, None]),
-        ('marginal', marginal),
-        ('entropy', entropy),
-      ):
+      for key, x in {
+        'gamma': gamma * here[name][:, None],
+        'marginal': jax.nn.logsumexp(joint, -1) * here[name],
+        'entropy': _entropy(joint) * here[name],
+      }.items():
         sums[key] = sums.get(key, 0.0) + part * x.sum(0)
-      for kind, mask in observations.masks(batch).items():
-        given = jax.nn.logsumexp(state.model.log_prior + found[kind], -1)
-        by_kind[kind][0] += jnp.sum(given * here[name])
-        by_kind[kind][1] += jnp.sum(mask * batch.weight)
-    return value, jax.lax.stop_gradient((sums, by_kind))
+      for key, x in _by_kind(state.model, batch, found, here[name]).items():
+        sums[key] = sums.get(key, 0.0) + x
+    return value, jax.lax.stop_gradient(sums)
 
-  def negative_log_prior(params):
-    scorer = state.model.scorer
-    return -log_map_prior(scorer, params, state.num_users, config)
-
-  params = trainable(state.model)
-  (value, aux), grads = jax.value_and_grad(loss, has_aux=True)(params)
-  value, (sums, by_kind), grads = parallel.total((value, aux, grads), axis_name)
-  penalty, prior_grads = jax.value_and_grad(negative_log_prior)(params)
-  grads = jax.tree.map(jnp.add, grads, prior_grads)
-  updates, opt_state = optimizer(config).update(grads, state.opt_state, params)
-  people = sum(jax.tree.leaves(count))
-  rate = jnp.clip(people / state.num_users, config.min_share_rate, 1.0)
-  type_share = state.type_share + rate * (sums['gamma'] - state.type_share)
-  log_prior = jax.nn.log_softmax(
-    jnp.log(type_share * state.num_users + config.pseudo_count)
+  (value, sums), grads = jax.value_and_grad(loss, has_aux=True)(
+    trainable(state.model)
   )
-  new_state = state.replace(
-    model=state.model.replace(
-      log_prior=log_prior, **optax.apply_updates(params, updates)
-    ),
-    opt_state=opt_state,
-    type_share=type_share,
-    step=state.step + 1,
-  )
+  value, sums, grads = parallel.total((value, sums, grads), axis_name)
+  num_people = sum(jax.tree.leaves(count))
+  state, parts = m_step(state, grads, sums['gamma'], num_people, config)
   metrics = {
-    'loss': value + penalty,
+    'loss': value + parts['prior_penalty'],
     'log_likelihood': sums['marginal'],
-    'objective': sums['marginal'] - penalty,
+    'objective': sums['marginal'] - parts['prior_penalty'],
     'responsibility_entropy': sums['entropy'],
-    'effective_types': belief.effective_types(log_prior),
-    'temperature': temperature,
-    'prior_penalty': penalty,
-    'grad_norm': optax.tree.norm(grads),
-    'update_norm': optax.tree.norm(updates),
-    'param_norm': optax.tree.norm(params),
+    'effective_types': belief.effective_types(state.model.log_prior),
+    'temperature': schedule.temperature,
+    **parts,
   }
-  for kind, (total, number) in by_kind.items():
-    metrics[f'{kind}_log_likelihood'] = total / jnp.maximum(number, 1e-9)
-  return new_state, metrics
+  for kind in sorted({k for batch in batches.values() for k in batch.feedback}):
+    weight = jnp.maximum(sums[f'{kind}_weight'], 1e-9)
+    metrics[f'{kind}_log_likelihood'] = sums[kind] / weight
+  return state, metrics
 
 
-def update_many(
-  state: EMState,
-  data: Batches,
-  plans: dict[str, Any],
-  *,
-  config: ml_collections.ConfigDict,
-) -> tuple[EMState, Metrics]:
-  """`update` on S batches, cut from whole data sets on the device, scanned.
+def _entropy(joint: jax.Array) -> jax.Array:
+  """Of the posterior at temperature 1, nats [G]."""
+  return belief.entropy(jax.nn.log_softmax(joint, -1))
+
+
+def _by_kind(
+  model: UserModel,
+  batch: Observations,
+  found: dict[str, jax.Array],
+  here: jax.Array,
+) -> Metrics:
+  """Of each kind of feedback: KIND, its log-likelihood, and KIND_weight.
 
   Args:
-    state: before the steps.
-    data: all observations of every data set; user and group unused.
-    plans: `packing.Plan` of every data set, with a leading axis S.
-    config: as for `update`.
+    model: for η.
+    batch: of G people.
+    found: log-likelihoods by kind [G, K].
+    here: 1 where there is a person [G].
 
   Returns:
-    The new state and the metrics of every step [S].
+    Sums over the batch's people and observations, [] each.
   """
-
-  def step(state, plan):
-    batches = {name: packing.cut(data[name], plan[name]) for name in data}
-    return update(state, batches, config=config)
-
-  return jax.lax.scan(step, state, plans)
+  sums = {}
+  for kind, mask in observations.masks(batch).items():
+    given = jax.nn.logsumexp(model.log_prior + found[kind], -1)
+    sums[kind] = jnp.sum(given * here)
+    sums[f'{kind}_weight'] = jnp.sum(mask * batch.weight)
+  return sums

@@ -1,137 +1,85 @@
 """How well a user model predicts people whom it has not been fitted on.
 
-Predictions are sequential: each choice is predicted from the person's earlier
-choices alone, as the agent would at that moment.
+`score` is what a fit stops and chooses by, `evaluate` all that is reported.
+What sessions are measured by hangs on whole turns; other data have measures of
+their kind of feedback.
 """
 
-from typing import NamedTuple
-
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from pasta import metrics
-from pasta.user_model import belief, likelihoods
-from pasta.user_model import model as model_lib
+from pasta.user_model import belief, pair_protocols, predictions
 from pasta.user_model.model import UserModel
-from pasta.user_model.sessions_by_person import UserData, chunks, feedback_masks
+from pasta.user_model.predictions import ByObservation, ByTurn
+from pasta.user_model.sources import Source
 
-_CHUNK_USERS = 128
 _SCALE_GRID = np.linspace(-0.8, 0.8, 17)  # of log τ, around the fitted one
 
 
-class Predictions(NamedTuple):
-  """Per observation, [U, O] each; meaningless where a mask is 0.
+def score(model: UserModel, source: Source) -> dict[str, float]:
+  """What a fit looks at on held-out people while it runs.
 
-  Attributes:
-    log_prob: of the choice that was made, given earlier choices.
-    is_correct: the most probable column was chosen, float in {0, 1}.
-    confidence: probability of the most probable column.
-    mismatched_log_prob: as log_prob, but given another person's earlier
-      choices: only what own ones add to that is personalisation.
-    mismatched_is_correct: as is_correct, with that belief.
-    comparison_correct: the most probable of worse / same / better was said,
-      given the choices up to this turn.
-    choice_mask: 1 = a choice.
-    comparison_mask: 1 = a comparison.
-  """
-
-  log_prob: np.ndarray
-  is_correct: np.ndarray
-  confidence: np.ndarray
-  mismatched_log_prob: np.ndarray
-  mismatched_is_correct: np.ndarray
-  comparison_correct: np.ndarray
-  choice_mask: np.ndarray
-  comparison_mask: np.ndarray
-
-
-def sequential_predictions(model: UserModel, data: UserData) -> Predictions:
-  """Predictions for U people with O observations, pure; see `Predictions`."""
-  utility = model_lib.column_utility(model, data.text, data.image)
-  masks = feedback_masks(data)
-  choice = jnp.where(masks.choice, data.choice, -1)
-  beliefs = belief.trajectory(model, utility, choice)  # [U, O + 1, K]
-  per_type = model_lib.choice_log_probs(model, utility)  # [U, O, L, K]
-  before = beliefs[:, :-1, None]
-  log_probs = jax.nn.logsumexp(per_type + before, -1)  # [U, O, L]
-  # The next person's belief at the same turn, the first's for the last.
-  mismatched = jax.nn.logsumexp(per_type + jnp.roll(before, -1, 0), -1)
-  picked = jax.nn.one_hot(choice, utility.shape[2])  # [U, O, L]
-  chosen = jnp.einsum('uolk,uol->uok', utility, picked)
-  difference = jnp.diff(chosen, axis=1, prepend=chosen[:, :1])
-  compared = likelihoods.cross_turn_log_probs(difference, model.comparison)
-  compared = jax.nn.logsumexp(compared + beliefs[:, 1:, :, None], 2)
-  return Predictions(
-    log_prob=(log_probs * picked).sum(-1),
-    is_correct=(jnp.argmax(log_probs, -1) == choice).astype(jnp.float32),
-    confidence=jnp.exp(log_probs.max(-1)),
-    mismatched_log_prob=(mismatched * picked).sum(-1),
-    mismatched_is_correct=(jnp.argmax(mismatched, -1) == choice).astype(
-      jnp.float32
-    ),
-    comparison_correct=(jnp.argmax(compared, -1) - 1 == data.comparison).astype(
-      jnp.float32
-    ),
-    choice_mask=masks.choice,
-    comparison_mask=masks.comparison,
-  )
-
-
-_predict = jax.jit(sequential_predictions)
-
-
-def predict(model: UserModel, data: UserData) -> Predictions:
-  """`sequential_predictions` in chunks of people, on the host."""
-  parts = []
-  for index, count in chunks(data.num_users, _CHUNK_USERS):
-    part = jax.device_get(_predict(model, data.select(index)))
-    parts.append([x[:count] for x in part])
-  return Predictions(*(np.concatenate(x) for x in zip(*parts)))
-
-
-def _measures(
-  found: Predictions,
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-  """Values and masks [U, O] of what is averaged over observations."""
-  others = found.choice_mask if len(found.choice_mask) > 1 else np.zeros((1, 1))
-  measures = {
-    'choice_log_likelihood': (found.log_prob, found.choice_mask),
-    'sequential_accuracy': (found.is_correct, found.choice_mask),
-    'mismatched_log_likelihood': (found.mismatched_log_prob, others),
-    'mismatched_accuracy': (found.mismatched_is_correct, others),
-    'cross_turn_accuracy': (found.comparison_correct, found.comparison_mask),
-  }
-  return {
-    name: (value, mask.astype(bool))
-    for name, (value, mask) in measures.items()
-    if mask.any()
-  }
-
-
-def summarise(found: Predictions, prefix: str = '') -> dict[str, float]:
-  """Means over observations; a mean over nothing is left out.
+  Args:
+    model: the user model.
+    source: at least one person.
 
   Returns:
-    `choice_log_likelihood` (nats per choice), `sequential_accuracy`, the same
-    two given another person's choices (`mismatched_…`; left out for one person
-    alone), `cross_turn_accuracy`, each with the prefix.
+    With others `KIND_log_likelihood`, nats per observation, KIND being the
+    source's first: 'choice' of sessions.
   """
-  return {
-    prefix + name: float(value[mask].mean())
-    for name, (value, mask) in _measures(found).items()
-  }
+  if source.num_places is None:
+    return _evaluate_observations(model, source, None, None)
+  return _means(predictions.by_turn(model, source))
 
 
-def intervals(found: Predictions) -> dict[str, float]:
-  """95 % intervals over people of `summarise`: NAME_low and NAME_high."""
-  result = {}
-  for name, (value, mask) in _measures(found).items():
-    interval = metrics.bootstrap_ratio(
-      np.where(mask, value, 0.0).sum(1), mask.sum(1)
-    )
-    result |= {f'{name}_low': interval.low, f'{name}_high': interval.high}
-  return result
+def evaluate(
+  model: UserModel,
+  source: Source,
+  validation: Source | None = None,
+  baseline: UserModel | None = None,
+) -> dict[str, float]:
+  """Metrics on people whom a model has not been fitted on.
+
+  Args:
+    model: the user model.
+    source: at least one person.
+    validation: other people, to choose the threshold of ties by; None: no
+      three-way accuracy of pairs.
+    baseline: e.g. a model with K = 1.
+
+  Returns:
+    `KIND_log_likelihood` (nats per observation) and its 95 % interval over
+    people (`…_low`, `…_high`), the same with another person's belief
+    ('mismatched_', left out for one person alone) and of the baseline
+    ('baseline_').
+    For sessions also 'sequential_accuracy', 'mismatched_accuracy',
+    'cross_turn_accuracy', with intervals and of the baseline;
+    'calibration_error' of the sequential predictions; 'last_turn_accuracy',
+    that of each person's last choice; 'uniform_…', chance; 'effective_types' =
+    exp(entropy(η)).
+    For pairs the protocols of `pair_protocols` as 'pair_NAME',
+    'pair_NAME_low', 'pair_NAME_high' and 'pair_NAME_num_pairs'; for rankings
+    'ranking_spearman'; for ratings 'rating_correlation'.
+  """
+  if not source.num_users:
+    raise ValueError('the source holds nobody, expected at least one person')
+  if source.num_places is None:
+    return _evaluate_observations(model, source, validation, baseline)
+  return _evaluate_turns(model, source, baseline)
+
+
+def calibrate(model: UserModel, held_out: Source) -> UserModel:
+  """Sets log τ to what predicts held-out people's choices best.
+
+  One number, so it hardly flatters; without it a model that was fitted on few
+  people is too sure of itself and beliefs move too fast.
+  """
+  scores = []
+  for shift in _SCALE_GRID:
+    moved = model.replace(choice_log_scale=model.choice_log_scale + shift)
+    scores.append(score(moved, held_out)['choice_log_likelihood'])
+  shift = float(_SCALE_GRID[int(np.argmax(scores))])
+  return model.replace(choice_log_scale=model.choice_log_scale + shift)
 
 
 def calibration_error(
@@ -150,63 +98,155 @@ def calibration_error(
   return float(np.abs(gap).sum() / count.sum())
 
 
-def evaluate(
-  model: UserModel, data: UserData, baseline: UserModel | None = None
+def _evaluate_turns(
+  model: UserModel, source: Source, baseline: UserModel | None
 ) -> dict[str, float]:
-  """Metrics on held-out people, next to what knows nothing.
-
-  Args:
-    model: the user model.
-    data: at least one person.
-    baseline: e.g. a model with K = 1.
-
-  Returns:
-    See `summarise` and `intervals`; 'calibration_error' is that of the
-    sequential predictions; 'uniform_…' is chance, 'baseline_…' the baseline;
-    'last_turn_accuracy' that of each person's last choice;
-    'effective_types' = exp(entropy(η)).
-  """
-  if not data.num_users:
-    raise ValueError('data holds nobody, expected at least one person')
-  result = judge(model, predict(model, data), data.text.shape[2])
-  if baseline is not None:
-    result |= summarise(predict(baseline, data), 'baseline_')
-  return result
-
-
-def judge(
-  model: UserModel, found: Predictions, num_columns: int
-) -> dict[str, float]:
-  """`evaluate` for predictions that have been made, of slates of L columns."""
-  result = summarise(found) | intervals(found)
+  """`evaluate` for sessions."""
+  found = predictions.by_turn(model, source)
+  result = _means(found) | _intervals(found)
   made = found.choice_mask.astype(bool)
   if made.any():
     result['calibration_error'] = calibration_error(
       found.confidence[made], found.is_correct[made]
     )
-  last = found.choice_mask.shape[1] - 1 - found.choice_mask[:, ::-1].argmax(1)
+  last = made.shape[1] - 1 - made[:, ::-1].argmax(1)
   people = np.arange(len(last))
-  has_any = found.choice_mask.any(1)
+  has_any = made.any(1)
   if has_any.any():
     result['last_turn_accuracy'] = float(
       found.is_correct[people, last][has_any].mean()
     )
-  result['uniform_log_likelihood'] = -float(np.log(num_columns))
-  result['uniform_accuracy'] = 1.0 / num_columns
+  result['uniform_log_likelihood'] = -float(np.log(source.num_columns))
+  result['uniform_accuracy'] = 1.0 / source.num_columns
   result['effective_types'] = float(belief.effective_types(model.log_prior))
+  if baseline is not None:
+    other = _means(predictions.by_turn(baseline, source))
+    result |= {f'baseline_{name}': value for name, value in other.items()}
   return result
 
 
-def calibrate(model: UserModel, held_out: UserData) -> UserModel:
-  """Sets log τ to what predicts held-out people's choices best.
+def _measures(found: ByTurn) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+  """Values and masks [U, O] of what is averaged over observations."""
+  others = found.choice_mask if len(found.choice_mask) > 1 else np.zeros((1, 1))
+  measures = {
+    'choice_log_likelihood': (found.log_prob, found.choice_mask),
+    'sequential_accuracy': (found.is_correct, found.choice_mask),
+    'mismatched_log_likelihood': (found.mismatched_log_prob, others),
+    'mismatched_accuracy': (found.mismatched_is_correct, others),
+    'cross_turn_accuracy': (found.comparison_correct, found.comparison_mask),
+  }
+  return {
+    name: (value, mask.astype(bool))
+    for name, (value, mask) in measures.items()
+    if mask.any()
+  }
 
-  One number, so it hardly flatters; without it a model that was fitted on few
-  people is too sure of itself and beliefs move too fast.
+
+def _means(found: ByTurn) -> dict[str, float]:
+  """Means over observations; a mean over nothing is left out."""
+  return {
+    name: float(value[mask].mean())
+    for name, (value, mask) in _measures(found).items()
+  }
+
+
+def _intervals(found: ByTurn) -> dict[str, float]:
+  """95 % intervals over people of `_means`: NAME_low and NAME_high."""
+  result = {}
+  for name, (value, mask) in _measures(found).items():
+    interval = metrics.bootstrap_ratio(
+      np.where(mask, value, 0.0).sum(1), mask.sum(1)
+    )
+    result |= {f'{name}_low': interval.low, f'{name}_high': interval.high}
+  return result
+
+
+def _evaluate_observations(
+  model: UserModel,
+  source: Source,
+  validation: Source | None,
+  baseline: UserModel | None,
+) -> dict[str, float]:
+  """`evaluate` for data of any kind."""
+  found = predictions.by_observation(model, source)
+  kind = next(iter(source.feedback))
+
+  def measure(found: ByObservation, log_belief: np.ndarray) -> metrics.Interval:
+    each = np.logaddexp.reduce(log_belief + found.log_likelihood, axis=1)
+    return metrics.bootstrap_ratio(
+      np.bincount(found.person, source.weight * each),
+      np.bincount(found.person, source.weight),
+    )
+
+  name = f'{kind}_log_likelihood'
+  own = measure(found, found.log_belief)
+  result = {name: own.mean, f'{name}_low': own.low, f'{name}_high': own.high}
+  if source.num_users > 1:
+    result[f'mismatched_{name}'] = measure(found, found.mismatched).mean
+  if baseline is not None:
+    other = predictions.by_observation(baseline, source)
+    result[f'baseline_{name}'] = measure(other, other.log_belief).mean
+  expected = (found.utility * np.exp(found.log_belief)[:, None]).sum(-1)
+  if kind == 'pair':
+    result |= _pairs(model, source, found, validation)
+  elif kind == 'ranking':
+    result['ranking_spearman'] = _spearman(
+      expected, source.feedback[kind], source.available
+    )
+  elif kind == 'rating':
+    result |= _ratings(expected[:, 0], source.feedback[kind])
+  return result
+
+
+def _pairs(
+  model: UserModel,
+  source: Source,
+  found: ByObservation,
+  validation: Source | None,
+) -> dict[str, float]:
+  """All protocols of `pair_protocols`, one flat dict."""
+  threshold = None
+  if validation is not None and validation.num_users:
+    known = predictions.by_observation(model, validation)
+    threshold = pair_protocols.tie_threshold(
+      predictions.first_preferred(model, known), validation.feedback['pair']
+    )
+  table = pair_protocols.table(
+    predictions.first_preferred(model, found),
+    source.feedback['pair'],
+    found.person,
+    threshold,
+  )
+  result = {}
+  for name, row in table.items():
+    result[f'pair_{name}'] = row.pop('accuracy')
+    result |= {f'pair_{name}_{k}': v for k, v in row.items()}
+  return result
+
+
+def _ratings(expected: np.ndarray, rating: np.ndarray) -> dict[str, float]:
+  """Correlation of expected utilities [N] with ratings [N], if there is one."""
+  spread = expected.std() * rating.std()
+  if len(rating) < 2 or not spread > 0:
+    return {}
+  covariance = np.mean((expected - expected.mean()) * (rating - rating.mean()))
+  return {'rating_correlation': float(covariance / spread)}
+
+
+def _spearman(
+  expected: np.ndarray, order: np.ndarray, available: np.ndarray | None
+) -> float:
+  """Mean over rankings of Spearman's correlation, ties at their mean rank.
+
+  Columns that a partial ranking does not name share the last places.
   """
-  scores = []
-  for shift in _SCALE_GRID:
-    moved = model.replace(choice_log_scale=model.choice_log_scale + shift)
-    found = summarise(predict(moved, held_out))
-    scores.append(found['choice_log_likelihood'])
-  shift = float(_SCALE_GRID[int(np.argmax(scores))])
-  return model.replace(choice_log_scale=model.choice_log_scale + shift)
+  values = []
+  for i, row in enumerate(order):
+    there = np.ones(len(row), bool) if available is None else available[i]
+    place = np.full(len(row), np.inf)
+    named = row[row >= 0]
+    place[named] = np.arange(len(named))
+    value = metrics.spearman(place[there], -expected[i][there])
+    if np.isfinite(value):
+      values.append(value)
+  return float(np.mean(values)) if values else float('nan')

@@ -1,4 +1,4 @@
-"""Feeds data sets to EM: whole on the device, or streamed from memory maps."""
+"""Feeds data sets to an update: on the device, or streamed from memory maps."""
 
 import collections
 import concurrent.futures
@@ -12,16 +12,19 @@ import ml_collections
 import numpy as np
 
 from pasta import parallel, training
-from pasta.user_model import em, packing
+from pasta.types import PyTree
+from pasta.user_model import packing
 from pasta.user_model.observations import Observations
 from pasta.user_model.sources import Source
 
+# update(state, batches by data set, *, config, axis_name) -> state, metrics
+Update = Callable[..., tuple[PyTree, dict[str, jax.Array]]]
 # Batches that are read while a step runs: a disk answers several at once.
 _STEPS_AHEAD = 4
 
 
 class Feeder:
-  """Runs steps of EM on batches of every data set.
+  """Runs steps, such as `em.update`, on batches of every data set.
 
   Small data sets lie on the device and many steps are one program. Others are
   read batch by batch, the next one while a step runs. Both give the same
@@ -36,6 +39,7 @@ class Feeder:
     data: Mapping[str, Source],
     config: ml_collections.ConfigDict,
     key: jax.Array,
+    update: Update,
   ):
     """Plans batches of the data sets' people.
 
@@ -43,6 +47,7 @@ class Feeder:
       data: by name.
       config: `configs/train_user_model.py`.
       key: typed key of the order of people.
+      update: one step.
 
     Raises:
       PastaError: sizes of `config.sources` that do not fit the data.
@@ -73,7 +78,7 @@ class Feeder:
       }
       self._resident = jax.tree.map(jnp.asarray, whole)
     self._steps = _steps(
-      training.key_of(config), self._num_devices, self.is_resident
+      update, training.key_of(config), self._num_devices, self.is_resident
     )
 
   def plans(self, step: int) -> dict[str, packing.Plan]:
@@ -94,13 +99,12 @@ class Feeder:
       found[name] = jax.tree.map(lambda *x: np.stack(x), *parts)
     return found
 
-  def run(
-    self, run: em.EMState, num_steps: int
-  ) -> tuple[em.EMState, dict[str, Any]]:
+  def run(self, run: PyTree, num_steps: int) -> tuple[PyTree, dict[str, Any]]:
     """So many steps from where a run stands.
 
     Args:
-      run: donated, use it no more.
+      run: the update's state, with the number of its `step`; donated, use it
+        no more.
       num_steps: S.
 
     Returns:
@@ -132,20 +136,46 @@ class Feeder:
 
 @functools.lru_cache(maxsize=8)
 def _steps(
-  config: ml_collections.FrozenConfigDict, num_devices: int, is_resident: bool
-) -> Callable[..., tuple[em.EMState, dict[str, jax.Array]]]:
+  update: Update,
+  config: ml_collections.FrozenConfigDict,
+  num_devices: int,
+  is_resident: bool,
+) -> Callable[..., tuple[PyTree, dict[str, jax.Array]]]:
   """The program of many steps, or of one where data are streamed."""
+  step = functools.partial(update, config=config)
   if is_resident:
-    return jax.jit(
-      functools.partial(em.update_many, config=config), donate_argnums=0
-    )
-  update = functools.partial(em.update, config=config)
+    return jax.jit(functools.partial(update_many, step), donate_argnums=0)
   if num_devices == 1:
-    return jax.jit(update, donate_argnums=0)
+    return jax.jit(step, donate_argnums=0)
 
   def on_device(run, batches, key, *, axis_name):
     del key  # The start's noise derives from people, alike on all devices.
-    return update(run, batches, axis_name=axis_name)
+    return step(run, batches, axis_name=axis_name)
 
   stepped = parallel.pmap_update(on_device, num_devices=num_devices)
   return lambda run, batches: stepped(run, batches, run.start_key)
+
+
+def update_many(
+  update: Update,
+  state: PyTree,
+  data: dict[str, Observations],
+  plans: dict[str, packing.Plan],
+) -> tuple[PyTree, dict[str, jax.Array]]:
+  """An update on S batches, cut from whole data sets on the device, scanned.
+
+  Args:
+    update: with its config.
+    state: before the steps.
+    data: all observations of every data set; user and group unused.
+    plans: of every data set, with a leading axis S.
+
+  Returns:
+    The new state and the metrics of every step [S].
+  """
+
+  def step(state, plan):
+    batches = {name: packing.cut(data[name], plan[name]) for name in data}
+    return update(state, batches)
+
+  return jax.lax.scan(step, state, plans)

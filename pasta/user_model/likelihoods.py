@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-WORSE, SAME, BETTER = -1, 0, 1
 # Logit of a column that is not there; times 0 it is 0, unlike -inf.
 _NOTHING = -1e9
 # Nodes of a person's offset in standard deviations. Equal steps: after a few

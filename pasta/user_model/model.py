@@ -1,7 +1,6 @@
 """The user model as one pytree, and what it predicts (paper, section 4)."""
 
 import functools
-from typing import Any
 
 import chex
 import flax
@@ -10,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from pasta import seeds
+from pasta.types import PyTree
 from pasta.user_model import likelihoods, scores
 
-PyTree = Any
 _FINEST_TEXT_STD = 1e-6
 
 
@@ -227,29 +226,6 @@ def text_residual_std(model: UserModel) -> jax.Array:
   utility plus noise of this size, independent from column to column.
   """
   return model.text['residual_std']
-
-
-def permute_types(model: UserModel, order: jax.Array) -> UserModel:
-  """The same model with its types in another order [K]."""
-  order = jnp.asarray(order)
-  chex.assert_shape(order, (model.num_types,))
-  outputs = jnp.concatenate([jnp.zeros((1,), order.dtype), order + 1])
-  text = dict(model.text)
-  for name in ('w3', 'b3', 'skip', 'target_mean', 'target_std'):
-    text[name] = text[name][..., outputs]
-  text['residual_std'] = text['residual_std'][order]
-  return model.replace(
-    heads={
-      **model.heads,
-      'types': jax.tree.map(lambda x: x[order], model.heads['types']),
-    },
-    log_prior=model.log_prior[order],
-    satisfaction={
-      **model.satisfaction,
-      'level': model.satisfaction['level'][order],
-    },
-    text=text,
-  )
 
 
 def draw_types(model: UserModel, sitting_seeds: np.ndarray) -> np.ndarray:

@@ -10,13 +10,14 @@ then tried by EM against going on without it.
 
 import functools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from pasta.types import PyTree
 from pasta.user_model import em, evidence, observations, packing
 from pasta.user_model.model import UserModel
 from pasta.user_model.sources import Source
@@ -48,7 +49,7 @@ class Halves(NamedTuple):
     gain: change of the sample's log-likelihood per person, by type [K].
   """
 
-  direction: Any
+  direction: PyTree
   gain: jax.Array
 
 
@@ -93,11 +94,13 @@ def halves(
   types = model.heads['types']
   per_type, here = _joint(model, batches, config)
   joint = model.log_prior + per_type
-  evidence = jax.nn.logsumexp(joint, -1)
-  gamma = jnp.exp(joint - evidence[:, None]) * here[:, None]
+  marginal = jax.nn.logsumexp(joint, -1)
+  # Padding has no responsibilities, and so no say in any direction.
+  gamma = jnp.exp(joint - marginal[:, None]) * here[:, None]
   num = jnp.maximum(here.sum(), 1.0)
   _, pull = jax.vjp(likelihood, types)
 
+  # g_u · d of all people at once, and back Σ_u w_u g_u: no g_u is formed.
   def push(direction):
     return jax.jvp(likelihood, (types,), (direction,))[1]  # [S, K]
 
@@ -106,12 +109,15 @@ def halves(
       lambda x: x * factor.reshape(-1, *[1] * (x.ndim - 1)), direction
     )
 
+  # Each type has an iteration, and so a length, of its own.
   def normalise(direction):
     square = sum(
       jnp.sum(x**2, tuple(range(1, x.ndim))) for x in jax.tree.leaves(direction)
     )
     return scale(direction, jax.lax.rsqrt(jnp.maximum(square, 1e-20)))
 
+  # Any start that is not orthogonal to the leading eigenvector will do; the
+  # same each time, so that a phase that was cut off proposes the same.
   leaves, structure = jax.tree.flatten(types)
   keys = jax.random.split(jax.random.key(0), len(leaves))
   start = jax.tree.unflatten(
@@ -130,6 +136,7 @@ def halves(
   spread = (gamma * push(direction) ** 2).sum(0) / jnp.maximum(
     gamma.sum(0), 1e-9
   )
+  # A step of this length changes a typical person's ℓ by one nat.
   unit = jax.lax.rsqrt(jnp.maximum(spread, 1e-12))  # [K]
 
   def gain_at(length):
@@ -138,12 +145,14 @@ def halves(
       likelihood(jax.tree.map(jnp.add, types, step)),
       likelihood(jax.tree.map(jnp.subtract, types, step)),
     ) - jnp.log(2.0)
-    # Only one type's term changes: 1 − γ + γ exp(ℓ_split − ℓ).
+    # Halves with half of η each, ½ (exp ℓ₊ + exp ℓ₋), stand in for exp ℓ; only
+    # that type's term of the mixture changes: 1 − γ + γ exp(ℓ_split − ℓ).
     new = jnp.logaddexp(
-      jnp.log1p(-_open(gamma)), model.log_prior + both - evidence[:, None]
+      jnp.log1p(-_open(gamma)), model.log_prior + both - marginal[:, None]
     )
     return (new * here[:, None]).sum(0) / num
 
+  # How far halves lie apart is not local: tried, and the best kept by type.
   gains = jnp.stack([gain_at(s) for s in _SPREADS])  # [J, K]
   best = gains.argmax(0)
   lengths = unit * jnp.asarray(_SPREADS)[best]
@@ -192,7 +201,7 @@ def sample(
 
 def propose(
   model: UserModel, batches: em.Batches, config: ml_collections.ConfigDict
-) -> tuple[list[Move], Any]:
+) -> tuple[list[Move], PyTree]:
   """The most promising moves, and the directions of their splits."""
   compiled = jax.jit(functools.partial(halves, config=config))
   found, cost = compiled(model, batches)
@@ -225,7 +234,7 @@ def rank(gain: np.ndarray, cost: np.ndarray, num_moves: int) -> list[Move]:
   return chosen
 
 
-def apply(state: em.EMState, move: Move, direction: Any) -> em.EMState:
+def apply(state: em.EMState, move: Move, direction: PyTree) -> em.EMState:
   """The state after a move; optimizer moments stay.
 
   Args:

@@ -8,6 +8,7 @@ restarted nor the number of devices.
 """
 
 import functools
+from collections.abc import Iterator
 
 import flax
 import jax
@@ -170,3 +171,15 @@ def cut(data: Observations, plan: Plan) -> Observations:
   """The batch of a plan; `data` holds all of the data set's observations."""
   rows = data.replace(user=None, group=None)
   return place(jax.tree.map(lambda x: x[plan.row], rows), plan)
+
+
+def chunks(num: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
+  """Positions 0..num in chunks of one size, so that little is compiled.
+
+  Yields:
+    Positions [min(size, num)], and how many of them count: the last chunk is
+    filled up from the front.
+  """
+  size = min(size, num)
+  for start in range(0, num, size):
+    yield np.arange(start, start + size) % num, min(size, num - start)

@@ -1,15 +1,25 @@
-"""One phase of a fit: short runs, trials of moves, the best one's continuation.
+"""One phase of a fit: restarts, rounds of moves, the best run's continuation.
 
-A phase is a sequence of calls of `steps_per_call` steps. The first ones are
-short runs from different random partitions, then come trials of split-and-merge
-moves from the best of them; the winner goes on. Everything that a call changes
-is in `FitState`, and what it draws derives from the phase's key and the call's
+A phase is a sequence of calls of `steps_per_call` steps:
+
+  restarts      short runs from different random partitions; the one with the
+                best objective leads
+  moves         rounds of trials, each of which goes on from the leader for a
+                while: trial 0 as it is, the others after a split-and-merge
+                move; the best trial leads, and a round that trial 0 wins is
+                the last
+  continuation  the leader goes on until its steps are over or held-out people
+                are predicted no better; the best model on the way is kept
+
+`Schedule` says where a call stands in it. Everything that a call changes is in
+`FitState`, and what it draws derives from the phase's key and the call's
 number, so that a phase that was cut off goes on exactly where its last
 checkpoint stands.
 """
 
 import os
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import flax
 import jax
@@ -19,15 +29,10 @@ import numpy as np
 from absl import logging
 
 from pasta import checkpoint, metrics, progress
-from pasta.user_model import (
-  datasets,
-  em,
-  evaluate,
-  feeding,
-  moves,
-  prediction,
-)
+from pasta.user_model import em, evaluate, feeding, moves, sources
 from pasta.user_model.model import UserModel
+
+_RESTARTS, _MOVES, _CONTINUATION = 'restarts', 'moves', 'continuation'
 
 
 @flax.struct.dataclass
@@ -74,15 +79,68 @@ def continued(
   return phase
 
 
+class Place(NamedTuple):
+  """Where a call stands in a phase.
+
+  Attributes:
+    part: 'restarts', 'moves' or 'continuation'.
+    run: number of the restart, or of the trial in its round.
+    is_first: of the run's calls; of the continuation none is.
+    is_last: likewise.
+  """
+
+  part: str
+  run: int = 0
+  is_first: bool = False
+  is_last: bool = False
+
+
+class Schedule:
+  """The sequence of a phase's calls.
+
+  Attributes:
+    per_call: steps of a call.
+    moves_begin: number of the first call of the moves.
+    main_begin: number of the first call of the continuation.
+  """
+
+  def __init__(self, config: ml_collections.ConfigDict):
+    self.per_call = config.steps_per_call
+    self._short = config.restart_steps // self.per_call  # calls of a restart
+    self._trial = config.move_steps // self.per_call  # calls of a trial
+    self._round = self._trial * (config.num_moves + 1)  # calls of a round
+    self.moves_begin = self._short * config.num_restarts
+    self.main_begin = self.moves_begin + config.num_move_rounds * self._round
+    # The leader has the steps of its restart behind it.
+    begun = config.restart_steps if config.num_restarts else 0
+    self._most = self.main_begin + (config.num_steps - begun) // self.per_call
+
+  def __call__(self, call: int) -> Place:
+    """Where the call with this number stands."""
+    if call < self.moves_begin:
+      run, within = divmod(call, self._short)
+      return Place(_RESTARTS, run, within == 0, within + 1 == self._short)
+    if call < self.main_begin:
+      in_round = (call - self.moves_begin) % self._round
+      run, within = divmod(in_round, self._trial)
+      return Place(_MOVES, run, within == 0, within + 1 == self._trial)
+    return Place(_CONTINUATION)
+
+  def most_steps(self) -> int:
+    """Steps of all calls, if all rounds are needed and patience never ends."""
+    return self._most * self.per_call
+
+
 class Phase:
   """See the module's docstring; call it with the model to start from."""
 
   def __init__(
     self,
-    parts: Mapping[str, datasets.Split],
+    parts: Mapping[str, sources.Split],
     config: ml_collections.ConfigDict,
     key: jax.Array,
     directory: str,
+    update: feeding.Update,
   ):
     """Plans a phase.
 
@@ -91,27 +149,24 @@ class Phase:
       config: `configs/train_user_model.py`, of this phase.
       key: typed key of starts and batches.
       directory: for checkpoints and metrics.
+      update: one step, `em.update`.
     """
     self._parts, self._config, self._directory = parts, config, directory
     batch_key, self._start_key, self._sample_key = jax.random.split(key, 3)
     train = {name: part.train for name, part in parts.items()}
     self._train = train
-    self._feeder = feeding.Feeder(train, config, batch_key)
+    self._feeder = feeding.Feeder(train, config, batch_key, update)
     self._people = {
       name: config.sources[name].weight * source.num_users
       for name, source in train.items()
     }
-    per_call = config.steps_per_call
-    self._short = config.restart_steps // per_call  # calls of a short run
-    self._trial = config.move_steps // per_call  # calls of a trial
-    self._trials_begin = self._short * config.num_restarts
-    self._round = self._trial * (config.num_moves + 1)  # calls of a round
-    self._main_begin = self._trials_begin + config.num_move_rounds * self._round
+    self._schedule = Schedule(config)
     self._proposals = None
 
   def __call__(self, start: UserModel) -> FitState:
     """Runs the phase from a model, or from its last checkpoint."""
-    config, per_call = self._config, self._config.steps_per_call
+    config, schedule = self._config, self._schedule
+    per_call = schedule.per_call
     first = self._fresh(start, 0)
     state = FitState(
       run=first,
@@ -125,27 +180,28 @@ class Phase:
       best_score=jnp.asarray(-jnp.inf),
       best_step=jnp.zeros((), jnp.int32),
     )
-    left = (config.num_steps - config.restart_steps) // per_call
-    if not config.num_restarts:
-      left = config.num_steps // per_call
     checkpoints = os.path.join(self._directory, 'checkpoints')
     with checkpoint.Checkpointer(checkpoints) as checkpointer:
       call, state = checkpointer.restore(state) or (0, state)
       bar = progress.progress(
-        total=(self._main_begin + left) * per_call,
-        unit='step',
-        desc='user model',
+        total=schedule.most_steps(), unit='step', desc='user model'
       )
       bar.update(call * per_call)
       writer = metrics.MetricWriter(
         self._directory, resume_step=call * per_call + 1
       )
       with writer, bar:
-        while call < self._main_begin or not self._is_over(state):
-          state = self._prepare(state, start, call)
+        while call < schedule.main_begin or not self._is_over(state):
+          place = schedule(call)
+          if place.is_first:
+            state = self._begin_run(state, start, place)
           state, line = self._advance(state)
-          call, state = self._conclude(state, call, line)
-          if call >= self._main_begin:
+          call += 1
+          if place.is_last:
+            call, state = self._end_run(
+              state, call, place, line['train/objective']
+            )
+          if call >= schedule.main_begin:
             state, found = self._judge(state)
             line |= found
           writer.write(call * per_call, line)
@@ -153,7 +209,7 @@ class Phase:
           bar.set_postfix_str(
             f'log-likelihood {line["train/log_likelihood"]:.4f} a person'
           )
-          is_last = call >= self._main_begin and self._is_over(state)
+          is_last = call >= schedule.main_begin and self._is_over(state)
           if is_last or (call * per_call) % config.checkpoint_steps == 0:
             checkpointer.save(call, state)
     return state
@@ -177,28 +233,26 @@ class Phase:
       np.isfinite(state.best_score) and waited >= self._config.patience_steps
     )
 
-  def _prepare(self, state: FitState, start: UserModel, call: int) -> FitState:
-    """The state in which a call begins, where a run of its own begins."""
-    if call < self._trials_begin:
-      if call % self._short == 0:
-        state = state.replace(run=self._fresh(start, call // self._short))
-    elif call < self._main_begin:
-      trial, within = divmod(
-        (call - self._trials_begin) % self._round, self._trial
-      )
-      if within == 0 and trial == 0:
-        self._proposals = None
-        state = state.replace(
-          base=state.leader,
-          run=state.leader,
-          leader_objective=jnp.asarray(-jnp.inf),
-        )
-      elif within == 0:
-        state = state.replace(run=self._move(state.base, trial))
-    return state
+  def _begin_run(
+    self, state: FitState, start: UserModel, place: Place
+  ) -> FitState:
+    """The state in which a restart or a trial begins."""
+    if place.part == _RESTARTS:
+      return state.replace(run=self._fresh(start, place.run))
+    if place.run > 0:
+      return state.replace(run=self._move(state.base, place.run))
+    # A new round: the leader so far is its base, and to be beaten anew, as
+    # trial 0 gets the same steps without a move.
+    self._proposals = None
+    return state.replace(
+      base=state.leader,
+      run=state.leader,
+      leader_objective=jnp.asarray(-jnp.inf),
+    )
 
   def _move(self, base: em.EMState, trial: int) -> em.EMState:
     """The state after the trial's move; fewer than planned repeat the first."""
+    # Not in the checkpoint: they follow from the round's base.
     if self._proposals is None:
       sample = moves.sample(self._train, self._config, self._sample_key)
       self._proposals = moves.propose(base.model, sample, self._config)
@@ -211,7 +265,7 @@ class Phase:
   def _advance(self, state: FitState) -> tuple[FitState, dict[str, float]]:
     first_step = int(state.run.step)
     # A copy: the step donates its state, and a leader must outlive it.
-    run, found = self._feeder.run(_copy(state.run), self._config.steps_per_call)
+    run, found = self._feeder.run(_copy(state.run), self._schedule.per_call)
     self._check_finite(found, first_step)
     line = {f'train/{k}': float(v.mean()) for k, v in found.items()}
     return state.replace(run=run), line
@@ -233,30 +287,36 @@ class Phase:
       f'of people {", ".join(people)}, …',
     )
 
-  def _conclude(
-    self, state: FitState, call: int, line: dict[str, float]
+  def _end_run(
+    self, state: FitState, call: int, place: Place, objective: float
   ) -> tuple[int, FitState]:
-    """The number of calls after this one, and what its end decides."""
-    objective, call = line['train/objective'], call + 1
-    if call <= self._trials_begin and call % self._short == 0:
+    """What the end of a restart or a trial decides.
+
+    Args:
+      state: after the run's last call.
+      call: number of the next call.
+      place: of the last one.
+      objective: of the last one.
+
+    Returns:
+      The number of the next call, which leaves out rounds that are not needed,
+      and the state.
+    """
+    if place.part == _RESTARTS:
       logging.info('user model: short run ended at objective %.4f', objective)
-      place = call // self._short - 1
       state = self._elect(state, objective, 0)
       state = state.replace(
-        restart_objectives=state.restart_objectives.at[place].set(objective)
+        restart_objectives=state.restart_objectives.at[place.run].set(objective)
       )
-    elif self._trials_begin < call <= self._main_begin:
-      done = (call - self._trials_begin - 1) % self._round + 1
-      trial = (done - 1) // self._trial
-      if done % self._trial == 0:
-        logging.info('user model: move %d: objective %.4f', trial, objective)
-        state = self._elect(state, objective, trial)
-      if done == self._round:
+    else:
+      logging.info('user model: move %d: objective %.4f', place.run, objective)
+      state = self._elect(state, objective, place.run)
+      if place.run == self._config.num_moves:  # The round's last trial.
         taken = int(state.leader_trial) > 0
         state = state.replace(num_moves=state.num_moves + taken)
         if not taken:  # No move helps: no further rounds.
-          call = self._main_begin
-    if call == self._main_begin and self._main_begin:
+          call = self._schedule.main_begin
+    if call == self._schedule.main_begin:
       state = state.replace(run=state.leader)
     return call, state
 
@@ -315,14 +375,8 @@ class Phase:
     for name, part in self._parts.items():
       if not part.held_out.num_users:
         continue
-      if part.held_out_sessions is not None:
-        values = evaluate.summarise(
-          evaluate.predict(model, part.held_out_sessions)
-        )
-        kind = 'choice'
-      else:
-        values = prediction.evaluate(model, part.held_out)
-        kind = next(iter(part.held_out.feedback))
+      values = evaluate.score(model, part.held_out)
+      kind = next(iter(part.held_out.feedback))
       prefix = '' if len(self._parts) == 1 else f'{name}_'
       found |= {f'val/{prefix}{k}': v for k, v in values.items()}
       score += self._people[name] * values[f'{kind}_log_likelihood']

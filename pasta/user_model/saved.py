@@ -50,11 +50,6 @@ def _arrays(model: UserModel) -> dict[str, Any]:
   return {k: v for k, v in vars(model).items() if k != 'scorer'}
 
 
-def load_info(directory: str) -> dict[str, Any]:
-  """What was said about the model when it was saved, e.g. 'encoder_id'."""
-  return _read(directory)['info']
-
-
 def load(
   directory: str,
   encoder_id: str | None = None,

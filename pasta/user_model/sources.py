@@ -1,15 +1,22 @@
-"""Data sets as EM reads them: people, their observations, their features."""
+"""Data sets as EM reads them: people, their observations, their features.
+
+Sessions and preference data become the same `Source`: what follows, training
+and evaluation, knows no other data.
+"""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import jax
+import ml_collections
 import numpy as np
 
 from pasta import errors
 from pasta.storage import preferences as preferences_lib
-from pasta.user_model import observations, packing
-from pasta.user_model.sessions_by_person import UserData
+from pasta.storage import session_features as features_lib
+from pasta.user_model import observations, packing, sessions_by_person
 
+Dataset = features_lib.SessionFeatures | preferences_lib.Store
 Gather = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
@@ -29,6 +36,9 @@ class Source:
     available: [N, L], bool, or None where all columns are there.
     feedback: by kind, as in `observations.Observations`.
     num_bytes: of all features, were they in memory.
+    num_places: O where people have few observations and are predicted side by
+      side, as arrays [U, O]; None where observations are read one by one.
+      Held-out people keep the O of all: one program serves both.
   """
 
   name: str
@@ -41,6 +51,7 @@ class Source:
   available: np.ndarray | None
   feedback: dict[str, np.ndarray]
   num_bytes: int
+  num_places: int | None = None
 
   @property
   def num_users(self) -> int:
@@ -49,6 +60,11 @@ class Source:
   @property
   def num_observations(self) -> int:
     return len(self.row)
+
+  @property
+  def num_columns(self) -> int:
+    """L."""
+    return self.gather(self.row[:1])[1].shape[1]
 
   def read(self, at: np.ndarray) -> observations.Observations:
     """Observations at given positions, on the host; without people."""
@@ -66,6 +82,20 @@ class Source:
   def batch(self, plan: packing.Plan) -> observations.Observations:
     """The batch of a plan (of one device), read on the host."""
     return packing.place(self.read(plan.row), plan)
+
+  def side_by_side(self, people: np.ndarray) -> observations.Observations:
+    """Some of the people, by position, with O places each; padding weighs 0."""
+    begin, end = self.first[people], self.first[people + 1]
+    at = begin[:, None] + np.arange(self.num_places)  # [U, O]
+    is_real = at < end[:, None]
+    return self.batch(
+      packing.Plan(
+        row=np.where(is_real, at, 0).ravel(),
+        group=np.repeat(np.arange(len(people), dtype=np.int32), at.shape[1]),
+        is_real=is_real.ravel(),
+        user=self.user[people],
+      )
+    )
 
   def select(self, people: np.ndarray) -> 'Source':
     """Some of the people, by position."""
@@ -86,68 +116,51 @@ class Source:
     )
 
 
-def from_user_data(
-  data: UserData, user_ids: Sequence[str], name: str = 'sessions'
+def from_sessions(
+  features: features_lib.SessionFeatures,
+  max_observations: int = 64,
+  membership: str = 'user',
+  name: str = 'sessions',
 ) -> Source:
-  """Sessions grouped by person.
+  """Sessions by person; a row is a turn's number among those of all sessions.
 
   Args:
-    data: U people, on the host.
-    user_ids: of all people that `data.user` counts.
+    features: N sessions; checked first.
+    max_observations: as for `sessions_by_person.group`.
+    membership: likewise.
     name: of the data set.
+
+  Raises:
+    PastaError: features are broken (the session is named), or nobody chose.
   """
-  mask = np.asarray(data.mask)
-  text = np.asarray(data.text).reshape(-1, *data.text.shape[2:])
-  image = np.asarray(data.image).reshape(-1, *data.image.shape[2:])
-  row = np.flatnonzero(mask)
-
-  def flat(array) -> np.ndarray:
-    return np.asarray(array)[mask]
-
+  features_lib.check(features)
+  places, user_ids = sessions_by_person.group(
+    features, max_observations, membership
+  )
+  at = places.session, places.turn
+  text = features.slate_text.reshape(-1, *features.slate_text.shape[2:])
+  image = features.slate_image.reshape(-1, *features.slate_image.shape[2:])
+  comparison = np.where(
+    places.has_previous, features.comparison[at], observations.NO_COMPARISON
+  )
+  num = len(places.turn)
   return Source(
     name=name,
-    user_ids=[user_ids[u] for u in data.user],
-    user=np.asarray(data.user, np.int32),
-    first=np.concatenate([[0], np.cumsum(mask.sum(1))]),
-    row=row,
+    user_ids=user_ids,
+    user=np.arange(len(user_ids), dtype=np.int32),
+    first=places.first,
+    row=np.ravel_multi_index(at, features.choice.shape),
     gather=lambda rows: (text[rows], image[rows]),
-    weight=np.ones(len(row), np.float32),
+    weight=np.ones(num, np.float32),
     available=None,
-    feedback=_feedback(data, flat),
-    num_bytes=text[:1].nbytes * len(row) + image[:1].nbytes * len(row),
+    feedback={
+      'choice': features.choice[at].astype(np.int32),
+      'satisfaction': features.satisfaction[at].astype(np.float32),
+      'comparison': comparison.astype(np.int32),
+    },
+    num_bytes=text[:1].nbytes * num + image[:1].nbytes * num,
+    num_places=int(np.diff(places.first).max()),
   )
-
-
-def whole(data: UserData) -> observations.Observations:
-  """All people of session data as one batch, places with padding kept."""
-  num_users, num_obs = data.mask.shape
-
-  def flat(array) -> np.ndarray:
-    return np.asarray(array).reshape(num_users * num_obs, *array.shape[2:])
-
-  return observations.Observations(
-    user=np.asarray(data.user, np.int32),
-    group=np.repeat(np.arange(num_users, dtype=np.int32), num_obs),
-    weight=flat(data.mask).astype(np.float32),
-    text=flat(data.text),
-    image=flat(data.image),
-    available=None,
-    feedback=_feedback(data, flat),
-  )
-
-
-def _feedback(
-  data: UserData, flat: Callable[[np.ndarray], np.ndarray]
-) -> dict[str, np.ndarray]:
-  """Sessions' feedback by kind, [U, O] arrays made flat."""
-  comparison = np.where(
-    data.has_previous, data.comparison, observations.NO_COMPARISON
-  )
-  return {
-    'choice': flat(data.choice).astype(np.int32),
-    'satisfaction': flat(data.satisfaction).astype(np.float32),
-    'comparison': flat(comparison).astype(np.int32),
-  }
 
 
 def from_store(
@@ -209,3 +222,103 @@ def from_store(
     feedback={records.kind: feedback.astype(np.int32 if whole else np.float32)},
     num_bytes=2 * store.text.shape[1] * num * (images + 1),
   )
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """A data set, split by person.
+
+  Attributes:
+    train: people to learn from.
+    held_out: other people; may be nobody.
+  """
+
+  train: Source
+  held_out: Source
+
+
+def hold_out(
+  source: Source, held_out_share: float, max_held_out: int, key: jax.Array
+) -> Split:
+  """Splits by person into train and held-out; nobody is on both sides.
+
+  Args:
+    source: all people.
+    held_out_share: in [0, 1); at least one person stays for training.
+    max_held_out: at most so many people are held out.
+    key: typed key that draws who is held out.
+  """
+  if not 0.0 <= held_out_share < 1.0:
+    raise errors.PastaError(
+      f'held_out_share is {held_out_share}, expected [0, 1)'
+    )
+  num = source.num_users
+  count = min(round(num * held_out_share), max_held_out, num - 1)
+  order = np.asarray(jax.random.permutation(key, num))
+  held_out, train = np.sort(order[:count]), np.sort(order[count:])
+  return Split(source.select(train), source.select(held_out))
+
+
+def split(
+  datasets: Mapping[str, Dataset],
+  config: ml_collections.ConfigDict,
+  key: jax.Array,
+) -> dict[str, Split]:
+  """Groups and splits every data set as `config.sources` says.
+
+  Args:
+    datasets: by name, each with a field of that name in `config.sources`.
+    config: `configs/train_user_model.py`.
+    key: typed key that draws who is held out.
+
+  Raises:
+    PastaError: data that are broken, or a field out of range.
+  """
+  found = {}
+  for i, (name, dataset) in enumerate(datasets.items()):
+    settings = config.sources[name]
+    if isinstance(dataset, preferences_lib.Store):
+      source = from_store(dataset, settings.membership, name)
+    else:
+      source = from_sessions(
+        dataset, settings.max_observations, settings.membership, name
+      )
+    found[name] = hold_out(
+      source,
+      settings.held_out_share,
+      settings.max_held_out_users,
+      # The first data set's split does not depend on whether there are others.
+      jax.random.fold_in(key, i) if i else key,
+    )
+  return found
+
+
+def encoder_id(datasets: Mapping[str, Dataset]) -> str:
+  """The encoder of all data sets' features; PastaError where they differ."""
+  found = {name: d.encoder_id for name, d in datasets.items()}
+  if len(set(found.values())) != 1:
+    raise errors.PastaError(
+      f'data sets have features of different encoders: {found}'
+    )
+  return next(iter(found.values()))
+
+
+def columns(source: Source, max_columns: int) -> tuple[np.ndarray, np.ndarray]:
+  """Shown columns of observations spread evenly over a data set.
+
+  Args:
+    source: the data set.
+    max_columns: at most about so many.
+
+  Returns:
+    Prompts [n, D] and images [n, M, D].
+  """
+  num_columns = source.num_columns
+  num = min(source.num_observations, max(max_columns // num_columns, 1))
+  at = np.arange(num) * source.num_observations // num
+  batch = source.read(at)
+  text = np.broadcast_to(batch.text, (num, num_columns, *batch.text.shape[2:]))
+  there = np.ones((num, num_columns), bool)
+  if batch.available is not None:
+    there = batch.available
+  return text[there], batch.image[there]

@@ -18,7 +18,7 @@ import optax
 from pasta import metrics as metrics_lib
 from pasta.user_model import model as model_lib
 from pasta.user_model.model import UserModel
-from pasta.user_model.sessions_by_person import chunks
+from pasta.user_model.packing import chunks
 
 Columns = tuple[np.ndarray, np.ndarray]
 _CHUNK_COLUMNS = 4096

@@ -15,11 +15,11 @@ from absl import logging
 
 from pasta import errors
 from pasta.user_model import (
-  datasets,
   evaluate,
-  prediction,
+  feeding,
   saved,
   scores,
+  sources,
   text_utility,
 )
 from pasta.user_model import heads as heads_lib
@@ -32,11 +32,12 @@ _MOST_COLUMNS = 65_536
 
 
 def fit(
-  data: Mapping[str, datasets.Dataset],
+  data: Mapping[str, sources.Dataset],
   config: ml_collections.ConfigDict,
   *,
   key: jax.Array,
   directory: str,
+  update: feeding.Update,
   scorer: scores.Scorer | None = None,
 ) -> tuple[UserModel, dict[str, float]]:
   """Fits a user model; goes on from the directory's checkpoint if any.
@@ -47,6 +48,7 @@ def fit(
       every data set.
     key: typed root key.
     directory: for checkpoints and metrics.
+    update: one step, `em.update`.
     scorer: the form of the scores; None: the heads that config describes.
 
   Returns:
@@ -61,7 +63,7 @@ def fit(
   """
   _check_config(config, data)
   split_key, init_key, run_key, text_key = jax.random.split(key, 4)
-  parts = datasets.split(data, config, split_key)
+  parts = sources.split(data, config, split_key)
   for name, part in parts.items():
     logging.info(
       'user model: %s: %d people to train on, %d held out, %d observations',
@@ -70,7 +72,7 @@ def fit(
       part.held_out.num_users,
       part.train.num_observations + part.held_out.num_observations,
     )
-  columns = [datasets.columns(p.train, _MOST_COLUMNS) for p in parts.values()]
+  columns = [sources.columns(p.train, _MOST_COLUMNS) for p in parts.values()]
   model = _initial_model(init_key, columns, config, scorer)
   people = sum(part.train.num_users for part in parts.values())
   if model.num_types > people:
@@ -79,24 +81,27 @@ def fit(
       model.num_types,
       people,
     )
+
+  def phase_of(used, settings, *folder):
+    where = os.path.join(directory, *folder)
+    return phase_lib.Phase(used, settings, run_key, where, update)
+
   if config.pretrain.sources:
     used = {name: parts[name] for name in config.pretrain.sources}
     settings = ml_collections.ConfigDict(config.to_dict())
     settings.num_steps = config.pretrain.num_steps
-    where = os.path.join(directory, 'pretrain')
-    model = phase_lib.Phase(used, settings, run_key, where)(model).best
+    model = phase_of(used, settings, 'pretrain')(model).best
   used = {name: parts[name] for name in config.main_sources}
   settings = phase_lib.continued(config) if config.pretrain.sources else config
-  phase = phase_lib.Phase(used, settings, run_key, directory)
+  phase = phase_of(used, settings)
   state = phase(model)
   model, found = state.best, phase.describe(state)
   first = used[config.main_sources[0]]
-  sessions = first.held_out_sessions
-  if sessions is not None and sessions.num_users:
-    model = evaluate.calibrate(model, sessions)
   held_out = None
   if first.held_out.num_users:
-    held_out = datasets.columns(first.held_out, _MOST_COLUMNS)
+    if first.held_out.num_places is not None:  # Sessions: beliefs matter.
+      model = evaluate.calibrate(model, first.held_out)
+    held_out = sources.columns(first.held_out, _MOST_COLUMNS)
   model, text_metrics = text_utility.fit(
     model,
     columns[list(parts).index(config.main_sources[0])],
@@ -108,12 +113,13 @@ def fit(
   baseline = None
   if config.baseline_steps and model.num_types > 1:
     settings = _baseline_config(config)
-    where = os.path.join(directory, saved.ONE_TYPE)
     one = scorer and scorer.clone(num_types=1)
     start = _initial_model(init_key, columns, settings, one)
-    baseline = phase_lib.Phase(used, settings, run_key, where)(start).best
+    baseline = phase_of(used, settings, saved.ONE_TYPE)(start).best
     saved.save(
-      where, jax.device_get(baseline), {'encoder_id': datasets.encoder_id(data)}
+      os.path.join(directory, saved.ONE_TYPE),
+      jax.device_get(baseline),
+      {'encoder_id': sources.encoder_id(data)},
     )
   found |= _final_metrics(model, parts, config.main_sources[0], baseline)
   found['choice_scale'] = float(jnp.exp(model.choice_log_scale))
@@ -133,7 +139,7 @@ def _baseline_config(
 
 def _final_metrics(
   model: UserModel,
-  parts: Mapping[str, datasets.Split],
+  parts: Mapping[str, sources.Split],
   main: str,
   baseline: UserModel | None,
 ) -> dict[str, float]:
@@ -142,12 +148,8 @@ def _final_metrics(
   for name, part in parts.items():
     prefix = '' if name == main else f'{name}_'
     nobody = not part.held_out.num_users
-    if part.held_out_sessions is not None:
-      people = part.train_sessions if nobody else part.held_out_sessions
-      result = evaluate.evaluate(model, people, baseline)
-    else:
-      people = part.train if nobody else part.held_out
-      result = prediction.evaluate(model, people, part.train, baseline)
+    people = part.train if nobody else part.held_out
+    result = evaluate.evaluate(model, people, part.train, baseline)
     result['num_train_users'] = part.train.num_users
     result['num_held_out_users'] = part.held_out.num_users
     found |= {prefix + k: v for k, v in result.items()}
@@ -155,7 +157,7 @@ def _final_metrics(
 
 
 def _check_config(
-  config: ml_collections.ConfigDict, data: Mapping[str, datasets.Dataset]
+  config: ml_collections.ConfigDict, data: Mapping[str, sources.Dataset]
 ) -> None:
   for field in ('num_restarts', 'restart_steps', 'num_steps', 'steps_per_call'):
     if config[field] < 1:

@@ -96,7 +96,7 @@ def test_stage_moves_the_encoder_and_leaves_one_that_loads(workdir, capsys):
   config.fit.sources.sessions.held_out_share = 0.0
   world = world_lib.World(config.world)
   with pytest.raises(errors.PastaError, match='nobody is held out'):
-    fine_tune.run(config, workdir, f'{workdir}/none', world)
+    fine_tune.tune(config, workdir, f'{workdir}/none', world)
   world.close()
   with pytest.raises(errors.PastaError, match='train_user_model'):
     fine_tune.run(config, f'{workdir}/elsewhere')

@@ -6,15 +6,7 @@ import numpy as np
 import pytest
 import test_scores as planted
 
-from pasta.user_model import (
-  datasets,
-  em,
-  evidence,
-  moves,
-  phase,
-  scores,
-  sources,
-)
+from pasta.user_model import em, evidence, moves, phase, scores, sources
 from pasta.user_model import model as model_lib
 
 D = planted.D
@@ -26,7 +18,7 @@ def start(source, tastes, share, config):
     jax.random.key(0),
     scores.Linear(len(tastes)),
     {},
-    *datasets.columns(source, 10),
+    *sources.columns(source, 10),
     8,
   )
   model = model.replace(

@@ -6,9 +6,16 @@ import jax
 import numpy as np
 import pytest
 
-from pasta.user_model import belief, evaluate, heads, scores
+from pasta.storage import session_features as features_lib
+from pasta.user_model import (
+  belief,
+  evaluate,
+  heads,
+  predictions,
+  scores,
+  sources,
+)
 from pasta.user_model import model as model_lib
-from pasta.user_model import sessions_by_person as data_lib
 
 DIM = 6
 column_utility = jax.jit(model_lib.column_utility)
@@ -144,33 +151,6 @@ def test_online_equals_offline():
   np.testing.assert_allclose(online, offline, atol=1e-5)
 
 
-def test_permuting_types_permutes_everything():
-  model = make_model()
-  order = np.array([2, 0, 1])
-  other = jax.jit(model_lib.permute_types)(model, order)
-  text, image, choice = random_slates(4)
-  utility = np.asarray(column_utility(model, text, image))
-  permuted = column_utility(other, text, image)
-  np.testing.assert_allclose(permuted, utility[..., order], atol=1e-5)
-  np.testing.assert_allclose(
-    trajectory(other, permuted, choice),
-    np.asarray(trajectory(model, utility, choice))[..., order],
-    atol=1e-5,
-  )
-  text_utility = jax.jit(model_lib.text_utility)
-  np.testing.assert_allclose(
-    text_utility(other, text),
-    np.asarray(text_utility(model, text))[..., order],
-    atol=1e-5,
-  )
-  satisfaction = jax.jit(model_lib.expected_satisfaction)
-  np.testing.assert_allclose(
-    satisfaction(other, permuted),
-    np.asarray(satisfaction(model, utility))[..., order],
-    atol=1e-5,
-  )
-
-
 def test_entropy_and_effective_types():
   uniform = np.log(np.full((2, 4), 0.25, np.float32))
   np.testing.assert_allclose(belief.effective_types(uniform), 4.0, rtol=1e-6)
@@ -179,24 +159,31 @@ def test_entropy_and_effective_types():
 
 
 def choices_alone(num, text, image, choice):
-  """People of 4 turns who gave no other feedback."""
-  return data_lib.UserData(
-    user=np.arange(num),
-    text=text,
-    image=image,
-    choice=choice,
-    satisfaction=np.full((num, 4), np.nan),
-    comparison=np.full((num, 4), -2),
-    has_previous=np.arange(4)[None] > np.zeros((num, 1)),
-    mask=np.ones((num, 4), bool),
+  """People of 4 turns in one session who gave no other feedback."""
+  return sources.from_sessions(
+    features_lib.SessionFeatures(
+      session_id=tuple(f's{i}' for i in range(num)),
+      user_id=tuple(f'u{i}' for i in range(num)),
+      initial_text=np.zeros((num, DIM), np.float16),
+      slate_text=text.astype(np.float16),
+      slate_image=image.astype(np.float16),
+      slate_category=np.zeros(text.shape[:3], np.int8),
+      choice=choice.astype(np.int8),
+      satisfaction=np.full((num, 4), np.nan, np.float32),
+      comparison=np.full((num, 4), -2, np.int8),
+      encoder_id='e',
+      t2i_id='t',
+    )
   )
 
 
 def test_sequential_predictions_by_enumeration():
   model = make_model()
   text, image, choice = random_slates(4)
+  # As features are kept.
+  text, image = (x.astype(np.float16).astype(np.float32) for x in (text, image))
   data = choices_alone(4, text, image, choice)
-  found = evaluate.predict(model, data)
+  found = predictions.by_turn(model, data)
   utility = column_utility(model, text, image)
   before = enumerate_posterior(model, utility, choice)[:, :-1]  # [B, T, K]
   probs = np.exp(choice_log_probs(model, utility))

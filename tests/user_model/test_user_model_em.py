@@ -1,5 +1,6 @@
 """Mini-batch EM: the step, its invariances, and planted types."""
 
+import dataclasses
 import functools
 
 import jax
@@ -9,7 +10,6 @@ import pytest
 
 from configs import train_user_model as train_config
 from pasta.user_model import em, evidence, feeding, heads, packing, sources
-from pasta.user_model import sessions_by_person as data_lib
 
 
 def get_config(**changes):
@@ -19,12 +19,9 @@ def get_config(**changes):
 
 
 def make_state(data, config):
+  columns = sources.columns(data, 10_000)
   settings = heads.HeadSettings(
-    config.num_types, data.text.shape[-1], config.rank, config.trunk_dim
-  )
-  columns = (
-    data.text[data.mask].reshape(-1, data.text.shape[-1]),
-    data.image[data.mask].reshape(-1, *data.image.shape[3:]),
+    config.num_types, columns[0].shape[-1], config.rank, config.trunk_dim
   )
 
   @jax.jit
@@ -46,18 +43,23 @@ def leaves_close(a, b, atol):
 
 @pytest.fixture(scope='module')
 def data(small_features):
-  return data_lib.from_features(small_features)[0].select(slice(0, 16))
+  """16 people of one session with 3 turns each."""
+  return sources.from_sessions(small_features).select(np.arange(16))
 
 
 def batch(data):
-  return {'sessions': sources.whole(data)}
+  return {'sessions': data.side_by_side(np.arange(data.num_users))}
+
+
+def run_on(state, batches, config, num_steps):
+  step = jax.jit(functools.partial(em.update, config=config))
+  for _ in range(num_steps):
+    state, metrics = step(state, batches)
+  return state, metrics
 
 
 def run(state, data, config, num_steps):
-  step = jax.jit(functools.partial(em.update, config=config))
-  for _ in range(num_steps):
-    state, metrics = step(state, batch(data))
-  return state, metrics
+  return run_on(state, batch(data), config, num_steps)
 
 
 def test_a_step_leaves_the_types_that_it_found(data):
@@ -70,26 +72,26 @@ def test_a_step_leaves_the_types_that_it_found(data):
 
 def test_scan_equals_loop(data):
   config = get_config()
-  source = sources.from_user_data(data, [str(i) for i in range(60)])
   packer = packing.Packer(
-    source.first,
-    source.user,
+    data.first,
+    data.user,
     jax.random.key(5),
     max_observations=64,
     batch_users=5,
     batch_observations=14,
   )
   plans = [packer(step) for step in range(4)]
-  whole = source.read(np.arange(source.num_observations))
-  scanned, metrics = jax.jit(functools.partial(em.update_many, config=config))(
+  whole = data.read(np.arange(data.num_observations))
+  update = functools.partial(em.update, config=config)
+  scanned, metrics = jax.jit(functools.partial(feeding.update_many, update))(
     make_state(data, config),
     {'sessions': whole},
     {'sessions': jax.tree.map(lambda *x: np.stack(x), *plans)},
   )
   looped = make_state(data, config)
-  step = jax.jit(functools.partial(em.update, config=config))
+  step = jax.jit(update)
   for i, plan in enumerate(plans):
-    looped, row_metrics = step(looped, {'sessions': source.batch(plan)})
+    looped, row_metrics = step(looped, {'sessions': data.batch(plan)})
     np.testing.assert_allclose(
       metrics['loss'][i], row_metrics['loss'], atol=1e-5
     )
@@ -97,17 +99,21 @@ def test_scan_equals_loop(data):
   assert int(scanned.step) == 4
 
 
-def test_eight_devices_equal_one(data):
+def test_eight_devices_equal_one(small_features):
   # People of 3 to 1 observations: devices get unequal numbers of them.
-  short = (np.arange(16) % 3)[:, None] >= np.arange(3)
-  data = data.replace(mask=data.mask & short)
-  source = sources.from_user_data(data, [str(i) for i in range(60)])
+  few = small_features.select(np.arange(16))
+  there = (np.arange(16) % 3)[:, None] >= np.arange(3)
+  data = sources.from_sessions(
+    dataclasses.replace(few, choice=np.where(there, few.choice, np.int8(-1)))
+  )
   config = get_config(num_types=3)
   config.sources.sessions.update(batch_users=10, batch_observations=25)
   runs = []
   for num_devices in (1, 8):
     config.num_devices = num_devices
-    feeder = feeding.Feeder({'sessions': source}, config, jax.random.key(2))
+    feeder = feeding.Feeder(
+      {'sessions': data}, config, jax.random.key(2), em.update
+    )
     runs.append(feeder.run(make_state(data, config), 4))
   (one, one_metrics), (many, many_metrics) = runs
   leaves_close(one, many, 1e-5)
@@ -117,22 +123,20 @@ def test_eight_devices_equal_one(data):
 
 def test_padding_does_not_matter(data):
   config = get_config()
-
-  def pad(x):
-    wide = np.concatenate([x, x[:, :1]], 1) if x.ndim > 1 else x
-    return np.concatenate([wide, wide[:3]])
-
-  padded = jax.tree.map(pad, data)
-  mask = padded.mask.copy()
-  mask[:, -1] = mask[-3:] = False
-  padded = padded.replace(
-    mask=mask,
-    satisfaction=np.where(mask, padded.satisfaction, np.nan),
-    choice=np.where(mask, padded.choice, 77),
+  # One place more for everybody, and three people more, who say nothing.
+  wide = dataclasses.replace(data, num_places=4)
+  padded = wide.side_by_side(np.arange(19) % 16)
+  weight = np.where(padded.group < 16, padded.weight, 0.0).astype(np.float32)
+  feedback = dict(padded.feedback)
+  feedback['satisfaction'] = np.where(
+    weight > 0, feedback['satisfaction'], np.nan
   )
+  feedback['choice'] = np.where(weight > 0, feedback['choice'], 77)
+  padded = padded.replace(weight=weight, feedback=feedback)
+  assert weight.sum() == 16 * 3 and weight.shape == (19 * 4,)
   start = make_state(data, config)
   plain, metrics = run(start, data, config, 2)
-  other, other_metrics = run(start, padded, config, 2)
+  other, other_metrics = run_on(start, {'sessions': padded}, config, 2)
   leaves_close(plain, other, 1e-6)
   np.testing.assert_allclose(other_metrics['loss'], metrics['loss'], rtol=1e-5)
 
@@ -175,8 +179,14 @@ def test_zero_weight_leaves_a_kind_of_feedback_out(data):
   config = get_config()
   config.feedback_weights.update(satisfaction=0.0, comparison=0.0)
   start = make_state(data, config)
-  other = data.replace(
-    satisfaction=1.0 - data.satisfaction, comparison=-data.comparison
+  feedback = data.feedback
+  other = dataclasses.replace(
+    data,
+    feedback={
+      'choice': feedback['choice'],
+      'satisfaction': 1.0 - feedback['satisfaction'],
+      'comparison': -feedback['comparison'],
+    },
   )
   step = jax.jit(functools.partial(em.update, config=config))
   one = two = start
@@ -197,7 +207,7 @@ def test_prior_sums_to_one_and_pseudo_counts_keep_types_alive(data):
 @pytest.mark.parametrize('num_types,num_users', [(1, 16), (3, 1)])
 def test_one_type_and_one_user(data, num_types, num_users):
   config = get_config(num_types=num_types)
-  few = data.select(slice(0, num_users))
+  few = data.select(np.arange(num_users))
   state, objectives = make_state(few, config), []
   step = jax.jit(functools.partial(em.update, config=config))
   for _ in range(40):

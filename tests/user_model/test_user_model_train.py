@@ -11,9 +11,17 @@ import pytest
 
 from configs import train_user_model as train_config
 from pasta import errors
-from pasta.user_model import evaluate, phase, saved, train
+from pasta.user_model import (
+  em,
+  evaluate,
+  observations,
+  phase,
+  predictions,
+  saved,
+  sources,
+  train,
+)
 from pasta.user_model import model as model_lib
-from pasta.user_model import sessions_by_person as data_lib
 
 
 def fit(features, config, directory):
@@ -22,6 +30,7 @@ def fit(features, config, directory):
     config,
     key=jax.random.key(1),
     directory=str(directory),
+    update=em.update,
   )
 
 
@@ -46,52 +55,60 @@ def two_people(small_features):
 
 def test_grouping_by_person(two_people):
   features, choice = two_people, two_people.choice
-  data, user_ids = data_lib.from_features(features)
-  assert user_ids == ('a', 'b')
+  source = sources.from_sessions(features)
+  assert source.user_ids == ('a', 'b')
+  np.testing.assert_array_equal(source.first, [0, 6, 8])
+  people = predictions.turns(source, np.arange(2))
   np.testing.assert_array_equal(
-    data.mask, [[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0]]
+    people.mask, [[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0]]
   )
   np.testing.assert_array_equal(
-    data.has_previous, [[0, 1, 1, 0, 1, 1], [0, 0, 0, 0, 0, 0]]
+    source.feedback['comparison'] != observations.NO_COMPARISON,
+    [0, 1, 1, 0, 1, 1, 0, 0],
   )
-  np.testing.assert_array_equal(data.image[0, 3], features.slate_image[2, 0])
-  np.testing.assert_array_equal(data.text[1, 1], features.slate_text[1, 2])
-  assert data.choice[1, 1] == choice[1, 2] and (data.choice[1, 2:] == -1).all()
-  assert np.isnan(data.satisfaction[1, 2:]).all()
-  masks = data_lib.feedback_masks(data)
-  np.testing.assert_array_equal(masks.comparison, data.has_previous)
-  capped, _ = data_lib.from_features(features, max_observations=4)
-  assert capped.mask.shape == (2, 4)
+  np.testing.assert_array_equal(people.image[0, 3], features.slate_image[2, 0])
+  np.testing.assert_array_equal(people.text[1, 1], features.slate_text[1, 2])
+  assert people.choice[1, 1] == choice[1, 2]
+  assert (people.choice[1, 2:] == -1).all()
+  # Padding says nothing, whatever it holds.
+  flat = source.side_by_side(np.arange(2))
+  for given in map(np.asarray, observations.masks(flat).values()):
+    assert not given.reshape(2, 6)[1, 2:].any()
+  capped = sources.from_sessions(features, max_observations=4)
+  assert capped.num_places == 4 and capped.num_observations == 6
 
 
 def test_grouping_by_session_and_by_example(two_people):
   features = two_people
-  data, names = data_lib.from_features(features, membership='session')
-  assert names == features.session_id
-  np.testing.assert_array_equal(data.mask.sum(1), [3, 2, 3])
+  missing = observations.NO_COMPARISON
+  source = sources.from_sessions(features, membership='session')
+  assert source.user_ids == features.session_id
+  np.testing.assert_array_equal(np.diff(source.first), [3, 2, 3])
   np.testing.assert_array_equal(
-    data.has_previous, [[0, 1, 1], [0, 0, 0], [0, 1, 1]]
+    source.feedback['comparison'] != missing, [0, 1, 1, 0, 0, 0, 1, 1]
   )
-  data, names = data_lib.from_features(features, membership='example')
-  assert len(names) == len(set(names)) == 8
-  assert data.mask.shape == (8, 1) and not data.has_previous.any()
-  np.testing.assert_array_equal(data.text[4, 0], features.slate_text[1, 2])
+  source = sources.from_sessions(features, membership='example')
+  assert source.num_users == len(set(source.user_ids)) == 8
+  assert source.num_places == 1
+  assert (source.feedback['comparison'] == missing).all()
+  text = source.read(np.array([4])).text[0]
+  np.testing.assert_array_equal(text, features.slate_text[1, 2])
   with pytest.raises(errors.PastaError, match="membership is 'person'"):
-    data_lib.from_features(features, membership='person')
+    sources.from_sessions(features, membership='person')
 
 
 def test_split_keeps_people_apart(small_features):
-  data, _ = data_lib.from_features(small_features)
-  train_data, held_out = data_lib.split(data, 0.25, 99, jax.random.key(0))
-  assert held_out.num_users == 15
-  both = np.concatenate([train_data.user, held_out.user])
+  source = sources.from_sessions(small_features)
+  parts = sources.hold_out(source, 0.25, 99, jax.random.key(0))
+  assert parts.held_out.num_users == 15
+  both = np.concatenate([parts.train.user, parts.held_out.user])
   np.testing.assert_array_equal(np.sort(both), np.arange(60))
-  alone, nobody = data_lib.split(
-    data.select(slice(0, 1)), 0.9, 99, jax.random.key(0)
+  alone = sources.hold_out(
+    source.select(np.arange(1)), 0.9, 99, jax.random.key(0)
   )
-  assert alone.num_users == 1 and nobody.num_users == 0
+  assert alone.train.num_users == 1 and alone.held_out.num_users == 0
   with pytest.raises(ValueError, match='held_out_share is 1.0'):
-    data_lib.split(data, 1.0, 99, jax.random.key(0))
+    sources.hold_out(source, 1.0, 99, jax.random.key(0))
 
 
 def test_bad_features_are_named(small_features, tmp_path):
@@ -104,7 +121,7 @@ def test_bad_features_are_named(small_features, tmp_path):
     small_features, choice=np.full_like(small_features.choice, -1)
   )
   with pytest.raises(errors.PastaError, match='no choice at all'):
-    data_lib.from_features(silent)
+    sources.from_sessions(silent)
 
 
 def test_fit_restart_and_files(small_features, tmp_path, monkeypatch):
@@ -143,11 +160,10 @@ def test_fit_restart_and_files(small_features, tmp_path, monkeypatch):
   ]
   assert steps == [10, 20, 30, 40, 50, 60, 70]
 
-  saved.save(parts, whole, {'encoder_id': 'e1', 'note': 3})
+  saved.save(parts, whole, {'encoder_id': 'e1'})
   loaded = saved.load(parts, 'e1')
   jax.tree.map(np.testing.assert_array_equal, whole, loaded)
   assert loaded.scorer == whole.scorer
-  assert saved.load_info(parts) == {'encoder_id': 'e1', 'note': 3}
   with pytest.raises(errors.PastaError, match='encoder e1, not of e2'):
     saved.load(parts, 'e2')
   with pytest.raises(errors.PastaError, match='no user model there'):
@@ -206,7 +222,7 @@ def planted(tmp_path_factory):
   path = tmp_path_factory.mktemp('fit')
   model, found = fit(known, config, path)
   one_type = saved.load(str(path / saved.ONE_TYPE))
-  return model, one_type, found, data_lib.from_features(new)[0]
+  return model, one_type, found, sources.from_sessions(new)
 
 
 def test_planted_types_beat_one_type(planted):
@@ -222,6 +238,7 @@ def test_planted_types_beat_one_type(planted):
 
 def test_text_regression_predicts_new_prompts(planted):
   model, _, found, new = planted
+  new = predictions.turns(new, np.arange(new.num_users))
   utility = np.asarray(
     jax.jit(model_lib.column_utility)(model, new.text, new.image)
   )

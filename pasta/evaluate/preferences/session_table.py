@@ -9,15 +9,13 @@ import numpy as np
 from pasta.evaluate.preferences import measures
 from pasta.storage import reserve
 from pasta.storage import session_features as features_lib
-from pasta.user_model import evaluate as model_evaluate
-from pasta.user_model import saved
-from pasta.user_model import sessions_by_person as data_lib
+from pasta.user_model import predictions, saved, sources
 
 
 def evaluate(
   table: ml_collections.ConfigDict, name: str, user_model: str, root: str
 ) -> dict[str, Any]:
-  """One table of `preference_tables`, of protocol 'sessions'.
+  """One table of `tables`, of protocol 'sessions'.
 
   Args:
     table: of `configs/evaluate_preferences.py`.
@@ -37,43 +35,43 @@ def evaluate(
   )
   model = saved.load(user_model, features.encoder_id)
   most = features.choice.size
-  people, names = data_lib.from_features(features, most)
+  people = sources.from_sessions(features, most)
   # Choices one by one: nothing is known of anybody.
-  alone, _ = data_lib.from_features(features, most, 'example')
-  places, _ = data_lib.group(features, most, 'example')
-  who = np.unique(features.user_id, return_inverse=True)[1]
-  found = model_evaluate.predict(model, people)
+  alone = sources.from_sessions(features, most, 'example')
+  _, who = np.unique(features.user_id, return_inverse=True)
+  session = alone.row // features.choice.shape[1]
+  found = predictions.by_turn(model, people)
+  mask = found.choice_mask
+  prior = predictions.by_turn(model, alone)
   rows = {
     f'user model, K = {model.num_types}, from the prior': {
       'choice_accuracy': _accuracy(
-        model_evaluate.predict(model, alone).is_correct,
-        alone.mask,
-        who[places.session[:, 0]],
+        prior.is_correct, prior.choice_mask, who[session]
       )
     },
     "user model, after people's earlier answers": _row(found),
   }
-  if len(names) > 1:
+  if people.num_users > 1:
     rows["user model, after another person's earlier answers"] = {
-      'choice_accuracy': _accuracy(found.mismatched_is_correct, people.mask)
+      'choice_accuracy': _accuracy(found.mismatched_is_correct, mask)
     }
   single = saved.load_one_type(user_model, features.encoder_id)
   if single is not None:
-    rows['one type'] = _row(model_evaluate.predict(single, people))
+    rows['one type'] = _row(predictions.by_turn(single, people))
   rows[f'cosine, {features.encoder_id}'] = {
-    'choice_accuracy': _accuracy(_cosine_is_correct(people), people.mask)
+    'choice_accuracy': _accuracy(_cosine_is_correct(people), mask)
   }
   return {
     'data': table.path,
     'protocol': table.protocol,
-    'num_observations': int(people.mask.sum()),
-    'num_people': len(names),
+    'num_observations': people.num_observations,
+    'num_people': people.num_users,
     'rows': rows,
     'quoted': [],
   }
 
 
-def _row(found: model_evaluate.Predictions) -> measures.Row:
+def _row(found: predictions.ByTurn) -> measures.Row:
   row = {'choice_accuracy': _accuracy(found.is_correct, found.choice_mask)}
   if found.comparison_mask.any():
     row['comparison_accuracy'] = _accuracy(
@@ -93,12 +91,15 @@ def _accuracy(
   )
 
 
-def _cosine_is_correct(people: data_lib.UserData) -> np.ndarray:
-  """Whether the column with the image nearest to its prompt was chosen."""
-  guess = np.zeros(people.choice.shape, np.int32)
-  for person, (text, image) in enumerate(zip(people.text, people.image)):
-    cosine = np.einsum(
-      'old,olmd->olm', measures.unit(text), measures.unit(image)
-    )
-    guess[person] = cosine.max(-1).argmax(-1)
-  return guess == people.choice
+def _cosine_is_correct(source: sources.Source) -> np.ndarray:
+  """Whether the column with the image nearest to its prompt was chosen [U, O].
+
+  One person at a time: float32 copies of everybody's features would be large.
+  """
+  found = []
+  for person in range(source.num_users):
+    turns = predictions.turns(source, np.array([person]))
+    text, image = measures.unit(turns.text[0]), measures.unit(turns.image[0])
+    cosine = np.einsum('old,olmd->olm', text, image)
+    found.append(cosine.max(-1).argmax(-1) == turns.choice[0])
+  return np.stack(found)

@@ -17,7 +17,7 @@ import numpy as np
 from pasta import errors
 from pasta.evaluate.preferences import measures, quoted, session_table
 from pasta.storage import preferences, reserve
-from pasta.user_model import pair_protocols, prediction, saved, sources
+from pasta.user_model import pair_protocols, predictions, saved, sources
 from pasta.user_model.model import UserModel
 
 PROTOCOLS = ('pairs', 'chains', 'rankings', 'ratings', 'sessions')
@@ -154,7 +154,7 @@ def _moved(path: str, old: str, new: str) -> str:
 def of_model(model: UserModel, store: preferences.Store) -> Scores:
   """A user model's utilities, in the data set's order."""
   source = sources.from_store(store, 'example', 'table')
-  found = prediction.predict(model, source)
+  found = predictions.by_observation(model, source)
   return Scores(
     found.utility,
     found.log_likelihood,
