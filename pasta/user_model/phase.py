@@ -102,6 +102,7 @@ class Schedule:
     per_call: steps of a call.
     moves_begin: number of the first call of the moves.
     main_begin: number of the first call of the continuation.
+    most_steps: of all calls, if all rounds are needed and patience never ends.
   """
 
   def __init__(self, config: ml_collections.ConfigDict):
@@ -113,7 +114,8 @@ class Schedule:
     self.main_begin = self.moves_begin + config.num_move_rounds * self._round
     # The leader has the steps of its restart behind it.
     begun = config.restart_steps if config.num_restarts else 0
-    self._most = self.main_begin + (config.num_steps - begun) // self.per_call
+    most = self.main_begin + (config.num_steps - begun) // self.per_call
+    self.most_steps = most * self.per_call
 
   def __call__(self, call: int) -> Place:
     """Where the call with this number stands."""
@@ -125,10 +127,6 @@ class Schedule:
       run, within = divmod(in_round, self._trial)
       return Place(_MOVES, run, within == 0, within + 1 == self._trial)
     return Place(_CONTINUATION)
-
-  def most_steps(self) -> int:
-    """Steps of all calls, if all rounds are needed and patience never ends."""
-    return self._most * self.per_call
 
 
 class Phase:
@@ -184,7 +182,7 @@ class Phase:
     with checkpoint.Checkpointer(checkpoints) as checkpointer:
       call, state = checkpointer.restore(state) or (0, state)
       bar = progress.progress(
-        total=schedule.most_steps(), unit='step', desc='user model'
+        total=schedule.most_steps, unit='step', desc='user model'
       )
       bar.update(call * per_call)
       writer = metrics.MetricWriter(
