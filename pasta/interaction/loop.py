@@ -4,8 +4,6 @@
 
 One function, `run`, serves people at a terminal, hidden people and simulated
 ones, whatever the policy. Seeds of candidates, images and screen order derive
-from pasta.types import Candidate
-from pasta.types import PromptHistory
 from the sitting alone, so two policies on the same sittings meet the same
 world, and a prompt that both show gives the same images.
 """

@@ -10,9 +10,9 @@ import numpy as np
 from pasta import errors, seeds
 from pasta import workdir as workdir_lib
 from pasta.agent import expected_selection, policies
+from pasta.evaluate import fresh_people
 from pasta.interaction import loop, terminal
 from pasta.report import taste
-from pasta.stages import evaluate as evaluate_stage
 from pasta.storage import sessions as sessions_lib
 from pasta.world import world as world_lib
 
@@ -60,7 +60,7 @@ def _play(
   config: ml_collections.ConfigDict,
   world: world_lib.World,
 ) -> None:
-  model, value = evaluate_stage.load_agent(workdir, world)
+  model, value = fresh_people.load_agent(workdir, world)
   sizes = world_lib.Sizes(**config.sizes)
   policy = policies.build(
     config.policies.pasta,
