@@ -15,11 +15,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from data import base, inspect_data, prepare_data, read
-from data.formats import field_paths, json_stream, raw_files, records
-from data.pasta_release import fake_files, field_map
+from data.formats import (
+  field_paths,
+  json_stream,
+  raw_directory,
+  raw_files,
+  records,
+)
+from data.pasta_release import fake_files
 from data.pasta_release import pasta_release_dataset_builder as builder_lib
 from pasta import errors
 from pasta.storage import sessions
+from pasta.types import CATEGORIES
 
 Builder = builder_lib.Builder
 RECORDS = {
@@ -108,6 +115,8 @@ def test_a_layout_becomes_the_sessions_it_was_made_of(
     directory,
     options=checked(layout),
     num_workers=1,
+    max_skipped_share=0.01,
+    duplicates='refuse',
   )
   assert made == {'num_examples': {'train': 5}, 'num_skipped': 0}
   rng = np.random.default_rng(0)
@@ -244,7 +253,6 @@ def test_formats_and_shapes_of_records_give_the_same_sessions(copied):
     for name in ('rating', 'versus_last_turn', 'feedback'):
       row[name] = [t[name] for t in turns]
     wide.append(row)
-  kinds = field_map.candidates_base.CATEGORIES
   check(
     'wide.jsonl',
     '\n'.join(map(json.dumps, wide)),
@@ -254,7 +262,7 @@ def test_formats_and_shapes_of_records_give_the_same_sessions(copied):
     flat_images='row',
     images_cut='/data/',
     category='c',
-    category_names=', '.join(f'A-{k}={k}' for k in kinds),
+    category_names=', '.join(f'A-{k}={k}' for k in CATEGORIES),
     choice='s',
     choice_is='prompt',
   )
@@ -470,6 +478,8 @@ def test_ids_that_are_there_twice_are_refused(copied, tmp_path):
       str(tmp_path),
       options=checked('session'),
       num_workers=1,
+      max_skipped_share=0.01,
+      duplicates='refuse',
     )
 
 
@@ -679,12 +689,12 @@ def test_zip_bombs_are_refused(copied, tmp_path):
   files = raw_files.RawFiles(raw, ['pasta-data.zip'])
   name = 'images/s0001/0/1_2.png'
   assert files.image(name)[0] and files.holder(name) == 'pasta-data.zip'
-  limit = base.MAX_IMAGE_BYTES
+  limit = raw_directory.MAX_IMAGE_BYTES
   try:
-    base.MAX_IMAGE_BYTES = 50
+    raw_directory.MAX_IMAGE_BYTES = 50
     data, problem = files.image(name)
   finally:
-    base.MAX_IMAGE_BYTES = limit
+    raw_directory.MAX_IMAGE_BYTES = limit
   assert not data and 'has more than the 50 bytes' in problem
 
 
