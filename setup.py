@@ -31,7 +31,6 @@ setuptools.setup(
     'data': ['*/README.md', '*/CITATIONS.bib'],
     'pasta.candidates': ['instructions/*.txt'],
     'pasta.encoders': ['sketch_clip/*'],
-    'pasta.experiments': ['templates/*'],
     'pasta.report': ['templates/*'],
   },
   install_requires=[

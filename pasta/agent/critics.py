@@ -60,7 +60,7 @@ def shown_values(
     episodes: B sessions.
     constants: normalisation.
     settings: static shape of the networks.
-    frozen: of the backbone 'gemma' (`gemma_base.Base`).
+    frozen: of the backbone 'gemma' (`gemma.base.Base`).
     read: what `network_inputs` returns, where it is at hand.
 
   Returns:

@@ -33,7 +33,7 @@ class History:
     initial_text: [B, D], the initial prompt's text features.
     slate_text: [B, T, L, D], the shown prompts' text features.
     slate_image: [B, T, L, D], the mean of the shown columns' image features.
-    slate_category: int32 [B, T, L], index into candidates.base.CATEGORIES.
+    slate_category: int32 [B, T, L], index into types.CATEGORIES.
     choice: int32 [B, T], the chosen column, -1 where there was none.
     log_belief: [B, K], log posterior over user types.
     texts: [B], all this as text; None except for the backbone 'gemma'.
@@ -54,7 +54,7 @@ class CandidateSet:
   """The pool that a slate is picked from, in the generator's own order.
 
   Attributes:
-    category: int32 [B, C], index into candidates.base.CATEGORIES.
+    category: int32 [B, C], index into types.CATEGORIES.
     valid: bool [B, C], False for padding.
     text: [B, C, D], text features; None for policies without features.
     utility: [B, C, K], expected utility of each candidate's images under each

@@ -24,7 +24,7 @@ class NetworkSettings:
   """Static shape of the networks.
 
   Attributes:
-    backbone: 'transformer', 'mlp', or 'gemma' (see `gemma_networks`).
+    backbone: 'transformer', 'mlp', or 'gemma' (see `gemma.networks`).
     base: 'myopic': f is a line in the expected utility plus a residual that
       starts at zero; 'none': f is learned from scratch (the paper).
     width: W, size of the state embedding.

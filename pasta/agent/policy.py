@@ -241,7 +241,7 @@ class Inserting:
   Args:
     policy_id: see Policy.
     insert: (history, candidates) to slates, first values and slate values, as
-      `selection.insert` returns them.
+      `expected_selection.insert` returns them.
     num_columns: L.
     predicts: whether slate values are in units of return.
     belief: see Policy.

@@ -17,7 +17,7 @@ class ChoiceData:
     choice: chosen alternative [N], int32.
     user: person of each choice, 0..U-1 in growing order [N], int32.
     num_users: U.
-    present: false for people who only fill up a device's share, see `dealing`,
+    present: false for people who only fill up a device's share, see `devices`,
       and count for nothing [U], bool; None: all are there.
   """
 

@@ -115,24 +115,3 @@ def contact_sheet(
         (left, head + row * (height + gap)),
       )
   return sheet
-
-
-def gallery(images: np.ndarray, *, columns: int, gap: int = 6) -> Image.Image:
-  """Lays images out row by row, without text.
-
-  Args:
-    images: uint8 [N, H, W, 3].
-    columns: images a row.
-    gap: space between images, pixels.
-  """
-  num, height, width, _ = images.shape
-  rows = -(-num // columns)
-  sheet = Image.new(
-    'RGB', (columns * (width + gap) - gap, rows * (height + gap) - gap), _PAPER
-  )
-  for i, image in enumerate(images):
-    sheet.paste(
-      Image.fromarray(image),
-      ((i % columns) * (width + gap), (i // columns) * (height + gap)),
-    )
-  return sheet

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from pasta.storage import packs
+from pasta.storage import pack_files, packs
 
 if TYPE_CHECKING:
   from pasta.t2i import base
@@ -40,7 +40,7 @@ class ImageStore:
     Raises:
       PastaError: the directory cannot be written, or holds something else.
     """
-    directory = packs.open_store(directory)
+    directory = pack_files.open_store(directory)
     self.packs = packs.Packs(os.path.join(directory, 'images'))
 
   def num_images(self, key: str) -> int:

@@ -1,6 +1,6 @@
 """Gemma as the backbone of a value function (the paper's choice, section 5).
 
-A state and a candidate, written as text (`gemma_text`), go through a
+A state and a candidate, written as text (`text`), go through a
 pretrained Gemma; small heads read values off the last token's hidden state.
 Either all parameters are trained, or a LoRA of some kernels (`lora`), and one
 frozen copy of the rest serves f, v and their targets alike.

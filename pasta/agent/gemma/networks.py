@@ -60,7 +60,7 @@ def critic(
 
   Args:
     params: of 'q' in `init_params`.
-    frozen: of `gemma_base.Base`.
+    frozen: of `gemma.base.Base`.
     constants: normalisation.
     settings: static shape.
     texts: [..., N], each candidate behind its state.

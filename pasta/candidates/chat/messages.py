@@ -68,7 +68,7 @@ def load(directory: str) -> Instructions:
 
   Raises:
     PastaError: a file is missing or not text, a placeholder is unknown or
-      missing, or the categories are not those of base.CATEGORIES.
+      missing, or the categories are not those of types.CATEGORIES.
   """
   files = instruction_files.read(
     directory, _FILES, 'candidates.chat.instructions'

@@ -17,7 +17,7 @@ bring a tiny random model of the same layout.
 
 import collections
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -28,7 +28,7 @@ from pasta import errors, pretrained
 from pasta import seeds as seeds_lib
 from pasta.candidates import answers as chat_answers
 from pasta.candidates import counters as chat_counters
-from pasta.candidates import pools
+from pasta.candidates import pools as pools_lib
 from pasta.candidates.gemma import requests as gemma_requests
 from pasta.gemma import decoding
 from pasta.gemma import model as gemma_model
@@ -49,38 +49,25 @@ class Gemma:
       instructions, C and limits; two generators with the same one write alike.
     num_candidates: C.
     sees_images: False.
-    counters: what happened so far, a chat_counters.Counters.
+    counters: what happened so far, a counters.Counters.
   """
 
   sees_images = False
 
-  def __init__(
-    self,
-    config: ml_collections.ConfigDict,
-    num_candidates: int,
-    max_words: int,
-    count_tokens: Callable[[str], int] | None = None,
-    max_prompt_tokens: int = 77,
-  ):
+  def __init__(self, config: ml_collections.ConfigDict, pools: pools_lib.Pools):
     """Checks config and model; weights are read at the first `propose`.
 
     Args:
       config: `candidates.gemma` of configs/common.py.
-      num_candidates: C, a positive multiple of the number of categories.
-      max_words: longest prompt in ordinary words; longer ones lose their end.
-      count_tokens: how many tokens a prompt has for the text-to-image model,
-        where that is known.
-      max_prompt_tokens: most tokens of a prompt by `count_tokens`.
+      pools: makes whole pools of what the model wrote.
 
     Raises:
-      ValueError: num_candidates or max_words cannot be used.
       PastaError: a field of the config, the model or an instruction file
         cannot be used.
     """
     _check(config)
-    self._pools = pools.Pools(
-      num_candidates, max_words, count_tokens, max_prompt_tokens
-    )
+    self._pools = pools
+    num_candidates, max_words = pools.num_candidates, pools.max_words
     self._dtype = config.dtype
     self._buckets = tuple(config.prompt_tokens)
     self._batch_texts = config.batch_texts
@@ -145,7 +132,7 @@ class Gemma:
       ValueError: for an empty prompt, or where the lengths differ.
       PastaError: weights are missing, broken or of the wrong shape.
     """
-    pools.check(histories, seeds)
+    pools_lib.check(histories, seeds)
     with chat_counters.counting('gemma', self.counters) as counters:
       counters.add('sessions', len(histories))
       requests = [

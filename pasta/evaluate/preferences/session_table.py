@@ -17,7 +17,7 @@ from pasta.user_model import sessions_by_person as data_lib
 def evaluate(
   table: ml_collections.ConfigDict, name: str, user_model: str, root: str
 ) -> dict[str, Any]:
-  """One table of `preference_tables`, of protocol 'sessions'.
+  """One table of `tables`, of protocol 'sessions'.
 
   Args:
     table: of `configs/evaluate_preferences.py`.

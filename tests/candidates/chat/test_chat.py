@@ -30,7 +30,7 @@ from configs import common
 from pasta import errors
 from pasta.candidates import build as candidates_build
 from pasta.candidates import counters as chat_counters
-from pasta.candidates import english
+from pasta.candidates import english, pools
 from pasta.candidates.chat import generator as chat
 from pasta.candidates.chat import messages
 from pasta.candidates.grammar import generator as grammar
@@ -815,7 +815,7 @@ def test_tokens_are_counted_where_somebody_can(server, tmp_path):
     return len(text)
 
   generator = chat.Chat(
-    config_of(server, tmp_path), 25, 36, count_tokens, max_prompt_tokens=15
+    config_of(server, tmp_path), pools.Pools(25, 36, count_tokens, 15)
   )
   items = [
     {**c, 'text': f'fox {i}, in the snow'} for i, c in enumerate(candidates())
