@@ -144,10 +144,6 @@ class StoredTextToImage:
     """What a column's images are found by."""
     return column_key(self.model_id, prompt, seed)
 
-  def has(self, prompt: str, seed: int, num: int) -> bool:
-    """Whether that many images of a column are there; none is read."""
-    return self._store.num_images(self.key(prompt, seed)) >= num
-
   def close(self) -> None:
     self._model.close()
 
