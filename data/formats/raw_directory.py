@@ -1,6 +1,7 @@
 """The directory of the raw files: what lies in it, and nothing outside."""
 
 import os
+import pathlib
 import stat
 from typing import Any
 
@@ -14,17 +15,24 @@ _IMAGE_STARTS = (
 )
 
 
-def image_problem(data: Any) -> str | None:
-  """What is wrong with an encoded image, by its first bytes; None = nothing."""
+def check_image(data: Any, name: str = '') -> Any:
+  """An encoded image as it is; ValueError by its size and first bytes.
+
+  Args:
+    data: its bytes.
+    name: what the error calls it.
+  """
   if not isinstance(data, bytes | memoryview) or not len(data):
-    return 'has no image'
-  if len(data) > MAX_IMAGE_BYTES:
-    return (
+    problem = 'has no image'
+  elif len(data) > MAX_IMAGE_BYTES:
+    problem = (
       f'its image has {len(data)} bytes, at most {MAX_IMAGE_BYTES} are read'
     )
-  if not bytes(data[:8]).startswith(_IMAGE_STARTS):
-    return 'its image is neither JPEG nor PNG nor WebP'
-  return None
+  elif not bytes(data[:8]).startswith(_IMAGE_STARTS):
+    problem = 'its image is neither JPEG nor PNG nor WebP'
+  else:
+    return data
+  raise ValueError(f'{name}: {problem}' if name else problem)
 
 
 def check(raw: str) -> None:
@@ -61,21 +69,21 @@ def safe_join(root: str, relative: Any) -> str | None:
   return path
 
 
-def read_image(root: str, relative: Any) -> tuple[bytes, str]:
-  """Bytes of an image file below ROOT and '', or b'' and what is wrong."""
+def read_image(root: str, relative: Any) -> bytes:
+  """Bytes of an image file below ROOT; ValueError says what is wrong."""
   path = safe_join(root, relative)
   if path is None:
-    return b'', f'image path {relative!r} does not stay within {root}'
+    raise ValueError(f'image path {relative!r} does not stay within {root}')
   try:
     status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-      return b'', f'image {relative!r} is not a file'
-    if status.st_size > MAX_IMAGE_BYTES:
-      return b'', f'image {relative!r} has {status.st_size} bytes'
-    with open(path, 'rb') as f:
-      data = f.read()
+    is_file = stat.S_ISREG(status.st_mode)
+    is_wanted = is_file and status.st_size <= MAX_IMAGE_BYTES
+    data = pathlib.Path(path).read_bytes() if is_wanted else b''
   except (OSError, ValueError) as e:
     reason = getattr(e, 'strerror', None) or e
-    return b'', f'image {relative!r} cannot be read: {reason}'
-  problem = image_problem(data)
-  return (b'', f'{relative!r}: {problem}') if problem else (data, '')
+    raise ValueError(f'image {relative!r} cannot be read: {reason}') from None
+  if not is_file:
+    raise ValueError(f'image {relative!r} is not a file')
+  if not is_wanted:
+    raise ValueError(f'image {relative!r} has {status.st_size} bytes')
+  return check_image(data, repr(relative))

@@ -94,12 +94,12 @@ class RawFiles:
         f'{self.path(name)}: cannot be read: {reason!s:.300}'
       ) from None
 
-  def image(self, name: Any) -> tuple[bytes, str]:
-    """Bytes of an image and '', or b'' and what is wrong."""
+  def image(self, name: Any) -> bytes:
+    """Bytes of an image; ValueError says what is wrong."""
     safe = safe_name(name)
     if safe is None:
       where = os.path.join(self.raw, *self.zips[:1])
-      return b'', f'image path {name!r:.200} does not stay within {where}'
+      raise ValueError(f'image path {name!r:.200} does not stay within {where}')
     packed = self._packed(safe)
     if packed is None:
       return raw_directory.read_image(self.raw, safe)
@@ -108,9 +108,8 @@ class RawFiles:
         packed.member(safe), raw_directory.MAX_IMAGE_BYTES
       )
     except ValueError as e:
-      return b'', f'image {e}'
-    problem = raw_directory.image_problem(data)
-    return (b'', f'{name!r:.200}: {problem}') if problem else (data, '')
+      raise ValueError(f'image {e}') from None
+    return raw_directory.check_image(data, f'{name!r:.200}')
 
   def _packed(self, name: str) -> '_Zip | None':
     return next((z for z in self._zips if z.member(name) is not None), None)

@@ -122,13 +122,7 @@ def _list(
 def _images(folder: str, files: list) -> list[bytes]:
   if not 2 <= len(files) <= _MAX_IMAGES:
     raise ValueError(f'{len(files)} images, expected 2 to {_MAX_IMAGES}')
-  found = []
-  for file in files:
-    data, problem = raw_directory.read_image(folder, file)
-    if problem:
-      raise ValueError(problem)
-    found.append(data)
-  return found
+  return [raw_directory.read_image(folder, file) for file in files]
 
 
 def _train(item: Mapping[str, Any], folder: str) -> dict[str, Any]:

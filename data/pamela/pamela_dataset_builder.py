@@ -142,11 +142,8 @@ def _example(
   if not isinstance(metadata, dict):
     raise ValueError('image_metadata is no object')
   image_id = _image_id(item)
-  data, problem = raw_directory.read_image(
-    raw, template.format(image_id=image_id)
-  )
-  if problem:
-    raise ValueError(problem)
+  path = template.format(image_id=image_id)
+  data = raw_directory.read_image(raw, path)
   prompt = item.get('prompt') or metadata.get('prompt') or ''
   return {
     'participant_id': checks.as_user(

@@ -293,12 +293,10 @@ class FieldMap:
     images, paths = [], []
     for entry in given:
       if isinstance(entry, bytes):
-        problem, data, path = raw_directory.image_problem(entry), entry, ''
+        data, path = raw_directory.check_image(entry), ''
       else:
         path = self._file(entry)
-        data, problem = files.image(path)
-      if problem:
-        raise ValueError(problem)
+        data = files.image(path)
       images.append(data)
       paths.append(checks.as_text(path, 'image path'))
     return images, paths

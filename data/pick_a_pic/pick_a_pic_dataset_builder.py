@@ -155,9 +155,7 @@ def _example(row: Mapping[str, Any]) -> dict[str, Any]:
   if row['ranking_id'] is None or row['user_id'] is None:
     raise ValueError('has no ranking_id or user_id')
   for side in '01':
-    problem = raw_directory.image_problem(row[f'jpg_{side}'])
-    if problem:
-      raise ValueError(f'jpg_{side}: {problem}')
+    raw_directory.check_image(row[f'jpg_{side}'], f'jpg_{side}')
   labels = [0.5, 0.5]
   if row['has_label']:
     labels = [

@@ -232,10 +232,7 @@ def _tar_index(path: str) -> dict[str, tuple[int, int]]:
 
 def _image(raw: str, path: Any, tar: str) -> bytes:
   if not tar:
-    data, problem = raw_directory.read_image(raw, path)
-    if problem:
-      raise ValueError(problem)
-    return data
+    return raw_directory.read_image(raw, path)
   if not isinstance(path, str):
     raise ValueError('its path is no text')
   place = _tar_index(os.path.join(raw, tar)).get(os.path.normpath(path))
@@ -247,10 +244,7 @@ def _image(raw: str, path: Any, tar: str) -> bytes:
   with open(os.path.join(raw, tar), 'rb') as f:
     f.seek(offset)
     data = f.read(size)
-  problem = raw_directory.image_problem(data)
-  if problem:
-    raise ValueError(f'{path!r:.100}: {problem}')
-  return data
+  return raw_directory.check_image(data, f'{path!r:.100}')
 
 
 def _example(
