@@ -46,7 +46,7 @@ def run(raw: str) -> None:
 
 
 def report(raw: str) -> Iterator[str]:
-  """Yields the lines that `main` prints."""
+  """Yields the lines that `run` prints."""
   if os.path.isfile(raw) and raw.lower().endswith('.zip'):
     raw, name = os.path.split(raw)
     raw, zips, unpacked = raw or '.', [name], {}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from pasta.candidates import answers, english
-from pasta.candidates import counters as chat_counters
+from pasta.candidates import counters as counters_lib
 from pasta.candidates.grammar import generator as grammar
 from pasta.types import CATEGORIES, Candidate, PromptHistory
 
@@ -54,7 +54,7 @@ class Pools:
     items: Iterable[answers.Item],
     history: PromptHistory,
     seed: int,
-    counters: chat_counters.Counters,
+    counters: counters_lib.Counters,
   ) -> list[Candidate]:
     """C candidates from what a model wrote, and from grammar.
 

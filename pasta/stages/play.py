@@ -72,6 +72,7 @@ def _play(
   directory = os.path.join(workdir, 'play')
   pictures = os.path.join(directory, f'pictures-{int(root):016x}')
   os.makedirs(pictures, exist_ok=True)
+  words = taste.type_words(model, world.text_features)
   person = terminal.TerminalPerson(
     prompt,
     int(root),
@@ -79,7 +80,7 @@ def _play(
     world,
     sizes.images_per_prompt,
     size,
-    taste.type_words(model, world.text_features),
+    words,
     input,
     print,
   )
@@ -101,8 +102,6 @@ def _play(
   path = sessions_lib.shard_path(shards, len(sessions_lib.shards(shards)))
   sessions_lib.write_shard(path, result.sessions)
   print('\nAfter the last turn I believe:')
-  for line in terminal.belief_lines(
-    result.log_beliefs[0, -1], taste.type_words(model, world.text_features)
-  ):
+  for line in terminal.belief_lines(result.log_beliefs[0, -1], words):
     print(f'  {line}')
   print(f'Session saved: {path}')

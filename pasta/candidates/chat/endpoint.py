@@ -23,9 +23,9 @@ import ml_collections
 from absl import logging
 
 from pasta import credentials, errors
-from pasta.candidates import counters as chat_counters
+from pasta.candidates import counters as counters_lib
 from pasta.candidates.chat import access, forms
-from pasta.candidates.chat import reader as chat_reader
+from pasta.candidates.chat import reader as reader_lib
 
 _CONNECT_SECONDS = 10.0
 _SECONDS_BETWEEN_REPORTS = 10
@@ -100,7 +100,7 @@ class Endpoint:
     request: dict[str, Any],
     schema: dict[str, Any],
     is_usable: Callable[[str], bool],
-    counters: chat_counters.Counters,
+    counters: counters_lib.Counters,
   ) -> concurrent.futures.Future:
     """Sends a request, again where that may help, until its time is over.
 
@@ -147,7 +147,7 @@ class Endpoint:
     request: dict[str, Any],
     schema: dict[str, Any],
     is_usable: Callable[[str], bool],
-    counters: chat_counters.Counters,
+    counters: counters_lib.Counters,
     key: str,
   ) -> Reply | None:
     async with self._slots:
@@ -200,7 +200,7 @@ class Endpoint:
     body: dict[str, Any],
     schema: dict[str, Any],
     deadline: float,
-    counters: chat_counters.Counters,
+    counters: counters_lib.Counters,
     key: str,
   ) -> _Outcome:
     """Sends a request once."""
@@ -227,7 +227,7 @@ class Endpoint:
       ):
         self._was_heard = True
         kind = response.headers.get('content-type', '')
-        reader = chat_reader.Reader(
+        reader = reader_lib.Reader(
           self._config.max_answer_bytes,
           response.is_success and kind.startswith('text/event-stream'),
         )
@@ -249,14 +249,14 @@ class Endpoint:
   def _judge(
     self,
     response: httpx.Response,
-    reader: chat_reader.Reader,
+    reader: reader_lib.Reader,
     form: forms.Form,
-    counters: chat_counters.Counters,
+    counters: counters_lib.Counters,
     key: str,
   ) -> _Outcome:
     """What an answer that came to its end means."""
     status = response.status_code
-    wait = chat_reader.wait_seconds(response.headers, status in _RATE_STATUS)
+    wait = reader_lib.wait_seconds(response.headers, status in _RATE_STATUS)
     if wait is not None:
       self._resume_at = max(self._resume_at, _now() + wait)
     text = _so_far(response, reader, key)
@@ -270,7 +270,7 @@ class Endpoint:
       return _Outcome(_End.WHOLE, text)
     body = reader.body()
     # Before it is cut: half a key is still a secret.
-    said = chat_reader.message(
+    said = reader_lib.message(
       body.replace(key.encode(), b'***') if key else body
     )
     if status in _LACKING_STATUS and self._adapts(form, said, counters):
@@ -295,7 +295,7 @@ class Endpoint:
     return _Outcome(_End.REFUSED)
 
   def _adapts(
-    self, form: forms.Form, said: str, counters: chat_counters.Counters
+    self, form: forms.Form, said: str, counters: counters_lib.Counters
   ) -> bool:
     """Gives up what the endpoint says it lacks; whether to send again."""
     if form != self._form:
@@ -362,7 +362,7 @@ def _stop(loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient) -> None:
 
 def _so_far(
   response: httpx.Response | None,
-  reader: chat_reader.Reader | None,
+  reader: reader_lib.Reader | None,
   key: str,
 ) -> str:
   """What the model has written when an attempt ends."""

@@ -34,7 +34,7 @@ import numpy as np
 from pasta import errors
 from pasta import seeds as seeds_lib
 from pasta.candidates import answers
-from pasta.candidates import counters as chat_counters
+from pasta.candidates import counters as counters_lib
 from pasta.candidates import pools as pools_lib
 from pasta.candidates.chat import cache, endpoint, forms, messages
 from pasta.types import Candidate, PromptHistory
@@ -80,7 +80,7 @@ class Chat:
     self._endpoint = endpoint.Endpoint(config)
     self.num_candidates = num_candidates
     self.sees_images = config.send_images
-    self.counters = chat_counters.Counters()
+    self.counters = counters_lib.Counters()
     # Ids of several generators are joined by ' + '.
     model = '_'.join(config.model.split())
     self.generator_id = (
@@ -116,7 +116,7 @@ class Chat:
         never accepted one; or there is no key; or no recorded answer.
     """
     pools_lib.check(histories, seeds)
-    with chat_counters.counting('chat', self.counters) as counters:
+    with counters_lib.counting('chat', self.counters) as counters:
       counters.add('sessions', len(histories))
       requests = [
         self._request(
@@ -138,7 +138,7 @@ class Chat:
     history: PromptHistory,
     seed: int,
     images: np.ndarray | None,
-    counters: chat_counters.Counters,
+    counters: counters_lib.Counters,
   ) -> dict[str, Any]:
     """A request's body: all that the model's answer depends on."""
     return {
@@ -161,7 +161,7 @@ class Chat:
     self,
     requests: Sequence[dict[str, Any]],
     histories: Sequence[PromptHistory],
-    counters: chat_counters.Counters,
+    counters: counters_lib.Counters,
   ) -> list[str]:
     """What the model wrote to each request; '' where there is nothing."""
     names = [self._digest(request) for request in requests]
@@ -217,7 +217,7 @@ class Chat:
     text: str,
     history: PromptHistory,
     seed: int,
-    counters: chat_counters.Counters,
+    counters: counters_lib.Counters,
   ) -> list[Candidate]:
     """C candidates from what the model wrote, and from grammar."""
     items, num_invalid, is_repaired = answers.extract(text)

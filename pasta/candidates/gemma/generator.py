@@ -26,8 +26,8 @@ import numpy as np
 
 from pasta import errors, pretrained
 from pasta import seeds as seeds_lib
-from pasta.candidates import answers as chat_answers
-from pasta.candidates import counters as chat_counters
+from pasta.candidates import answers as answers_lib
+from pasta.candidates import counters as counters_lib
 from pasta.candidates import pools as pools_lib
 from pasta.candidates.gemma import requests as gemma_requests
 from pasta.gemma import decoding
@@ -106,7 +106,7 @@ class Gemma:
       )
     )
     self.num_candidates = num_candidates
-    self.counters = chat_counters.Counters()
+    self.counters = counters_lib.Counters()
     self.generator_id = (
       f'gemma-1-{gemma_model.fingerprint(config.model)}-{config.dtype}'
       f'-t{config.temperature:g}-k{config.top_k}-p{config.top_p:g}'
@@ -133,7 +133,7 @@ class Gemma:
       PastaError: weights are missing, broken or of the wrong shape.
     """
     pools_lib.check(histories, seeds)
-    with chat_counters.counting('gemma', self.counters) as counters:
+    with counters_lib.counting('gemma', self.counters) as counters:
       counters.add('sessions', len(histories))
       requests = [
         ids
@@ -194,12 +194,12 @@ class Gemma:
   def _items(
     self,
     answers: Sequence[tuple[str, bool]],
-    counters: chat_counters.Counters,
-  ) -> list[chat_answers.Item]:
+    counters: counters_lib.Counters,
+  ) -> list[answers_lib.Item]:
     """The prompts in a session's G answers."""
     items = []
     for (text, is_whole), category in zip(answers, CATEGORIES):
-      found, num_invalid = chat_answers.extract_lines(
+      found, num_invalid = answers_lib.extract_lines(
         f'{self._requests.begin} {text}', category, is_whole
       )
       counters.add('invalid', num_invalid)
