@@ -56,7 +56,7 @@ def fitted_q(is_smoke: bool) -> ml_collections.ConfigDict:
   # Each is fitted on people drawn anew; their spread gives the interval.
   c.num_members = 2 if is_smoke else 8
   c.belief = 'on'  # whether belief and utilities enter: 'on' or 'off'
-  c.num_categories = 5  # G, as in candidates.base.CATEGORIES
+  c.num_categories = 5  # G, as in types.CATEGORIES
   c.base = 'myopic'
   c.backbone = 'transformer'  # or 'mlp'
   c.width = 16 if is_smoke else 32

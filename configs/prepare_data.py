@@ -12,7 +12,7 @@ import ml_collections
 from configs import common
 
 _VARIANTS = {'pick_a_pic': 'v2'}
-_OPTIONS = {  # by data set; data/NAME/README.md explains them
+OPTIONS = {  # by data set; data/NAME/README.md explains them
   'pamela': {'image_path': ''},
   'pasta_release': {
     'records': '',
@@ -77,7 +77,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.name = arg
   config.variant = _VARIANTS.get(arg, '')  # of the data set; Pick-a-Pic: v1, v2
-  config.options = ml_collections.ConfigDict(_OPTIONS.get(arg, {}))
+  config.options = ml_collections.ConfigDict(OPTIONS.get(arg, {}))
   config.num_workers = 0  # processes; 0 = one a core
   config.max_skipped_share = 0.01  # of all records; more broken ones: an error
   config.duplicates = 'refuse'  # or 'keep': examples with the same id

@@ -29,7 +29,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   # The belief in the state: 'on'; 'prior', never moved; 'oracle', as if the
   # types were known; 'off', neither belief nor utilities (needs base 'none').
   c.belief = 'on'
-  c.num_categories = 5  # G, as in candidates.base.CATEGORIES
+  c.num_categories = 5  # G, as in types.CATEGORIES
   c.heldout_fraction = 0.1  # of sessions, for the val/ metrics
   # Learning problem.
   # 'slate': a critic of whole slates, with attention over their columns;

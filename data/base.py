@@ -1,8 +1,9 @@
 """What the data sets share: a TFDS builder over deterministic work units.
 
-A data set says how its raw files fall into units (`units`) and how one is read
-(`read`). From that come TFDS's own way of building it, on this machine or on
-Apache Beam, and `data.prepare_data`, which is restartable and uses all cores:
+A data set says how its raw files fall into units (`units`), which records one
+holds and how a record becomes an example (`records`). From that come TFDS's own
+way of building it, on this machine or on Apache Beam, and `data.prepare_data`,
+which is restartable and uses all cores:
 
   builder = pick_a_pic_dataset_builder.Builder(data_dir=DIR)
   builder.download_and_prepare(
@@ -15,24 +16,17 @@ be what they are taken for raise PastaError.
 
 import abc
 import importlib
-import math
 import os
-import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow_datasets as tfds
 from absl import logging
 
+from configs import prepare_data as config_lib
 from pasta import errors
 from pasta.storage import sessions
 
-MAX_IMAGE_BYTES = 64 << 20
-_IMAGE_STARTS = (
-  b'\xff\xd8\xff',  # JPEG
-  b'\x89PNG\r\n\x1a\n',
-  b'RIFF',  # WebP
-)
 # Under Beam nobody sees all counts, so each unit is judged by itself.
 _BEAM_MOST_SKIPPED_SHARE = 0.5
 
@@ -61,6 +55,10 @@ class Skipped(NamedTuple):
 
   key: str
   reason: str
+
+
+# (key, example); ValueError says what is wrong with the record.
+Make = Callable[[], tuple[str, Mapping[str, Any]]]
 
 
 class Observation(NamedTuple):
@@ -120,8 +118,8 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   @classmethod
   def default_options(cls) -> dict[str, Any]:
-    """The data set's options and their defaults."""
-    return {}
+    """The data set's options, as configs/prepare_data.py has them."""
+    return dict(config_lib.OPTIONS.get(cls.name, {}))
 
   @classmethod
   def check_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,15 +153,32 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """
 
   @classmethod
-  @abc.abstractmethod
+  def records(
+    cls, raw: str, unit: Unit, options: Mapping[str, Any]
+  ) -> Iterator[tuple[str, Make]]:
+    """Yields a unit's records, each with its name for a person, in fixed order.
+
+    Not asked of a data set that has its own `read`.
+
+    Raises:
+      PastaError: a file is not what it is taken for; names it.
+    """
+    raise NotImplementedError
+
+  @classmethod
   def read(
     cls, raw: str, unit: Unit, options: Mapping[str, Any]
   ) -> Iterator[tuple[str, Mapping[str, Any]] | Skipped]:
     """Yields (key, example) or what had to be skipped, in a fixed order.
 
     Raises:
-      PastaError: a file is not what it is taken for; names it.
+      PastaError: as `records`.
     """
+    for name, make in cls.records(raw, unit, options):
+      try:
+        yield make()
+      except ValueError as e:
+        yield Skipped(name, str(e))
 
   @classmethod
   @abc.abstractmethod
@@ -288,120 +303,3 @@ def _builder_file(name: str) -> str:
   return os.path.join(
     os.path.dirname(__file__), name, f'{name}_dataset_builder.py'
   )
-
-
-def image_problem(data: Any) -> str | None:
-  """What is wrong with an encoded image, by its first bytes; None = nothing."""
-  if not isinstance(data, bytes | memoryview) or not len(data):
-    return 'has no image'
-  if len(data) > MAX_IMAGE_BYTES:
-    return (
-      f'its image has {len(data)} bytes, at most {MAX_IMAGE_BYTES} are read'
-    )
-  if not bytes(data[:8]).startswith(_IMAGE_STARTS):
-    return 'its image is neither JPEG nor PNG nor WebP'
-  return None
-
-
-def check_directory(raw: str) -> None:
-  """Raises PastaError unless the raw files' directory can be listed."""
-  if not os.path.isdir(raw):
-    what = 'is a file' if os.path.exists(raw) else 'does not exist'
-    raise errors.PastaError(
-      f'flag --raw: {raw} {what}, expected the directory of the raw files'
-    )
-
-
-def list_files(raw: str) -> list[str]:
-  """Regular files below a directory, relative, sorted; no linked folders."""
-  check_directory(raw)
-  found = []
-  for where, _, names in os.walk(raw):
-    found += [os.path.relpath(os.path.join(where, n), raw) for n in names]
-  return sorted(n for n in found if os.path.isfile(os.path.join(raw, n)))
-
-
-def safe_join(root: str, relative: Any) -> str | None:
-  """ROOT/RELATIVE, or None for what is no path within ROOT.
-
-  Absolute paths, '..' that leaves the root and links out of it are refused.
-  """
-  if not isinstance(relative, str) or not relative or '\0' in relative:
-    return None
-  if os.path.isabs(relative) or '\\' in relative:
-    return None
-  path = os.path.normpath(os.path.join(root, relative))
-  real_root = os.path.realpath(root)
-  if os.path.commonpath([real_root, os.path.realpath(path)]) != real_root:
-    return None
-  return path
-
-
-def read_image(root: str, relative: Any) -> tuple[bytes, str]:
-  """Bytes of an image file below ROOT and '', or b'' and what is wrong."""
-  path = safe_join(root, relative)
-  if path is None:
-    return b'', f'image path {relative!r} does not stay within {root}'
-  try:
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-      return b'', f'image {relative!r} is not a file'
-    if status.st_size > MAX_IMAGE_BYTES:
-      return b'', f'image {relative!r} has {status.st_size} bytes'
-    with open(path, 'rb') as f:
-      data = f.read()
-  except (OSError, ValueError) as e:
-    reason = getattr(e, 'strerror', None) or e
-    return b'', f'image {relative!r} cannot be read: {reason}'
-  problem = image_problem(data)
-  return (b'', f'{relative!r}: {problem}') if problem else (data, '')
-
-
-def as_text(value: Any, name: str) -> str:
-  """A text field; ValueError where it is no text or cannot be stored."""
-  if not isinstance(value, str):
-    raise ValueError(f'{name} is {_kind(value)}, expected a text')
-  try:
-    value.encode()
-  except UnicodeEncodeError:
-    raise ValueError(f'{name} is not valid Unicode') from None
-  return value
-
-
-def as_number(
-  value: Any, name: str, low: float = -math.inf, high: float = math.inf
-) -> float:
-  """A finite number in [low, high]; ValueError where it is not."""
-  if isinstance(value, bool) or not isinstance(value, int | float):
-    raise ValueError(f'{name} is {_kind(value)}, expected a number')
-  try:
-    number = float(value)
-  except OverflowError:
-    number = math.inf
-  if not (math.isfinite(number) and low <= number <= high):
-    raise ValueError(f'{name} is {value!r:.40}, expected {low:g} to {high:g}')
-  return number
-
-
-def as_integer(
-  value: Any, name: str, low: int = -(2**63), high: int = 2**63 - 1
-) -> int:
-  """A whole number in [low, high]; ValueError where it is not."""
-  if isinstance(value, bool) or not isinstance(value, int):
-    raise ValueError(f'{name} is {_kind(value)}, expected a whole number')
-  if not low <= value <= high:
-    raise ValueError(f'{name} is {value!r:.40}, expected {low} to {high}')
-  return value
-
-
-def as_user(value: Any, name: str) -> str:
-  """A person's id, given as text or whole number; ValueError otherwise."""
-  if isinstance(value, int) and not isinstance(value, bool):
-    return str(value)
-  if not as_text(value, name):
-    raise ValueError(f'{name} is empty')
-  return value
-
-
-def _kind(value: Any) -> str:
-  return 'missing' if value is None else f'a {type(value).__name__}'

@@ -12,8 +12,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from data import base
-from data.formats import field_paths, raw_files, records, zip_files
+from data.formats import (
+  field_paths,
+  raw_directory,
+  raw_files,
+  records,
+  zip_files,
+)
 from pasta import errors
 
 _MAX_RECORDS = 20  # that are looked at, of each file
@@ -41,13 +46,15 @@ def run(raw: str) -> None:
 
 
 def report(raw: str) -> Iterator[str]:
-  """Yields the lines that `main` prints."""
+  """Yields the lines that `run` prints."""
   if os.path.isfile(raw) and raw.lower().endswith('.zip'):
     raw, name = os.path.split(raw)
     raw, zips, unpacked = raw or '.', [name], {}
   else:
     zips = raw_files.find_zips(raw)
-    unpacked = {n: _size(os.path.join(raw, n)) for n in base.list_files(raw)}
+    unpacked = {
+      n: _size(os.path.join(raw, n)) for n in raw_directory.list_files(raw)
+    }
     yield from _files(_shown(raw), unpacked)
   sound = []
   for name in zips:

@@ -6,9 +6,7 @@ restart does what has no receipt. TFDS's own metadata come last: with them
 `tfds.builder_from_directory` reads the result, and all is there.
 """
 
-import contextlib
 import functools
-import hashlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -18,16 +16,12 @@ import ml_collections
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
-from array_record.python import array_record_module
-from tensorflow_datasets.core import example_serializer
 
-from data import base, workers
-from pasta import errors, progress, seeds
+from data import base, shards, workers
+from data.formats import raw_directory
+from pasta import errors, progress
 from pasta import workdir as workdir_lib
 
-_RECEIPTS = 'receipts'  # their directory, within the data set's
-_SHOWN = 20  # skipped records that a receipt names
-_SUFFIX = 'array_record'
 _IGNORED = ('num_workers',)
 
 
@@ -44,7 +38,7 @@ def run(config: ml_collections.ConfigDict, workdir: str, raw: str) -> None:
   """
   cls = base.builder_class(config.name)
   raw = os.path.expanduser(raw)
-  base.check_directory(raw)
+  raw_directory.check(raw)
   options = cls.check_options(config.options.to_dict())
   if config.runner not in ('local', 'beam'):
     raise errors.PastaError(
@@ -88,9 +82,9 @@ def prepare(
   directory: str,
   *,
   options: Mapping[str, Any],
-  num_workers: int = 0,
-  max_skipped_share: float = 0.01,
-  duplicates: str = 'refuse',
+  num_workers: int,
+  max_skipped_share: float,
+  duplicates: str,
 ) -> dict[str, Any]:
   """Writes a data set; goes on where it was cut off.
 
@@ -107,7 +101,7 @@ def prepare(
     Numbers of examples by split, and of what was skipped.
 
   Raises:
-    PastaError: see `main`.
+    PastaError: see `run`.
   """
   if duplicates not in ('refuse', 'keep'):
     raise errors.PastaError(
@@ -115,7 +109,7 @@ def prepare(
       "'keep'"
     )
   splits = cls.units(raw, options)
-  receipts = os.path.join(directory, _RECEIPTS)
+  receipts = os.path.join(directory, shards.RECEIPTS)
   os.makedirs(receipts, exist_ok=True)
   jobs = [
     (split, i, len(units), unit)
@@ -124,22 +118,31 @@ def prepare(
   ]
   files = sorted({f for _, _, _, unit in jobs for f in unit.files})
   write = functools.partial(
-    _write_unit, cls.name, raw, directory, dict(options), max_skipped_share
+    shards.write_unit,
+    cls.name,
+    raw,
+    directory,
+    dict(options),
+    max_skipped_share,
   )
   tasks = [(write, job) for job in jobs]
-  tasks += [(functools.partial(_checksum, raw, directory), f) for f in files]
+  tasks += [
+    (functools.partial(shards.checksum, raw, directory), f) for f in files
+  ]
   with progress.progress(total=len(jobs), unit='unit', desc=cls.name) as bar:
     for size in workers.run_tasks(tasks, num_workers):
       bar.update(size)
-  _remove_temporaries(directory)
+  shards.remove_temporaries(directory)
   made = {
-    split: [_read_receipt(directory, split, i, len(u)) for i in range(len(u))]
+    split: [
+      shards.read_receipt(directory, split, i, len(u)) for i in range(len(u))
+    ]
     for split, u in sorted(splits.items())
   }
   _check_skipped(made, max_skipped_share, cls.name)
   if duplicates == 'refuse':
     _check_duplicates(made)
-  sums = {f: _file_receipt(directory, f)['sha256'] for f in files}
+  sums = {f: shards.file_receipt(directory, f)['sha256'] for f in files}
   workdir_lib.write_json(os.path.join(directory, 'checksums.json'), sums)
   _write_metadata(cls, directory, options, made)
   skipped = sum(r['num_skipped'] for split in made.values() for r in split)
@@ -156,149 +159,6 @@ def prepare(
     },
     'num_skipped': skipped,
   }
-
-
-def _write_unit(
-  name: str,
-  raw: str,
-  directory: str,
-  options: Mapping[str, Any],
-  max_skipped_share: float,
-  job: tuple[str, int, int, base.Unit],
-) -> int:
-  """One unit -> its shard and receipt, unless they are there; returns 1."""
-  split, index, num, unit = job
-  receipt_path = _receipt_path(directory, split, index, num)
-  sources = {f: _stamp(os.path.join(raw, f)) for f in unit.files}
-  shard = _shard_path(directory, name, split, index, num)
-  if os.path.exists(receipt_path):
-    receipt = workdir_lib.read_json(receipt_path)
-    if (
-      receipt['unit'] == unit.name
-      and receipt['sources'] == sources
-      and os.path.exists(shard)
-      and os.path.getsize(shard) == receipt['shard_bytes']
-    ):
-      return 1
-  cls = base.builder_class(name)
-  features = tfds.features.FeaturesDict(cls.feature_spec(options))
-  serializer = example_serializer.ExampleSerializer(
-    features.get_serialized_info()
-  )
-  temporary = f'{shard}.{os.getpid()}.tmp'
-  keys, skipped, num_bytes = [], [], 0
-  with contextlib.ExitStack() as stack:
-    stack.callback(_remove, temporary)
-    writer = array_record_module.ArrayRecordWriter(temporary, 'group_size:1')
-    stack.callback(_close, writer)
-    for item in cls.read(raw, unit, options):
-      if isinstance(item, base.Skipped):
-        skipped.append(item)
-        continue
-      key, example = item
-      # TFDS's own way leaves the order of the fields to chance.
-      record = serializer.get_tf_example(
-        features.encode_example(example)
-      ).SerializeToString(deterministic=True)
-      writer.write(record)
-      num_bytes += len(record)
-      keys.append(seeds.text_hash(key))
-    writer.close()
-    if not keys and skipped and max_skipped_share < 1:
-      first = skipped[0]
-      raise errors.PastaError(
-        f'{unit.name}: none of {len(skipped)} records can be used; '
-        f'{first.key}: {first.reason}'
-      )
-    os.replace(temporary, shard)
-  receipt = {
-    'unit': unit.name,
-    'sources': sources,
-    'num_examples': len(keys),
-    'num_bytes': num_bytes,
-    'shard_bytes': os.path.getsize(shard),
-    'num_skipped': len(skipped),
-    'skipped': [f'{s.key}: {s.reason}' for s in skipped[:_SHOWN]],
-  }
-  with open(f'{receipt_path}.{os.getpid()}.tmp', 'wb') as f:
-    np.save(f, np.array(keys, np.uint64))
-  os.replace(f.name, _keys_path(receipt_path))
-  workdir_lib.write_json(receipt_path, receipt)
-  return 1
-
-
-def _remove_temporaries(directory: str) -> None:
-  """Removes what runs that were killed had begun to write."""
-  for parent in (directory, os.path.join(directory, _RECEIPTS)):
-    for name in os.listdir(parent):
-      if name.endswith('.tmp'):
-        _remove(os.path.join(parent, name))
-
-
-def _close(writer: Any) -> None:
-  if writer.is_open():
-    writer.close()
-
-
-def _remove(path: str) -> None:
-  with contextlib.suppress(FileNotFoundError):
-    os.remove(path)
-
-
-def _stamp(path: str) -> list[int]:
-  """Size and time of change of a raw file."""
-  try:
-    status = os.stat(path)
-  except OSError as e:
-    raise errors.PastaError(f'{path}: cannot be read: {e.strerror}') from None
-  return [status.st_size, status.st_mtime_ns]
-
-
-def _checksum(raw: str, directory: str, file: str) -> int:
-  """Notes a raw file's SHA-256, unless that is there; returns 0."""
-  path = os.path.join(raw, file)
-  stamp = _stamp(path)
-  receipt = _file_path(directory, file)
-  if os.path.exists(receipt):
-    if workdir_lib.read_json(receipt)['stamp'] == stamp:
-      return 0
-  with open(path, 'rb') as f:
-    digest = hashlib.file_digest(f, 'sha256').hexdigest()
-  workdir_lib.write_json(receipt, {'stamp': stamp, 'sha256': digest})
-  return 0
-
-
-def _file_path(directory: str, file: str) -> str:
-  name = f'file-{seeds.text_hash(file):016x}.json'
-  return os.path.join(directory, _RECEIPTS, name)
-
-
-def _file_receipt(directory: str, file: str) -> dict[str, Any]:
-  return workdir_lib.read_json(_file_path(directory, file))
-
-
-def _shard_path(
-  directory: str, name: str, split: str, index: int, num: int
-) -> str:
-  """The file of a split's shard, named as TFDS does."""
-  file = f'{name}-{split}.{_SUFFIX}-{index:05d}-of-{num:05d}'
-  return os.path.join(directory, file)
-
-
-def _receipt_path(directory: str, split: str, index: int, num: int) -> str:
-  name = f'{split}-{index:05d}-of-{num:05d}.json'
-  return os.path.join(directory, _RECEIPTS, name)
-
-
-def _keys_path(receipt_path: str) -> str:
-  return receipt_path.removesuffix('.json') + '.keys.npy'
-
-
-def _read_receipt(
-  directory: str, split: str, index: int, num: int
-) -> dict[str, Any]:
-  path = _receipt_path(directory, split, index, num)
-  return {**workdir_lib.read_json(path), 'keys': _keys_path(path)}
 
 
 def _check_skipped(
@@ -345,7 +205,7 @@ def _write_metadata(
 ) -> None:
   """dataset_info.json and features.json, as TFDS wants them."""
   template = tfds.core.ShardedFileTemplate(
-    data_dir=directory, dataset_name=cls.name, filetype_suffix=_SUFFIX
+    data_dir=directory, dataset_name=cls.name, filetype_suffix=shards.SUFFIX
   )
   tfds.folder_dataset.write_metadata(
     data_dir=directory,
@@ -399,7 +259,7 @@ def _prepare_on_beam(cls, config, options, raw, directory) -> dict[str, Any]:
       beam_options=pipeline_options.PipelineOptions(list(config.beam_options)),
       compute_stats=tfds.download.ComputeStatsMode.SKIP,
     ),
-    file_format=_SUFFIX,
+    file_format=shards.SUFFIX,
   )
   made = os.fspath(builder.data_dir)
   # With the metadata all is there, so they come last.

@@ -7,8 +7,6 @@ import dataclasses
 from typing import Any
 
 PyTree = Any
-
-
 CATEGORIES = ('rephrase', 'detail', 'style', 'subject', 'creative')
 UNKNOWN_CATEGORY = ''  # of candidates in sessions that others have recorded
 

@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from configs import common
+from pasta.candidates import pools
 from pasta.candidates.chat import generator as chat
 from pasta.types import CATEGORIES
 
@@ -141,5 +142,6 @@ def config_of(server, tmp_path, **fields):
 
 def chat_of(server, tmp_path, num_candidates=25, max_words=36, **fields):
   return chat.Chat(
-    config_of(server, tmp_path, **fields), num_candidates, max_words
+    config_of(server, tmp_path, **fields),
+    pools.Pools(num_candidates, max_words),
   )

@@ -11,8 +11,7 @@ import posixpath
 from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO
 
-from data import base
-from data.formats import zip_files
+from data.formats import raw_directory, zip_files
 from pasta import errors
 
 _ZIP = '.zip'
@@ -44,7 +43,7 @@ class RawFiles:
     """
     found = {
       name: os.path.getsize(os.path.join(self.raw, name))
-      for name in base.list_files(self.raw)
+      for name in raw_directory.list_files(self.raw)
       if name not in self.zips
     }
     return self._with_packed(found)
@@ -95,21 +94,22 @@ class RawFiles:
         f'{self.path(name)}: cannot be read: {reason!s:.300}'
       ) from None
 
-  def image(self, name: Any) -> tuple[bytes, str]:
-    """Bytes of an image and '', or b'' and what is wrong."""
+  def image(self, name: Any) -> bytes:
+    """Bytes of an image; ValueError says what is wrong."""
     safe = safe_name(name)
     if safe is None:
       where = os.path.join(self.raw, *self.zips[:1])
-      return b'', f'image path {name!r:.200} does not stay within {where}'
+      raise ValueError(f'image path {name!r:.200} does not stay within {where}')
     packed = self._packed(safe)
     if packed is None:
-      return base.read_image(self.raw, safe)
+      return raw_directory.read_image(self.raw, safe)
     try:
-      data = packed.file.read(packed.member(safe), base.MAX_IMAGE_BYTES)
+      data = packed.file.read(
+        packed.member(safe), raw_directory.MAX_IMAGE_BYTES
+      )
     except ValueError as e:
-      return b'', f'image {e}'
-    problem = base.image_problem(data)
-    return (b'', f'{name!r:.200}: {problem}') if problem else (data, '')
+      raise ValueError(f'image {e}') from None
+    return raw_directory.check_image(data, f'{name!r:.200}')
 
   def _packed(self, name: str) -> '_Zip | None':
     return next((z for z in self._zips if z.member(name) is not None), None)
@@ -166,7 +166,7 @@ def _open(raw: str, zips: tuple[str, ...], stamps: tuple) -> RawFiles:
 
 def find_zips(raw: str) -> list[str]:
   """Zip files below a directory, relative to it, in order."""
-  return [n for n in base.list_files(raw) if n.lower().endswith(_ZIP)]
+  return [n for n in raw_directory.list_files(raw) if n.lower().endswith(_ZIP)]
 
 
 def matching(names: Iterable[str], pattern: str) -> list[str]:

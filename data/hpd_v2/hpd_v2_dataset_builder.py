@@ -1,5 +1,6 @@
 """HPDv2 (Wu et al., 2023): pairs to train on, rankings by people to test on."""
 
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from data import base
-from data.formats import json_stream
+from data.formats import checks, json_stream, raw_directory
 from pasta import errors
 
 _ITEMS_PER_UNIT = 1000
@@ -46,7 +47,7 @@ class Builder(base.PreferenceBuilder):
   def units(
     cls, raw: str, options: Mapping[str, Any]
   ) -> dict[str, list[base.Unit]]:
-    base.check_directory(raw)
+    raw_directory.check(raw)
     found = {
       split: json_stream.units(raw, f'{split}.json', _ITEMS_PER_UNIT)
       for split in ('train', 'test')
@@ -60,19 +61,21 @@ class Builder(base.PreferenceBuilder):
     return found
 
   @classmethod
-  def read(
+  def records(
     cls, raw: str, unit: base.Unit, options: Mapping[str, Any]
-  ) -> Iterator[tuple[str, dict[str, Any]] | base.Skipped]:
+  ) -> Iterator[tuple[str, base.Make]]:
     split = unit.files[0].removesuffix('.json')
     folder = os.path.join(raw, split)
     if not os.path.isdir(folder):
       raise errors.PastaError(f'{folder}: missing, expected the images there')
-    make = _train if split == 'train' else _test
+    read = _train if split == 'train' else _test
+
+    def make(row, item):
+      return str(row), {**read(item, folder), 'row': row}
+
     for row, item in json_stream.rows(raw, unit):
-      try:
-        yield str(row), {**make(item, folder), 'row': row}
-      except ValueError as e:
-        yield base.Skipped(f'{unit.files[0]}, item {row}', str(e))
+      name = f'{unit.files[0]}, item {row}'
+      yield name, functools.partial(make, row, item)
 
   @classmethod
   def images(cls, example: Mapping[str, Any]) -> list[bytes]:
@@ -119,25 +122,19 @@ def _list(
 def _images(folder: str, files: list) -> list[bytes]:
   if not 2 <= len(files) <= _MAX_IMAGES:
     raise ValueError(f'{len(files)} images, expected 2 to {_MAX_IMAGES}')
-  found = []
-  for file in files:
-    data, problem = base.read_image(folder, file)
-    if problem:
-      raise ValueError(problem)
-    found.append(data)
-  return found
+  return [raw_directory.read_image(folder, file) for file in files]
 
 
 def _train(item: Mapping[str, Any], folder: str) -> dict[str, Any]:
   files = _list(item, 'file_path', 2)
   labels = [
-    base.as_number(x, 'human_preference', 0, 1)
+    checks.as_number(x, 'human_preference', 0, 1)
     for x in _list(item, 'human_preference', 2)
   ]
   if abs(sum(labels) - 1) > 1e-6:
     raise ValueError(f'human_preference {labels} does not sum to 1')
   return {
-    'prompt': base.as_text(item.get('prompt'), 'prompt'),
+    'prompt': checks.as_text(item.get('prompt'), 'prompt'),
     'files': files,
     'images': _images(folder, files),
     'rank': [2.0 - x for x in labels],  # 1 the better, 2 the worse, 1.5 a tie
@@ -152,20 +149,21 @@ def _test(item: Mapping[str, Any], folder: str) -> dict[str, Any]:
   for annotation in _list(item, 'raw_annotations'):
     if not isinstance(annotation, dict):
       raise ValueError('raw_annotations holds what is no object')
-    users.append(base.as_user(annotation.get('user_hash'), 'user_hash'))
+    users.append(checks.as_user(annotation.get('user_hash'), 'user_hash'))
     given = [
-      base.as_number(x, 'rank', 0, 1e6)
+      checks.as_number(x, 'rank', 0, 1e6)
       for x in _list(annotation, 'rank', len(files))
     ]
     if len(set(given)) != len(given):
       raise ValueError(f'user {users[-1]:.20} gives two images the same rank')
     ranks += given
   return {
-    'prompt': base.as_text(item.get('prompt'), 'prompt'),
+    'prompt': checks.as_text(item.get('prompt'), 'prompt'),
     'files': files,
     'images': _images(folder, files),
     'rank': [
-      base.as_number(x, 'rank', 0, 1e6) for x in _list(item, 'rank', len(files))
+      checks.as_number(x, 'rank', 0, 1e6)
+      for x in _list(item, 'rank', len(files))
     ],
     'annotation_user': users,
     'annotation_rank': ranks,

@@ -1,5 +1,6 @@
 """PAMELA: people's own ratings of AI images, with unseen people to test on."""
 
+import functools
 import os
 import re
 import string
@@ -10,7 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from data import base
-from data.formats import json_stream
+from data.formats import checks, json_stream, raw_directory
 from pasta import errors
 
 _FILE = re.compile(r'pamela_(?P<split>[a-z_]+)\.json')
@@ -29,10 +30,6 @@ class Builder(base.PreferenceBuilder):
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'First version.'}
   HOMEPAGE = 'https://huggingface.co/datasets/bethgelab/PAMELA'
-
-  @classmethod
-  def default_options(cls) -> dict[str, Any]:
-    return {'image_path': ''}
 
   @classmethod
   def check_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +63,7 @@ class Builder(base.PreferenceBuilder):
   def units(
     cls, raw: str, options: Mapping[str, Any]
   ) -> dict[str, list[base.Unit]]:
-    base.check_directory(raw)
+    raw_directory.check(raw)
     for folder in _FOLDERS:
       where = os.path.join(raw, folder)
       names = sorted(os.listdir(where)) if os.path.isdir(where) else []
@@ -85,17 +82,19 @@ class Builder(base.PreferenceBuilder):
     }
 
   @classmethod
-  def read(
+  def records(
     cls, raw: str, unit: base.Unit, options: Mapping[str, Any]
-  ) -> Iterator[tuple[str, dict[str, Any]] | base.Skipped]:
+  ) -> Iterator[tuple[str, base.Make]]:
     template = options['image_path']
+
+    def make(item):
+      nonlocal template
+      template = template or _find_template(raw, item)
+      example = _example(raw, item, template)
+      return f'{example["participant_id"]}/{example["image_id"]}', example
+
     for row, item in json_stream.rows(raw, unit):
-      try:
-        template = template or _find_template(raw, item)
-        example = _example(raw, item, template)
-        yield f'{example["participant_id"]}/{example["image_id"]}', example
-      except ValueError as e:
-        yield base.Skipped(f'{unit.files[0]}, item {row}', str(e))
+      yield f'{unit.files[0]}, item {row}', functools.partial(make, item)
 
   @classmethod
   def images(cls, example: Mapping[str, Any]) -> list[bytes]:
@@ -123,7 +122,7 @@ def _find_template(raw: str, item: Mapping[str, Any]) -> str:
   """Where the images lie, from the first item whose image is found."""
   image_id = _image_id(item)
   for template in _IMAGE_PATHS:
-    path = base.safe_join(raw, template.format(image_id=image_id))
+    path = raw_directory.safe_join(raw, template.format(image_id=image_id))
     if path is not None and os.path.isfile(path):
       return template
   raise ValueError(
@@ -133,7 +132,7 @@ def _find_template(raw: str, item: Mapping[str, Any]) -> str:
 
 
 def _image_id(item: Mapping[str, Any]) -> str:
-  return base.as_user(item.get('image_id'), 'image_id')
+  return checks.as_user(item.get('image_id'), 'image_id')
 
 
 def _example(
@@ -143,20 +142,21 @@ def _example(
   if not isinstance(metadata, dict):
     raise ValueError('image_metadata is no object')
   image_id = _image_id(item)
-  data, problem = base.read_image(raw, template.format(image_id=image_id))
-  if problem:
-    raise ValueError(problem)
+  path = template.format(image_id=image_id)
+  data = raw_directory.read_image(raw, path)
   prompt = item.get('prompt') or metadata.get('prompt') or ''
   return {
-    'participant_id': base.as_user(
+    'participant_id': checks.as_user(
       item.get('participant_id'), 'participant_id'
     ),
-    'score': base.as_number(item.get('original_score'), 'original_score', 1, 5),
+    'score': checks.as_number(
+      item.get('original_score'), 'original_score', 1, 5
+    ),
     'image_id': image_id,
     'image': data,
-    'prompt': base.as_text(prompt, 'prompt'),
+    'prompt': checks.as_text(prompt, 'prompt'),
     **{
-      name: base.as_text(str(metadata.get(name) or ''), name)
+      name: checks.as_text(str(metadata.get(name) or ''), name)
       for name in ('group', 'style', 'type')
     },
   }

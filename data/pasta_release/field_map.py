@@ -7,76 +7,18 @@ what each means.
 import itertools
 import math
 import re
-import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from data import base
-from data.formats import field_paths, raw_files
+from data.formats import checks, field_paths, raw_directory, raw_files
+from data.pasta_release import map_options
+from data.pasta_release.map_options import IMAGES_PER_PROMPT, NUM_COLUMNS
 from pasta import errors
-from pasta.types import CATEGORIES, UNKNOWN_CATEGORY
+from pasta.types import UNKNOWN_CATEGORY
 
 MAX_TURNS = 5
-NUM_COLUMNS = 4  # L
-IMAGES_PER_PROMPT = 4  # M
 NOT_ASKED = -2  # in place of a comparison
-DEFAULTS = {
-  'records': '',
-  'rows': 'session',
-  'session_id': '',
-  'user_id': '',
-  'initial_prompt': '',
-  'turns': '',
-  'turn': '',
-  'turn_base': 1,
-  'prompts': '',
-  'images': '',
-  'flat_images': '',
-  'images_cut': '',
-  'images_folder': '',
-  'image_path': '',
-  'first_index': 0,
-  'choice': '',
-  'choice_is': 'index',
-  'choice_base': 0,
-  'satisfaction': '',
-  'satisfaction_low': 0.0,
-  'satisfaction_high': 1.0,
-  'comparison': '',
-  'comparison_better': 'better',
-  'comparison_same': 'same',
-  'comparison_worse': 'worse',
-  'critique': '',
-  'category': '',
-  'category_names': '',
-  'generator_id': 'gemini-1.5-flash',
-  't2i_id': 'sdxl',
-}
-_ONE_OF = {
-  'rows': ('session', 'turn'),
-  'turn_base': (0, 1),
-  'flat_images': ('', 'column', 'row'),
-  'first_index': (0, 1),
-  'choice_is': ('index', 'flags', 'prompt'),
-  'choice_base': (0, 1),
-}
-_REQUIRED = ('records', 'session_id', 'initial_prompt', 'prompts', 'choice')
-_COMPARISONS = (
-  ('comparison_better', 1),
-  ('comparison_same', 0),
-  ('comparison_worse', -1),
-)
-_OF_SESSION = ('session_id', 'user_id', 'initial_prompt')
-_OF_COLUMNS = ('prompts', 'images', 'category')
-_OF_TURN = (*_OF_COLUMNS, 'turn', 'choice', 'satisfaction', 'comparison')
-_FIELDS = (*_OF_SESSION, 'turns', *_OF_TURN, 'critique')
 _OPTIONAL = ('satisfaction', 'comparison', 'critique', 'category')
-_PLACES = {  # what a field's path may hold
-  'prompts': ({'column'},),
-  'category': ({'column'},),
-  'images': ({'column'}, {'column', 'image'}, {'index'}),
-}
-_IMAGE_PATH = ({'column', 'image'}, {'index'})
 _SHOWN_FIELDS = 40
 _WHOLE = re.compile(r'([+-]?\d{1,18})(?:\.0*)?')
 _FLAGS = {
@@ -108,25 +50,14 @@ class FieldMap:
   """
 
   def __init__(self, options: Mapping[str, Any]):
-    """Takes all of DEFAULTS' options.
+    """Takes all options.
 
     Raises:
       PastaError: an option is missing or cannot be meant so.
     """
     self.options = dict(options)
-    self._check_values()
-    self._check_combination()
-    self._paths = {n: self._parse(n) for n in _FIELDS if self.options[n]}
-    if self.options['image_path']:
-      self._check_image_path()
-    self._categories = self._parse_categories()
-    self._comparisons = {
-      self.options[name]: value for name, value in _COMPARISONS
-    }
-    if len(self._comparisons) < len(_COMPARISONS):
-      raise _wrong(
-        self.options, 'comparison_better', 'another text than the other two'
-      )
+    parsed = map_options.parse(self.options)
+    self._paths, self._categories, self._comparisons = parsed
     every = [p for paths in self._paths.values() for p in paths]
     self.columns = _first_names(every)
     self.id_columns = _first_names(self._paths['session_id'])
@@ -139,17 +70,17 @@ class FieldMap:
   def session_id(self, record: Mapping[str, Any]) -> str:
     """The session of a record; ValueError where it has none."""
     value, _ = field_paths.find(record, self._paths['session_id'][0])
-    return base.as_user(value, 'session_id')
+    return checks.as_user(value, 'session_id')
 
   def check_required(self, record: Mapping[str, Any], where: str) -> None:
     """Raises PastaError where a record lacks what every one must have."""
     holder = record
-    for name in _FIELDS:
+    for name in map_options.FIELDS:
       if name not in self._paths or name in _OPTIONAL:
         continue
       if name == 'turns':
         holder = self._entries(record)
-      source = record if name in (*_OF_SESSION, 'turns') else holder
+      source = record if name in (*map_options.OF_SESSION, 'turns') else holder
       known = all(field_paths.find(source, p)[1] for p in self._paths[name])
       if not known or (name == 'turns' and not isinstance(holder, dict)):
         raise errors.PastaError(
@@ -194,7 +125,7 @@ class FieldMap:
       't2i_id': self.options['t2i_id'],
     }
     if 'user_id' in self._paths:
-      found['user_id'] = self._same(records, 'user_id', base.as_user)
+      found['user_id'] = self._same(records, 'user_id', checks.as_user)
     made = []
     for t, (number, turn) in enumerate(turns):
       try:
@@ -226,7 +157,7 @@ class FieldMap:
       value, _ = field_paths.find(records[0], path)
       num = len(_list(value, 'prompts'))
       turns = [_Turn(records[0], t) for t in range(num)]
-      for name in (*_OF_TURN, 'critique'):
+      for name in (*map_options.OF_TURN, 'critique'):
         for path in self._paths.get(name, ()):
           value, _ = field_paths.find(records[0], path)
           _list(value, path.text, num)
@@ -260,7 +191,7 @@ class FieldMap:
       'comparison': self._comparison(turn) if t else NOT_ASKED,
       'critique': ''
       if critique is None
-      else base.as_text(critique, 'critique'),
+      else checks.as_text(critique, 'critique'),
     }
 
   def _choice(self, turn: _Turn, prompts: Sequence[str]) -> int:
@@ -268,7 +199,9 @@ class FieldMap:
     if kind == 'index':
       low = self.options['choice_base']
       high = low + NUM_COLUMNS - 1
-      return base.as_integer(_whole(value, 'choice'), 'choice', low, high) - low
+      return (
+        checks.as_integer(_whole(value, 'choice'), 'choice', low, high) - low
+      )
     if kind == 'prompt':
       flags = [p == value for p in prompts]
     else:
@@ -297,7 +230,7 @@ class FieldMap:
         raise ValueError(
           f'satisfaction is {value!r:.40}, expected a number'
         ) from None
-    value = base.as_number(
+    value = checks.as_number(
       value, 'satisfaction', min(low, high), max(low, high)
     )
     return (value - low) / (high - low)
@@ -360,14 +293,12 @@ class FieldMap:
     images, paths = [], []
     for entry in given:
       if isinstance(entry, bytes):
-        problem, data, path = base.image_problem(entry), entry, ''
+        data, path = raw_directory.check_image(entry), ''
       else:
         path = self._file(entry)
-        data, problem = files.image(path)
-      if problem:
-        raise ValueError(problem)
+        data = files.image(path)
       images.append(data)
-      paths.append(base.as_text(path, 'image path'))
+      paths.append(checks.as_text(path, 'image path'))
     return images, paths
 
   def _file(self, entry: Any) -> str:
@@ -431,149 +362,9 @@ class FieldMap:
       for path in self._paths[name]
     )
 
-  def _check_values(self) -> None:
-    """Types, required ones, and those that have few values."""
-    for name, default in DEFAULTS.items():
-      value = self.options[name]
-      is_text = isinstance(default, str)
-      number = isinstance(value, int | float) and not isinstance(value, bool)
-      if not (isinstance(value, str) if is_text else number):
-        raise _wrong(self.options, name, f'a {"text" if is_text else "number"}')
-      if not is_text and not math.isfinite(value):
-        raise _wrong(self.options, name, 'a finite number')
-      if name in _ONE_OF and value not in _ONE_OF[name]:
-        raise _wrong(self.options, name, f'one of {_ONE_OF[name]}')
-    for name in _REQUIRED:
-      if not self.options[name]:
-        raise errors.PastaError(
-          f"config field 'options.{name}' is empty; the names of this data "
-          'set are not public: run launch.inspect_data and see '
-          'data/pasta_release/README.md'
-        )
-
-  def _check_combination(self) -> None:
-    """What the options must be together."""
-    given = {n for n, v in self.options.items() if v != ''}
-    if len(given & {'images', 'image_path'}) != 1:
-      what = 'both' if 'images' in given else 'neither'
-      raise errors.PastaError(
-        f"config fields 'options.images' and 'options.image_path': {what} of "
-        'them is given, expected one'
-      )
-    if self.by_turn and 'turn' not in given:
-      raise _wrong(self.options, 'turn', "a path, as 'options.rows' = 'turn'")
-    if self.by_turn and 'turns' in given:
-      raise _wrong(self.options, 'turns', "'' as 'options.rows' = 'turn'")
-    for name in ('flat_images', 'images_cut', 'images_folder'):
-      if name in given and 'images' not in given:
-        raise _wrong(self.options, name, "'' without 'options.images'")
-    if self.options['satisfaction_low'] == self.options['satisfaction_high']:
-      raise _wrong(
-        self.options, 'satisfaction_low', 'another number than the high one'
-      )
-
-  def _parse(self, name: str) -> list[field_paths.Path]:
-    """One path, or one for each column or image where it has placeholders."""
-    text, first = self.options[name], self.options['first_index']
-    places = _places(text)
-    allowed = _PLACES.get(name, ())
-    if places is None or (places and places not in allowed):
-      names = [' and '.join(f'{{{p}}}' for p in sorted(a)) for a in allowed]
-      raise _wrong(
-        self.options, name, f'a path with {" or ".join(names) or "no braces"}'
-      )
-    if name == 'images' and self.options['flat_images'] and places:
-      raise _wrong(self.options, 'flat_images', "'' as 'options.images' has {}")
-    columns, images = range(NUM_COLUMNS), range(IMAGES_PER_PROMPT)
-    if places == {'column'}:
-      values = [{'column': c + first} for c in columns]
-    elif places == {'index'}:
-      num = NUM_COLUMNS * IMAGES_PER_PROMPT
-      values = [{'index': i + first} for i in range(num)]
-    elif places:
-      values = [
-        {'column': c + first, 'image': m + first}
-        for c in columns
-        for m in images
-      ]
-    else:
-      values = [{}]
-    try:
-      return [
-        field_paths.parse(text.format(**v) if places else text) for v in values
-      ]
-    except ValueError as e:
-      raise errors.PastaError(f"config field 'options.{name}': {e}") from None
-
-  def _check_image_path(self) -> None:
-    places = _places(self.options['image_path'])
-    names = {'session_id', 'user_id', 'turn', 'column', 'image', 'index'}
-    wanted = (
-      places is not None
-      and places <= names
-      and any(w <= places for w in _IMAGE_PATH)
-      and {'session_id', 'turn'} <= places
-    )
-    if not wanted:
-      raise _wrong(
-        self.options,
-        'image_path',
-        'a path with {session_id}, {turn} and {column} and {image}, or {index}',
-      )
-    try:
-      self.options['image_path'].format(
-        session_id='s', user_id='u', turn=1, column=1, image=1, index=1
-      )
-    except (ValueError, TypeError) as e:
-      raise errors.PastaError(
-        f"config field 'options.image_path' is "
-        f'{self.options["image_path"]!r}: {e}'
-      ) from None
-
-  def _parse_categories(self) -> dict[str, str]:
-    """The release's names of categories and ours."""
-    text = self.options['category_names']
-    if not text:
-      return {c: c for c in CATEGORIES}
-    found = {}
-    for pair in text.split(','):
-      theirs, _, ours = (p.strip() for p in pair.rpartition('='))
-      if not theirs or ours not in CATEGORIES:
-        raise _wrong(
-          self.options,
-          'category_names',
-          f"'THEIRS=OURS, ...' with ours of {CATEGORIES}",
-        )
-      found[theirs] = ours
-    return found
-
 
 def _first_names(paths: Sequence[field_paths.Path]) -> set[str]:
   return {p.text for p in paths} | {p.steps[0] for p in paths}
-
-
-def _places(text: str) -> set[str] | None:
-  """Names of the placeholders of a template; None for what is none."""
-  try:
-    parts = list(string.Formatter().parse(text))
-  except ValueError:
-    return None
-  names = set()
-  for _, name, spec, conversion in parts:
-    if name is None:
-      continue
-    if not name.isidentifier() or '{' in spec or conversion:
-      return None
-    names.add(name)
-  return names
-
-
-def _wrong(
-  options: Mapping[str, Any], name: str, expected: str
-) -> errors.PastaError:
-  return errors.PastaError(
-    f"config field 'options.{name}' is {options[name]!r}, expected {expected}"
-  )
 
 
 def _list(value: Any, name: str, length: int | None = None) -> list:
@@ -586,7 +377,7 @@ def _list(value: Any, name: str, length: int | None = None) -> list:
 
 
 def _text(value: Any, name: str) -> str:
-  if not base.as_text(value, name).strip():
+  if not checks.as_text(value, name).strip():
     raise ValueError(f'{name} is empty')
   return value
 
@@ -600,4 +391,4 @@ def _whole(value: Any, name: str) -> int:
     return int(match[1])
   if isinstance(value, float) and value.is_integer():
     return int(value)
-  return base.as_integer(value, name)
+  return checks.as_integer(value, name)

@@ -5,6 +5,7 @@ anywhere in one file: a first pass over the ids of the sessions finds them. A
 unit of work is so many whole sessions, whatever the format of the files.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ import tensorflow_datasets as tfds
 
 from data import base
 from data.formats import raw_files, records
-from data.pasta_release import field_map
+from data.pasta_release import field_map, map_options
 from pasta import errors
 from pasta.storage import sessions
 from pasta.types import Candidate
@@ -33,13 +34,9 @@ class Builder(base.SessionBuilder):
   HOMEPAGE = 'https://www.kaggle.com/datasets/googleai/pasta-data'
 
   @classmethod
-  def default_options(cls) -> dict[str, Any]:
-    return dict(field_map.DEFAULTS)
-
-  @classmethod
   def check_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
     found = super().check_options(options)
-    field_map.FieldMap(found)
+    map_options.parse(found)
     return found
 
   @classmethod
@@ -92,20 +89,20 @@ class Builder(base.SessionBuilder):
     return {'train': units}
 
   @classmethod
-  def read(
+  def records(
     cls, raw: str, unit: base.Unit, options: Mapping[str, Any]
-  ) -> Iterator[tuple[str, dict[str, Any]] | base.Skipped]:
+  ) -> Iterator[tuple[str, base.Make]]:
     fields = field_map.FieldMap(options)
     files = raw_files.open_raw(raw, unit.spec['zips'])
-    for key, found in _sessions(files, unit, fields):
+
+    def make(found):
       if isinstance(found, str):
-        yield base.Skipped(key, found)
-        continue
-      try:
-        example = fields.example(found, files)
-        yield example['session_id'], example
-      except ValueError as e:
-        yield base.Skipped(key, str(e))
+        raise ValueError(found)
+      example = fields.example(found, files)
+      return example['session_id'], example
+
+    for key, found in _sessions(files, unit, fields):
+      yield key, functools.partial(make, found)
 
   @classmethod
   def images(cls, example: Mapping[str, Any]) -> list[bytes]:
@@ -113,7 +110,7 @@ class Builder(base.SessionBuilder):
 
   @classmethod
   def session(cls, example: Mapping[str, Any]) -> sessions.Session:
-    num_columns = field_map.NUM_COLUMNS
+    num_columns = map_options.NUM_COLUMNS
     order = tuple(range(num_columns))
     candidates = [
       Candidate(text.decode(), category.decode())
@@ -147,7 +144,7 @@ class Builder(base.SessionBuilder):
       policy_id='unknown',
       generator_id=example['generator_id'].decode(),
       t2i_id=example['t2i_id'].decode(),
-      images_per_prompt=field_map.IMAGES_PER_PROMPT,
+      images_per_prompt=map_options.IMAGES_PER_PROMPT,
       started_at=0.0,
       turns=tuple(turns),
     )

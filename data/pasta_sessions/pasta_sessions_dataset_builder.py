@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
 import ml_collections
 import numpy as np
@@ -14,6 +14,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from data import base
+from data.formats import checks, raw_directory
+from data.pasta_sessions import shard_parts
 from pasta import errors
 from pasta.storage import sessions
 from pasta.t2i import base as t2i_lib
@@ -21,7 +23,6 @@ from pasta.t2i import build as t2i_build
 from pasta.types import Candidate
 
 _SESSIONS_PER_UNIT = {'none': 200, 'render': 25}  # by option `images`
-_MAX_LINE_BYTES = 16 << 20
 _MAX_IMAGES = 64  # of a prompt
 _NO_COMPARISON = -2
 _PNG_LEVEL = 3  # more takes three times as long and gains nothing
@@ -43,10 +44,6 @@ class Builder(base.SessionBuilder):
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'First version.'}
   HOMEPAGE = 'https://arxiv.org/abs/2412.10419'
-
-  @classmethod
-  def default_options(cls) -> dict[str, Any]:
-    return {'images': 'none'}
 
   @classmethod
   def check_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,14 +133,16 @@ class Builder(base.SessionBuilder):
   def units(
     cls, raw: str, options: Mapping[str, Any]
   ) -> dict[str, list[base.Unit]]:
-    base.check_directory(raw)
-    groups = list(_groups(raw, _SESSIONS_PER_UNIT[options['images']]))
+    raw_directory.check(raw)
+    groups = list(
+      shard_parts.groups(raw, _SESSIONS_PER_UNIT[options['images']])
+    )
     if not groups:
       raise errors.PastaError(
         f'{raw}: holds no session, expected shards NNNNN.jsonl, found '
         f'{sorted(os.listdir(raw))[:3] or "nothing"}'
       )
-    found = (s for parts in groups for _, s in _sessions(raw, parts))
+    found = (s for parts in groups for _, s in shard_parts.read(raw, parts))
     first = next((s for s in found if s.turns), None)
     sizes = sorted(_sizes(first))[:1] if first else []
     return {
@@ -163,7 +162,7 @@ class Builder(base.SessionBuilder):
   ) -> Iterator[tuple[str, dict[str, Any]] | base.Skipped]:
     # Shards are whole or not at all, so nothing is skipped.
     sizes = set(unit.spec['sizes'])
-    for where, session in _sessions(raw, unit.spec['parts']):
+    for where, session in shard_parts.read(raw, unit.spec['parts']):
       where = f'{where}: session {session.session_id!r:.60}'
       try:
         example = _example(session)
@@ -224,74 +223,6 @@ class Builder(base.SessionBuilder):
     )
 
 
-def _groups(raw: str, num: int) -> Iterator[list[dict[str, Any]]]:
-  """Yields parts of shards that make a unit of at most `num` sessions.
-
-  What is recorded at a terminal has one session a shard, simulations hundreds.
-  """
-  group, size = [], 0
-  for path in sessions.shards(raw):
-    for part in _parts(path, num):
-      if size + part['count'] > num:
-        yield group
-        group, size = [], 0
-      group.append(part)
-      size += part['count']
-  if group:
-    yield group
-
-
-def _parts(path: str, num: int) -> Iterator[dict[str, Any]]:
-  """Yields parts of a shard: first byte, first row and number of sessions."""
-  found, row = [], 0
-  with _open(path) as f:
-    header = line = _line(f, path)
-    while line.endswith(b'\n'):
-      if row % num == 0:
-        found.append((f.tell(), row))
-      line = _line(f, path)
-      row += line.endswith(b'\n')
-  sessions.check_complete(path, header, row, not line)
-  for start, first in found:
-    count = min(row - first, num)
-    if count:
-      file = os.path.basename(path)
-      yield {'file': file, 'start': start, 'row': first, 'count': count}
-
-
-def _sessions(
-  raw: str, parts: Iterable[Mapping[str, Any]]
-) -> Iterator[tuple[str, sessions.Session]]:
-  """Yields (where, session) of parts that `_parts` has found."""
-  for part in parts:
-    path = os.path.join(raw, part['file'])
-    with _open(path) as f:
-      f.seek(part['start'])
-      for row in range(part['row'], part['row'] + part['count']):
-        where = f'{path}:{row + 2}'
-        try:
-          line = _line(f, path).decode()
-        except UnicodeDecodeError as e:
-          raise errors.PastaError(f'{where}: not a session ({e})') from None
-        yield where, sessions.from_json(line, where)
-
-
-def _open(path: str) -> BinaryIO:
-  try:
-    return open(path, 'rb')
-  except OSError as e:
-    raise errors.PastaError(f'{path}: cannot be read: {e.strerror}') from None
-
-
-def _line(f: BinaryIO, path: str) -> bytes:
-  line = f.readline(_MAX_LINE_BYTES)
-  if len(line) == _MAX_LINE_BYTES:
-    raise errors.PastaError(
-      f'{path}: a line has {_MAX_LINE_BYTES} bytes or more'
-    )
-  return line
-
-
 def _sizes(session: sessions.Session) -> set[tuple[int, int]]:
   return {(session.images_per_prompt, len(t.slate)) for t in session.turns}
 
@@ -307,8 +238,8 @@ def _example(session: sessions.Session) -> dict[str, Any]:
   """A session as `feature_spec` says; ValueError for what cannot be stored."""
   turns = session.turns
   return {
-    **{n: base.as_text(getattr(session, n), n) for n in _TEXTS},
-    'images_per_prompt': base.as_integer(
+    **{n: checks.as_text(getattr(session, n), n) for n in _TEXTS},
+    'images_per_prompt': checks.as_integer(
       session.images_per_prompt, 'images_per_prompt', 1, _MAX_IMAGES
     ),
     'started_at': _number(session.started_at, 'started_at'),
@@ -320,14 +251,14 @@ def _example(session: sessions.Session) -> dict[str, Any]:
         'choice': t.choice,
         'satisfaction': _number(t.satisfaction, 'satisfaction'),
         'comparison': _NO_COMPARISON if t.comparison is None else t.comparison,
-        'critique': base.as_text(t.critique, 'critique'),
+        'critique': checks.as_text(t.critique, 'critique'),
         'answered_at': _number(t.answered_at, 'answered_at'),
       }
       for t in turns
     ],
     'candidates': [
       {
-        'text': base.as_text(candidate.text, 'candidates'),
+        'text': checks.as_text(candidate.text, 'candidates'),
         'category': candidate.category,
         'score': _number(score, 'scores'),
       }
@@ -341,7 +272,7 @@ def _example(session: sessions.Session) -> dict[str, Any]:
     'columns': [i for t in turns for i in t.columns],
     'seeds': np.array(
       [
-        base.as_integer(x, 'seeds', 0, 2**64 - 1)
+        checks.as_integer(x, 'seeds', 0, 2**64 - 1)
         for t in turns
         for x in t.seeds
       ],

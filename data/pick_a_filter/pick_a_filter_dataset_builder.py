@@ -3,6 +3,7 @@
 Features of prompts and images only, one small pickle a judgement.
 """
 
+import functools
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from data import base
-from data.formats import torch_pickle, zip_files
+from data.formats import checks, raw_directory, torch_pickle, zip_files
 from pasta import errors, seeds
 
 _ENDING = '.joblib'
@@ -36,13 +37,6 @@ class Builder(base.PreferenceBuilder):
   RELEASE_NOTES = {'1.0.0': 'First version.'}
   HOMEPAGE = 'https://huggingface.co/datasets/ramya-ml/pick-a-filter-embeds'
   ENCODER_ID = 'laion/CLIP-ViT-H-14-laion2B-s32B-b79K'
-
-  @classmethod
-  def default_options(cls) -> dict[str, Any]:
-    return {
-      'mix_ratio': '1.0',
-      **{f'{split}_ids': '' for split in _SPLITS},
-    }
 
   @classmethod
   def check_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,7 +71,7 @@ class Builder(base.PreferenceBuilder):
   def units(
     cls, raw: str, options: Mapping[str, Any]
   ) -> dict[str, list[base.Unit]]:
-    base.check_directory(raw)
+    raw_directory.check(raw)
     source = _find_source(raw, options['mix_ratio'])
     path = os.path.join(raw, source)
     members = _members(path)
@@ -102,23 +96,24 @@ class Builder(base.PreferenceBuilder):
     return found
 
   @classmethod
-  def read(
+  def records(
     cls, raw: str, unit: base.Unit, options: Mapping[str, Any]
-  ) -> Iterator[tuple[str, dict[str, Any]] | base.Skipped]:
+  ) -> Iterator[tuple[str, base.Make]]:
     path = os.path.join(raw, unit.spec['source'])
     source, width = _open(path), unit.spec['width']
-    for name in unit.spec['names']:
-      try:
-        example = _example(source, name)
-      except ValueError as e:
-        yield base.Skipped(f'{unit.spec["source"]}, {name}', str(e))
-        continue
+
+    def make(name):
+      example = _example(source, name)
       if len(example['prompt']) != width:
         raise errors.PastaError(
           f'{path}: {name} has features of {len(example["prompt"])} numbers, '
           f'the first sample of {width}'
         )
-      yield example['ranking_id'], example
+      return example['ranking_id'], example
+
+    for name in unit.spec['names']:
+      where = f'{unit.spec["source"]}, {name}'
+      yield where, functools.partial(make, name)
 
   @classmethod
   def images(cls, example: Mapping[str, Any]) -> list[bytes]:
@@ -183,14 +178,14 @@ def _members(path: str) -> dict[str, str]:
   if os.path.isfile(path):
     names = list(zip_files.open_zip(path).sizes)
   else:
-    names = base.list_files(path)
+    names = raw_directory.list_files(path)
   found = {}
   for name in names:
     ranking_id = os.path.basename(name).removesuffix(_ENDING)
     if not name.endswith(_ENDING) or not ranking_id:
       continue
     try:
-      base.as_text(name, f'the name of {name!r}')
+      checks.as_text(name, f'the name of {name!r}')
     except ValueError as e:
       raise errors.PastaError(f'{path}: {e}') from None
     if ranking_id in found:
@@ -219,7 +214,7 @@ def _splits(
     return {'train': list(members)}
   found, place = {}, {}
   for split, file in lists.items():
-    where = base.safe_join(raw, file)
+    where = raw_directory.safe_join(raw, file)
     if where is None:
       raise errors.PastaError(
         f"config field 'options.{split}_ids' is {file!r}, expected a path "
@@ -266,7 +261,7 @@ def _read_ids(path: str) -> list[str]:
     if isinstance(value, np.ndarray | np.generic) and value.ndim == 0:
       value = value.item()
     try:
-      found.append(base.as_user(value, f'entry {i}'))
+      found.append(checks.as_user(value, f'entry {i}'))
     except ValueError as e:
       raise errors.PastaError(f'{path}: {e}') from None
   return found
@@ -323,7 +318,7 @@ def _example(source: zip_files.ZipFile | _Folder, name: str) -> dict[str, Any]:
   return {
     **found,
     'preferred_left': 1.0 if _sign(y) < 0 else 0.0,
-    'user_id': base.as_user(user, 'user'),
+    'user_id': checks.as_user(user, 'user'),
     'ranking_id': ranking_id,
   }
 
@@ -347,7 +342,7 @@ def _sign(y: Any) -> float:
   """-1 or 1, given as a number or a tensor of one."""
   if isinstance(y, np.ndarray) and y.size == 1:
     y = y.item()
-  number = base.as_number(y, 'y', -1, 1)
+  number = checks.as_number(y, 'y', -1, 1)
   if abs(number) != 1:
     raise ValueError(f'y is {number:g}, expected -1 (left) or 1 (right)')
   return number

@@ -3,6 +3,7 @@
 The images' bytes are stored as they are. Columns as in the parquet files.
 """
 
+import functools
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from data import base
-from data.formats import parquet
+from data.formats import checks, parquet, raw_directory
 from pasta import errors
 
 _FILE = re.compile(r'(?P<split>[a-z_]+)-\d{5}-of-\d{5}[-\w]*\.parquet')
@@ -83,7 +84,7 @@ class Builder(base.PreferenceBuilder):
     cls, raw: str, options: Mapping[str, Any]
   ) -> dict[str, list[base.Unit]]:
     found = {}
-    files = base.list_files(raw)
+    files = raw_directory.list_files(raw)
     for name in files:
       match = _FILE.fullmatch(os.path.basename(name))
       if match:
@@ -104,18 +105,14 @@ class Builder(base.PreferenceBuilder):
     return found
 
   @classmethod
-  def read(
+  def records(
     cls, raw: str, unit: base.Unit, options: Mapping[str, Any]
-  ) -> Iterator[tuple[str, dict[str, Any]] | base.Skipped]:
+  ) -> Iterator[tuple[str, base.Make]]:
     path = os.path.join(raw, unit.files[0])
     file = parquet.open_file(path, _COLUMNS)
-    for i, row in enumerate(
-      parquet.rows(file, path, unit.spec['group'], _COLUMNS)
-    ):
-      try:
-        yield str(row['ranking_id']), _example(row)
-      except ValueError as e:
-        yield base.Skipped(f'{unit.name}, row {i}', str(e))
+    rows = parquet.rows(file, path, unit.spec['group'], _COLUMNS)
+    for i, row in enumerate(rows):
+      yield f'{unit.name}, row {i}', functools.partial(_keyed, row)
 
   @classmethod
   def images(cls, example: Mapping[str, Any]) -> list[bytes]:
@@ -149,28 +146,30 @@ class Builder(base.PreferenceBuilder):
     ]
 
 
+def _keyed(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+  return str(row['ranking_id']), _example(row)
+
+
 def _example(row: Mapping[str, Any]) -> dict[str, Any]:
   """A row as an example; ValueError for one that cannot be used."""
   if row['ranking_id'] is None or row['user_id'] is None:
     raise ValueError('has no ranking_id or user_id')
   for side in '01':
-    problem = base.image_problem(row[f'jpg_{side}'])
-    if problem:
-      raise ValueError(f'jpg_{side}: {problem}')
+    raw_directory.check_image(row[f'jpg_{side}'], f'jpg_{side}')
   labels = [0.5, 0.5]
   if row['has_label']:
     labels = [
-      base.as_number(row[f'label_{s}'], f'label_{s}', 0, 1) for s in '01'
+      checks.as_number(row[f'label_{s}'], f'label_{s}', 0, 1) for s in '01'
     ]
   if abs(sum(labels) - 1) > 1e-6:
     raise ValueError(f'labels {labels[0]:g} and {labels[1]:g} do not sum to 1')
   if row['created_at'] is None:
     raise ValueError('has no created_at')
-  count = base.as_integer(
+  count = checks.as_integer(
     row['num_example_per_prompt'], 'num_example_per_prompt', 1
   )
   return {
-    **{name: base.as_text(row[name], name) for name in _TEXTS},
+    **{name: checks.as_text(row[name], name) for name in _TEXTS},
     'image_0': row['jpg_0'],
     'image_1': row['jpg_1'],
     'label_0': labels[0],

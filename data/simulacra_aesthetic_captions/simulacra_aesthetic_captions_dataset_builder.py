@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from data import base
+from data.formats import checks, raw_directory
 from pasta import errors
 
 _TABLES = {
@@ -41,10 +42,6 @@ class Builder(base.PreferenceBuilder):
   HOMEPAGE = 'https://github.com/JD-P/simulacra-aesthetic-captions'
 
   @classmethod
-  def default_options(cls) -> dict[str, Any]:
-    return {'database': 'sac_public_2022_06_29.sqlite', 'images': ''}
-
-  @classmethod
   def feature_spec(cls, options: Mapping[str, Any]) -> dict[str, Any]:
     return {
       'image': tfds.features.Image(doc='Encoded as in the raw files.'),
@@ -66,7 +63,7 @@ class Builder(base.PreferenceBuilder):
   def units(
     cls, raw: str, options: Mapping[str, Any]
   ) -> dict[str, list[base.Unit]]:
-    base.check_directory(raw)
+    raw_directory.check(raw)
     name = options['database']
     path = os.path.join(raw, name)
     with _Database(path) as database:
@@ -90,6 +87,7 @@ class Builder(base.PreferenceBuilder):
   def read(
     cls, raw: str, unit: base.Unit, options: Mapping[str, Any]
   ) -> Iterator[tuple[str, dict[str, Any]] | base.Skipped]:
+    # Ratings of a sound image may be broken one by one.
     start = unit.spec['start']
     with _Database(os.path.join(raw, unit.files[0])) as database:
       for row in database.rows(_RATED, (start, start + _IMAGES_PER_UNIT)):
@@ -201,7 +199,9 @@ def _find_tar(raw: str, name: str) -> str:
   if name and os.path.isdir(os.path.join(raw, name)):
     return ''
   found = (
-    [name] if name else [f for f in base.list_files(raw) if f.endswith('.tar')]
+    [name]
+    if name
+    else [f for f in raw_directory.list_files(raw) if f.endswith('.tar')]
   )
   if len(found) > 1:
     raise errors.PastaError(
@@ -232,25 +232,19 @@ def _tar_index(path: str) -> dict[str, tuple[int, int]]:
 
 def _image(raw: str, path: Any, tar: str) -> bytes:
   if not tar:
-    data, problem = base.read_image(raw, path)
-    if problem:
-      raise ValueError(problem)
-    return data
+    return raw_directory.read_image(raw, path)
   if not isinstance(path, str):
     raise ValueError('its path is no text')
   place = _tar_index(os.path.join(raw, tar)).get(os.path.normpath(path))
   if place is None:
     raise ValueError(f'{path!r:.100} is not in {tar}')
   offset, size = place
-  if size > base.MAX_IMAGE_BYTES:
+  if size > raw_directory.MAX_IMAGE_BYTES:
     raise ValueError(f'{path!r:.100} has {size} bytes')
   with open(os.path.join(raw, tar), 'rb') as f:
     f.seek(offset)
     data = f.read(size)
-  problem = base.image_problem(data)
-  if problem:
-    raise ValueError(f'{path!r:.100}: {problem}')
-  return data
+  return raw_directory.check_image(data, f'{path!r:.100}')
 
 
 def _example(
@@ -263,8 +257,8 @@ def _example(
     try:
       ratings.append(
         {
-          'sid': base.as_user(sid, 'sid'),
-          'rating': base.as_number(rating, 'rating', 1, 10),
+          'sid': checks.as_user(sid, 'sid'),
+          'rating': checks.as_number(rating, 'rating', 1, 10),
           'verified': bool(verified),
         }
       )
@@ -272,11 +266,11 @@ def _example(
       bad.append(str(e))
   example = {
     'image': _image(raw, path, tar),
-    'prompt': base.as_text(prompt, 'prompt'),
-    'method': base.as_text(method, 'method'),
-    'iid': base.as_integer(iid, 'images.id'),
-    'gid': base.as_integer(gid, 'gid'),
-    'generator': base.as_user(generator, 'generations.sid'),
+    'prompt': checks.as_text(prompt, 'prompt'),
+    'method': checks.as_text(method, 'method'),
+    'iid': checks.as_integer(iid, 'images.id'),
+    'gid': checks.as_integer(gid, 'gid'),
+    'generator': checks.as_user(generator, 'generations.sid'),
     'ratings': ratings,
   }
   return example, bad

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pasta.candidates import counters as chat_counters
+from pasta.candidates import counters as counters_lib
 from pasta.candidates import english
 from pasta.types import CATEGORIES, Candidate
 
@@ -171,7 +171,7 @@ def choose(
   known: Iterable[str],
   num_per_category: int,
   fits: Callable[[str], bool],
-  counters: chat_counters.Counters,
+  counters: counters_lib.Counters,
 ) -> list[Candidate]:
   """Keeps what is valid, new and within each category's share.
 

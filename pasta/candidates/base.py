@@ -1,8 +1,8 @@
 """What every candidate generator offers: a history in, C prompts out.
 
 A generator knows the words of a session so far, one kind the chosen images as
-well, and nothing of the person or the belief. Nothing here imports jax: render
-workers and web handlers load this module on their own.
+well, and nothing of the person or the belief. Nothing here imports jax, so
+that render workers may load this module on their own.
 """
 
 from collections.abc import Sequence

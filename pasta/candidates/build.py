@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from pasta.candidates import pools
 from pasta.candidates.base import CandidateGenerator
+from pasta.candidates.grammar import generator as grammar
+from pasta.candidates.grammar import terse
 
 _GRAMMARS = ('grammar', 'grammar:terse')
 _KNOWN = (*_GRAMMARS, 'chat', 'gemma')
@@ -27,35 +30,23 @@ def build(
     ValueError: for an unknown name, or fields that cannot be used.
     PastaError: a language model's fields or files cannot be used.
   """
-  # Imported here: a language model takes seconds to import.
   if config.name in _GRAMMARS:
-    from pasta.candidates.grammar import generator as grammar
-    from pasta.candidates.grammar import terse
-
     plain = grammar.Grammar(
       num_candidates=config.num_candidates, max_words=config.max_words
     )
     return plain if config.name == 'grammar' else terse.Terse(plain)
+  if config.name not in _KNOWN:
+    raise ValueError(
+      f'candidates.name is {config.name!r}; known: {", ".join(_KNOWN)}'
+    )
+  # A language model takes seconds to import.
+  made = pools.Pools(
+    config.num_candidates, config.max_words, count_tokens, max_prompt_tokens
+  )
   if config.name == 'chat':
     from pasta.candidates.chat import generator as chat
 
-    return chat.Chat(
-      config.chat,
-      num_candidates=config.num_candidates,
-      max_words=config.max_words,
-      count_tokens=count_tokens,
-      max_prompt_tokens=max_prompt_tokens,
-    )
-  if config.name == 'gemma':
-    from pasta.candidates.gemma import generator as gemma
+    return chat.Chat(config.chat, made)
+  from pasta.candidates.gemma import generator as gemma
 
-    return gemma.Gemma(
-      config.gemma,
-      num_candidates=config.num_candidates,
-      max_words=config.max_words,
-      count_tokens=count_tokens,
-      max_prompt_tokens=max_prompt_tokens,
-    )
-  raise ValueError(
-    f'candidates.name is {config.name!r}; known: {", ".join(_KNOWN)}'
-  )
+  return gemma.Gemma(config.gemma, made)

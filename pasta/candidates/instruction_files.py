@@ -63,7 +63,7 @@ class Files:
     """Per category, in the file's order, what it is.
 
     Raises:
-      PastaError: the file does not describe each of base.CATEGORIES once, as
+      PastaError: the file does not describe each of types.CATEGORIES once, as
         `name: description` lines.
     """
     path = self._path(CATEGORIES_FILE)

@@ -10,13 +10,18 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from pasta.candidates import answers, english
-from pasta.candidates import counters as chat_counters
+from pasta.candidates import counters as counters_lib
 from pasta.candidates.grammar import generator as grammar
 from pasta.types import CATEGORIES, Candidate, PromptHistory
 
 
 class Pools:
-  """Makes pools of exactly C candidates, C / G a category."""
+  """Makes pools of exactly C candidates, C / G a category.
+
+  Attributes:
+    num_candidates: C.
+    max_words: longest prompt in ordinary words.
+  """
 
   def __init__(
     self,
@@ -25,7 +30,7 @@ class Pools:
     count_tokens: Callable[[str], int] | None = None,
     max_prompt_tokens: int = 77,
   ):
-    """Args as those of the generators.
+    """What every language model's prompts are held to.
 
     Args:
       num_candidates: C, a positive multiple of the number of categories.
@@ -39,7 +44,8 @@ class Pools:
     """
     self._filler = grammar.Grammar(num_candidates, max_words)
     self._share = num_candidates // len(CATEGORIES)
-    self._max_words = max_words
+    self.num_candidates = num_candidates
+    self.max_words = max_words
     self._count_tokens = count_tokens
     self._max_prompt_tokens = max_prompt_tokens
 
@@ -48,7 +54,7 @@ class Pools:
     items: Iterable[answers.Item],
     history: PromptHistory,
     seed: int,
-    counters: chat_counters.Counters,
+    counters: counters_lib.Counters,
   ) -> list[Candidate]:
     """C candidates from what a model wrote, and from grammar.
 
@@ -93,7 +99,7 @@ class Pools:
     return extra
 
   def _fits(self, text: str) -> bool:
-    if english.cost(text) > self._max_words:
+    if english.cost(text) > self.max_words:
       return False
     return (
       self._count_tokens is None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pasta.encoders import clip
-from pasta.storage import packs
+from pasta.storage import pack_files, packs
 
 
 def image_key(encoder: clip.ClipEncoder, column_key: str) -> str:
@@ -39,7 +39,7 @@ class FeatureStore:
     Raises:
       PastaError: the directory cannot be written, or holds something else.
     """
-    directory = packs.open_store(directory)
+    directory = pack_files.open_store(directory)
     self.packs = packs.Packs(os.path.join(directory, 'features'))
 
   def has(self, key: str, num: int) -> bool:

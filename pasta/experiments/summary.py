@@ -19,8 +19,8 @@ class Resamples:
   seeds and people.
   """
 
-  def __init__(self, num_seeds: int, num_people: int, *, seed: int = 0):
-    rng = np.random.default_rng(seed)
+  def __init__(self, num_seeds: int, num_people: int):
+    rng = np.random.default_rng(0)
     shape = (NUM_RESAMPLES, num_seeds)
     drawn = rng.integers(num_seeds, size=shape)
     weights = np.zeros((NUM_RESAMPLES, num_seeds, num_people))

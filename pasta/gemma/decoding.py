@@ -9,7 +9,7 @@ size.
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import chex
 import jax
@@ -19,8 +19,8 @@ import transformers
 from transformers.models.gemma import modeling_flax_gemma
 
 from pasta.gemma import model as gemma_model
+from pasta.types import PyTree
 
-PyTree = Any
 # What a token is to a list of lines.
 TEXT, BLANK, NEWLINE, TEXT_AND_NEWLINE, STOP = range(5)
 _BLANKS = ' \t\n▁'

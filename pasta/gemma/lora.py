@@ -10,7 +10,6 @@ Letters: R rank.
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -18,8 +17,8 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from pasta import errors
+from pasta.types import PyTree
 
-PyTree = Any
 TARGETS = ('q_proj', 'k_proj', 'v_proj', 'o_proj')  # of Gemma's attention
 
 

@@ -6,7 +6,6 @@ Only the first Gemma has a Flax version in Transformers (no Gemma 2 or 3).
 import copy
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +15,8 @@ from flax import traverse_util
 from transformers.models.gemma import modeling_flax_gemma
 
 from pasta import errors, pretrained
+from pasta.types import PyTree
 
-PyTree = Any
 FILES = ('*.json', 'model*.safetensors', 'tokenizer.model')  # on the hub
 _IDENTITY = ('config.json', 'tokenizer.json')  # part of what a model is
 _ROPE_THETA = 10000.0  # What the Flax classes use, whatever the config says.

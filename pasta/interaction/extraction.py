@@ -16,7 +16,7 @@ def assemble(
   slate_image: np.ndarray,
   *,
   encoder_id: str,
-  candidate_text: np.ndarray | None = None,
+  candidate_text: np.ndarray | None,
 ) -> features_lib.SessionFeatures:
   """Joins feature arrays with the sessions' own fields.
 

@@ -36,7 +36,7 @@ class Population:
   Attributes:
     tastes: each true type's weights [K*, S, V].
     type_prior: share of each true type [K*].
-    config: the knobs (configs/population.py says what each means).
+    config: the knobs (configs/common.py:population says what each means).
     center: utility at which satisfaction is one half.
   """
 

@@ -11,7 +11,7 @@ from pasta.report import palette
 
 MISSING = '–'
 _THIN = '\u202f'  # narrow no-break space
-AGENT, BASELINE, CEILING = 'pasta', 'lmm', 'bayes'
+AGENT, BASELINE = 'pasta', 'lmm'
 
 
 def has_mean(estimate: dict[str, Any] | None) -> bool:

@@ -12,6 +12,8 @@ from pasta.report import figures, palette
 Estimate = dict[str, float]  # mean, low, high
 
 _C = palette.LIGHT
+# Where the gap begins, what common taste alone reaches of it, where it ends.
+_FLOOR, _MIDDLE, _CEILING = 'lmm', 'prior', 'bayes'
 
 
 def _marker(policy: str, size: float) -> dict[str, Any]:
@@ -27,20 +29,8 @@ def _marker(policy: str, size: float) -> dict[str, Any]:
   )
 
 
-def returns(
-  policies: dict[str, Estimate],
-  floor: str = 'lmm',
-  middle: str = 'prior',
-  ceiling: str = 'bayes',
-) -> Figure:
-  """Mean return of every policy, on the scale of the gap that can be closed.
-
-  Args:
-    policies: return of each policy.
-    floor: where the gap begins.
-    middle: what common taste alone reaches; shades the gap's two parts.
-    ceiling: where the gap ends.
-  """
+def returns(policies: dict[str, Estimate]) -> Figure:
+  """Mean return of every policy, on the scale of the gap that can be closed."""
   names = sorted(policies, key=lambda p: policies[p]['mean'])
   figure = figures.blank(0.72 + 0.33 * len(names))
   height = 0.33 * len(names) / figure.get_figheight()
@@ -57,8 +47,8 @@ def returns(
       tick.set_color(_C[palette.style(name).colour])
       tick.set_fontweight('bold' if name == 'pasta' else 'normal')
     ax.set_xlabel('mean return of a session (sum of satisfaction over turns)')
-    if floor in policies and ceiling in policies:
-      _gap_axis(ax, policies, floor, middle, ceiling)
+    if _FLOOR in policies and _CEILING in policies:
+      _gap_axis(ax, policies)
     for y, name in enumerate(names):
       p, style = policies[name], palette.style(name)
       ax.plot(
@@ -83,15 +73,15 @@ def returns(
   return figure
 
 
-def _gap_axis(ax, policies, floor, middle, ceiling) -> None:
+def _gap_axis(ax, policies) -> None:
   """Shades floor → middle → ceiling and marks shares of the gap on top."""
-  start, end = policies[floor]['mean'], policies[ceiling]['mean']
+  start, end = policies[_FLOOR]['mean'], policies[_CEILING]['mean']
   width = end - start
   if width <= 0:
     return
   parts = [(start, end, 'adaptation', '')]
-  if middle in policies and start < policies[middle]['mean'] < end:
-    between = policies[middle]['mean']
+  if _MIDDLE in policies and start < policies[_MIDDLE]['mean'] < end:
+    between = policies[_MIDDLE]['mean']
     parts = [
       (start, between, 'common', 'common taste'),
       (between, end, 'adaptation', 'adaptation'),

@@ -122,17 +122,6 @@ def in_words(liked: Sequence[str], disliked: Sequence[str]) -> str:
   return f'{text}; dislikes {", ".join(disliked)}' if disliked else text
 
 
-def describe_type(
-  model: user_model_lib.UserModel, world, k: int, num_words: int = 3
-) -> str:
-  """Type k in words: 'oil painting, night, close-up; dislikes thick fog'."""
-  words = type_words(model, world.text_features, num_words)
-  if not 0 <= k < len(words):
-    raise ValueError(f'type {k} is not in [0, {len(words)})')
-  liked, disliked = words[k]
-  return in_words(liked, disliked[:1])
-
-
 def random_prompts(num_prompts: int, seed: int) -> list[str]:
   """Prompts with a subject and three further attributes, drawn at random."""
   rng = np.random.default_rng(seed)

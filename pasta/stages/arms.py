@@ -16,10 +16,9 @@ import ml_collections
 import numpy as np
 
 from pasta import errors, workdir
-from pasta.evaluate import compare
+from pasta.evaluate import compare, fresh_people
 from pasta.experiments import at_once
 from pasta.population import ceilings
-from pasta.stages import evaluate as evaluate_stage
 from pasta.stages import registry
 from pasta.stages import stage as stages
 from pasta.storage import sessions as sessions_lib
@@ -181,14 +180,14 @@ def run_arm(
     return at_once.play(policy.name, settings, world), directory
   model = value = None
   if 'train_value' in needed:
-    model, value = evaluate_stage.load_agent(
+    model, value = fresh_people.load_agent(
       run, world, settings.allow_unseen_generator
     )
   elif needed:
     model = saved.load(
       os.path.join(run, 'user_model'), world.encoder.encoder_id
     )
-  outcome, _ = evaluate_stage.play_policy(
+  outcome, _ = fresh_people.play_policy(
     policy, settings, run, directory, world, model, value
   )
   return outcome, directory

@@ -10,9 +10,9 @@ import numpy as np
 from pasta import errors, seeds
 from pasta import workdir as workdir_lib
 from pasta.agent import expected_selection, policies
+from pasta.evaluate import fresh_people
 from pasta.interaction import loop, terminal
 from pasta.report import taste
-from pasta.stages import evaluate as evaluate_stage
 from pasta.storage import sessions as sessions_lib
 from pasta.world import world as world_lib
 
@@ -60,7 +60,7 @@ def _play(
   config: ml_collections.ConfigDict,
   world: world_lib.World,
 ) -> None:
-  model, value = evaluate_stage.load_agent(workdir, world)
+  model, value = fresh_people.load_agent(workdir, world)
   sizes = world_lib.Sizes(**config.sizes)
   policy = policies.build(
     config.policies.pasta,
@@ -72,6 +72,7 @@ def _play(
   directory = os.path.join(workdir, 'play')
   pictures = os.path.join(directory, f'pictures-{int(root):016x}')
   os.makedirs(pictures, exist_ok=True)
+  words = taste.type_words(model, world.text_features)
   person = terminal.TerminalPerson(
     prompt,
     int(root),
@@ -79,7 +80,7 @@ def _play(
     world,
     sizes.images_per_prompt,
     size,
-    taste.type_words(model, world.text_features),
+    words,
     input,
     print,
   )
@@ -101,8 +102,6 @@ def _play(
   path = sessions_lib.shard_path(shards, len(sessions_lib.shards(shards)))
   sessions_lib.write_shard(path, result.sessions)
   print('\nAfter the last turn I believe:')
-  for line in terminal.belief_lines(
-    result.log_beliefs[0, -1], taste.type_words(model, world.text_features)
-  ):
+  for line in terminal.belief_lines(result.log_beliefs[0, -1], words):
     print(f'  {line}')
   print(f'Session saved: {path}')

@@ -4,10 +4,7 @@ A store is addressed by content, so that a restart, another list of prompts or
 another number of processes renders only what nobody has rendered before.
 """
 
-import json
 import os
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
 
 import jax
 import ml_collections
@@ -18,24 +15,14 @@ from jax.experimental import multihost_utils
 from pasta import errors, progress
 from pasta import workdir as workdir_lib
 from pasta.encoders import clip, image_encoder
-from pasta.encoders import store as feature_store
 from pasta.stages import stage
-from pasta.storage import sessions as sessions_lib
-from pasta.t2i import store as image_store
 from pasta.world import maker as maker_lib
-from pasta.world import rendered
+from pasta.world import requests
 
 _STAGE = 'render'
 # Those of stages, where results are, and what it costs to get them.
 _IGNORED = (*stage.IGNORED, 'chunk_columns', 'num_devices', 'verify')
 _TEXTS = 4096  # that are encoded and stored at once
-
-
-class Wanted(NamedTuple):
-  """One column that is asked for, and what asks for it."""
-
-  column: maker_lib.Column
-  where: dict[str, Any]
 
 
 def run(config: ml_collections.ConfigDict, workdir: str) -> None:
@@ -53,11 +40,11 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   directory = os.path.join(workdir, 'rendered')
   is_first = jax.process_index() == 0
   model = maker_lib.build_t2i(config.world.t2i)
-  wanted = read_request(config, workdir, model.model_id)
+  wanted = requests.read(config, workdir, model.model_id)
   encoder = None
   if config.features:
     encoder = clip.ClipEncoder.load(config.world.encoder)
-  lines = _request_lines(wanted, model.model_id, encoder)
+  lines = requests.lines(wanted, model.model_id, encoder)
   if is_first:
     fingerprint = _prepare(directory, config, lines)
   _wait('prepare')
@@ -96,132 +83,6 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
     _wait('finish')  # Nobody calls the stage done before it is.
   finally:
     maker.close()
-
-
-def read_request(
-  config: ml_collections.ConfigDict, workdir: str, model_id: str
-) -> list[Wanted]:
-  """The columns that a config asks for, in order.
-
-  Raises:
-    PastaError: there is nothing to render, or it cannot be read.
-  """
-  if bool(config.prompts) == bool(config.sessions):
-    raise errors.PastaError(
-      f"config fields 'prompts' and 'sessions' are {config.prompts!r} and "
-      f'{config.sessions!r}, expected exactly one of them: a text file, or a '
-      'directory of sessions'
-    )
-  for name in ('seeds_per_prompt', 'images_per_prompt', 'chunk_columns'):
-    if config[name] < 1:
-      raise errors.PastaError(
-        f'config field {name!r} is {config[name]}, expected at least 1'
-      )
-  if config.prompts:
-    if not 0 <= config.first_seed <= 2**63 - config.seeds_per_prompt:
-      raise errors.PastaError(
-        f"config field 'first_seed' is {config.first_seed}, expected 0 or "
-        'more, and seeds below 2^63'
-      )
-    num = config.images_per_prompt
-    return [
-      Wanted(maker_lib.Column(prompt, config.first_seed + i, num), {})
-      for prompt in read_prompts(os.path.expanduser(config.prompts))
-      for i in range(config.seeds_per_prompt)
-    ]
-  if config.columns not in ('shown', 'candidates'):
-    raise errors.PastaError(
-      f"config field 'columns' is {config.columns!r}, expected 'shown' or "
-      "'candidates'"
-    )
-  directory = os.path.join(workdir, os.path.expanduser(config.sessions))
-  records = sessions_lib.read_dir(directory)
-  wanted = list(_of_sessions(records, model_id, config.columns == 'candidates'))
-  if not wanted:
-    raise errors.PastaError(f'{directory}: holds no session')
-  return wanted
-
-
-def read_prompts(path: str) -> list[str]:
-  """Distinct prompts of a text file, one a line; blank lines do not count.
-
-  Raises:
-    PastaError: it cannot be read, is not UTF-8 or holds no prompt.
-  """
-  try:
-    with open(path, 'rb') as f:
-      data = f.read()
-  except OSError as e:
-    raise errors.PastaError(f'{path}: cannot be read: {e.strerror}') from e
-  try:
-    text = data.decode('utf-8-sig')
-  except UnicodeDecodeError as e:
-    line = data[: e.start].count(b'\n') + 1
-    raise errors.PastaError(
-      f'{path}: line {line} is not UTF-8 ({e.reason})'
-    ) from None
-  lines = text.replace('\r\n', '\n').replace('\r', '\n').split('\n')
-  prompts = [line.strip() for line in lines if line.strip()]
-  if not prompts:
-    raise errors.PastaError(f'{path}: holds no prompt, expected one a line')
-  distinct = list(dict.fromkeys(prompts))
-  if len(distinct) < len(prompts):
-    logging.info(
-      '%s: %d prompts, %d of them distinct', path, len(prompts), len(distinct)
-    )
-  return distinct
-
-
-def _of_sessions(
-  records: Iterable[sessions_lib.Session], model_id: str, with_pool: bool
-) -> Iterator[Wanted]:
-  """What sessions showed; with the pool, all that they could have shown."""
-  for record in records:
-    if record.t2i_id != model_id:
-      raise errors.PastaError(
-        f'session {record.session_id} shows images of {record.t2i_id}, the '
-        f'config makes {model_id}'
-      )
-    for t, turn in enumerate(record.turns):
-      seeds = dict(zip(turn.slate, turn.seeds))
-      shown = range(len(turn.candidates)) if with_pool else turn.slate
-      for c in shown:
-        # Had it been shown, it would have been with the turn's own seed.
-        column = maker_lib.Column(
-          turn.candidates[c].text,
-          seeds.get(c, turn.seeds[0]),
-          record.images_per_prompt,
-        )
-        yield Wanted(
-          column,
-          {'session_id': record.session_id, 'turn': t, 'candidate': c},
-        )
-
-
-def _request_lines(
-  wanted: list[Wanted], model_id: str, encoder: clip.ClipEncoder | None
-) -> str:
-  """request.jsonl: a header, and a line for each column."""
-  lines = [
-    {
-      'format': rendered.FORMAT,
-      'version': rendered.VERSION,
-      'num_columns': len(wanted),
-      'model_id': model_id,
-      'encoder_id': encoder.encoder_id if encoder else '',
-    }
-  ]
-  for column, where in wanted:
-    key = image_store.column_key(model_id, column.prompt, column.seed)
-    line = {**where, **column._asdict(), 'images': key}
-    if encoder:
-      line['image_features'] = feature_store.image_key(encoder, key)
-      line['text_features'] = feature_store.text_key(encoder, column.prompt)
-    lines.append(line)
-  return ''.join(
-    json.dumps(x, ensure_ascii=False, separators=(',', ':')) + '\n'
-    for x in lines
-  )
 
 
 def _prepare(

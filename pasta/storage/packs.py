@@ -31,19 +31,15 @@ import os
 import struct
 import threading
 import time
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from absl import logging
 
-from pasta import errors, workdir
+from pasta.storage import pack_files
 
-FORMAT = 'pasta-store'
-VERSION = 1
 _MAX_PACK_BYTES = 2**32  # a longer pack is followed by another
 _MAX_OPEN = 64  # packs that are open for reading
-_READ_BYTES = 2**24  # of a manifest at once
 # How long a process may not know of what others have written since.
 _REFRESH_SECONDS = 10.0
 # Of files that are gone or broken; other errors pass, and drop nothing.
@@ -118,9 +114,9 @@ class Packs:
     self._read: dict[str, tuple[int, int]] = {}  # bytes and lines of manifests
     self._dropped: set[tuple[int, int]] = set()  # pack and offset
     self._own: set[str] = set()
-    self._writer: _Writer | None = None
-    self._open = functools.lru_cache(_MAX_OPEN)(_open_pack)
-    make_directory(directory)
+    self._writer: pack_files.Writer | None = None
+    self._open = functools.lru_cache(_MAX_OPEN)(pack_files.open_pack)
+    pack_files.make_directory(directory)
     self.refresh()
 
   def __len__(self) -> int:
@@ -164,7 +160,7 @@ class Packs:
             'offset': offset,
             'bytes': sizes,
             'sha256': [d.hex() for d in digests],
-            'time': _now(),
+            'time': pack_files.now(),
           }
         )
         checks = tuple(d[:_CHECK_BYTES] for d in digests)
@@ -194,7 +190,7 @@ class Packs:
           if e.name.endswith('.jsonl')
         )
       except OSError as e:
-        raise _cannot(self.directory, 'read', e) from e
+        raise pack_files.cannot(self.directory, 'read', e) from e
       beyond = []
       for name in names:
         if name not in self._own:
@@ -234,7 +230,7 @@ class Packs:
       data = os.pread(file.fileno(), sum(sizes), place.offset)
     except OSError as e:
       if e.errno not in _DAMAGE:
-        raise _cannot(self._path(place.pack), 'read', e) from e
+        raise pack_files.cannot(self._path(place.pack), 'read', e) from e
       raise _Damaged(f'cannot be read: {e.strerror}') from e
     parts, start = [], 0
     for size, check in zip(sizes, place.checks):
@@ -288,7 +284,7 @@ class Packs:
           'file': os.path.basename(path),
           'offset': place.offset,
           'dropped': reason,
-          'time': _now(),
+          'time': pack_files.now(),
         }
       )
     self.num_damaged += len(found)
@@ -306,7 +302,7 @@ class Packs:
         if os.fstat(f.fileno()).st_size == start:
           return []
         f.seek(start)
-        for line in _whole_lines(f):
+        for line in pack_files.whole_lines(f):
           start += len(line)
           line_number += 1
           try:
@@ -319,13 +315,13 @@ class Packs:
           key, place = found
           end = place.offset + sum(place.sizes)
           if end > size:  # The pack may have grown with the manifest.
-            size = _size(pack)
+            size = pack_files.size(pack)
           if end > size:
             beyond.append((key, place))
           else:
             self._add(key, place)
     except OSError as e:
-      raise _cannot(path, 'read', e) from e
+      raise pack_files.cannot(path, 'read', e) from e
     self._read[name] = start, line_number
     if bad:
       self.num_damaged += len(bad)
@@ -365,12 +361,12 @@ class Packs:
   def _path(self, pack: int) -> str:
     return os.path.join(self.directory, f'{self._names[pack]}.pack')
 
-  def _writing(self) -> '_Writer':
+  def _writing(self) -> pack_files.Writer:
     """The pair that this process writes."""
     if self._writer and self._writer.size >= _MAX_PACK_BYTES:
       self.close()
     if self._writer is None:
-      self._writer = _Writer(self.directory)
+      self._writer = pack_files.Writer(self.directory)
       self._own.add(self._writer.name)
     return self._writer
 
@@ -384,144 +380,11 @@ class Packs:
       raise
 
 
-class _Writer:
-  """A pack and its manifest, which only this process writes."""
-
-  def __init__(self, directory: str):
-    # Hosts and restarts have different names.
-    stamp = time.strftime('%Y%m%d-%H%M%S', time.gmtime())
-    self.name = f'{stamp}-{uuid.uuid4().hex[:12]}'
-    self.size = 0  # of the pack
-    self._paths = [
-      os.path.join(directory, f'{self.name}.{end}') for end in ('pack', 'jsonl')
-    ]
-    self._files = []
-    for path in self._paths:
-      try:
-        self._files.append(open(path, 'xb', buffering=0))
-      except OSError as e:
-        self.close()
-        raise _cannot(path, 'written', e) from e
-
-  def write(self, data: bytes, lines: list[dict[str, Any]]) -> None:
-    text = ''.join(
-      json.dumps(line, ensure_ascii=False, separators=(',', ':')) + '\n'
-      for line in lines
-    )
-    if data:
-      self._append(0, data)
-      # Others may see the line before the bytes that it speaks of.
-      self._sync(0)
-      self.size += len(data)
-    # Half a surrogate pair becomes what JSON writes for it.
-    self._append(1, text.encode('utf-8', 'backslashreplace'))
-
-  def sync(self) -> None:
-    for i in range(len(self._files)):
-      self._sync(i)
-
-  def close(self) -> None:
-    for file in self._files:
-      file.close()
-
-  def _append(self, i: int, data: bytes) -> None:
-    rest = memoryview(data)
-    try:
-      while rest:
-        rest = rest[self._files[i].write(rest) :]
-    except OSError as e:
-      raise _cannot(self._paths[i], 'written', e) from e
-
-  def _sync(self, i: int) -> None:
-    try:
-      os.fsync(self._files[i].fileno())
-    except OSError as e:
-      raise _cannot(self._paths[i], 'written', e) from e
-
-
 def digest(*parts: Any) -> str:
   """A key: the SHA-256 of what JSON writes for the parts, hexadecimal."""
   return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def open_store(directory: str) -> str:
-  """Makes a store's directory, or checks that it is one.
-
-  Returns:
-    Its path, a leading ~ resolved.
-
-  Raises:
-    PastaError: it cannot be written, or holds something else.
-  """
-  directory = os.path.expanduser(directory)
-  make_directory(directory)
-  path = os.path.join(directory, 'store.json')
-  if not os.path.exists(path):
-    # Another process may be writing the file right now.
-    found = [n for n in sorted(os.listdir(directory)) if not n.startswith('.')]
-    if found and not os.path.exists(path):
-      raise errors.PastaError(
-        f'{directory}: is no store: it has no store.json but {found[0]}'
-      )
-    try:
-      workdir.write_json(path, {'format': FORMAT, 'version': VERSION})
-    except OSError as e:
-      raise _cannot(path, 'written', e) from e
-  content = workdir.read_json(path)
-  if content != {'format': FORMAT, 'version': VERSION}:
-    raise errors.PastaError(
-      f'{path}: holds {json.dumps(content)[:100]}, expected format {FORMAT}, '
-      f'version {VERSION}'
-    )
-  return directory
-
-
-def make_directory(directory: str) -> None:
-  """Makes a directory that can be written.
-
-  Raises:
-    PastaError: it cannot be made or written.
-  """
-  try:
-    os.makedirs(directory, exist_ok=True)
-  except OSError as e:
-    raise errors.PastaError(f'{directory}: cannot be made: {e.strerror}') from e
-  if not os.access(directory, os.W_OK | os.X_OK):
-    raise errors.PastaError(f'{directory}: cannot be written')
-
-
-def _cannot(path: str, what: str, error: OSError) -> errors.PastaError:
-  return errors.PastaError(f'{path}: cannot be {what}: {error.strerror}')
-
-
-def _open_pack(path: str) -> BinaryIO:
-  # Closed when the cache and the last reader have let go of it.
-  return open(path, 'rb', buffering=0)
-
-
-def _size(path: str) -> int:
-  """Bytes of a file; 0 where there is none."""
-  try:
-    # Opened, not only looked at: shared file systems then say the true size.
-    with open(path, 'rb') as f:
-      return os.fstat(f.fileno()).st_size
-  except FileNotFoundError:
-    return 0
-
-
-def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
-  """Lines with their ends; not the last one where it has none."""
-  rest = b''
-  while block := file.read(_READ_BYTES):
-    *lines, rest = (rest + block).split(b'\n')
-    for line in lines:
-      yield line + b'\n'
-
-
 def _short(key: str) -> bytes:
   """As much of a key as tells all entries apart."""
   return bytes.fromhex(key)[:16]
-
-
-def _now() -> str:
-  return time.strftime('%Y-%m-%dT%H:%M:%S%z')

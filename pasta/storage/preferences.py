@@ -78,27 +78,6 @@ def centred(records: Records, group: np.ndarray) -> Records:
   return dataclasses.replace(records, feedback=records.feedback - mean[place])
 
 
-def pair_labels(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-  """How much the first was preferred [N], from both sides' labels.
-
-  Args:
-    first: label of the first image [N], e.g. 1, 0 or 0.5 for a tie.
-    second: label of the second [N].
-
-  Raises:
-    PastaError: labels outside [0, 1] or a pair that does not sum to 1.
-  """
-  first, second = np.asarray(first, float), np.asarray(second, float)
-  good = (first >= 0) & (second >= 0) & (np.abs(first + second - 1) < 1e-6)
-  if not good.all():
-    bad = int(np.argmin(good))
-    raise errors.PastaError(
-      f'pair {bad} has labels {first[bad]:g} and {second[bad]:g}, expected '
-      'two numbers of at least 0 that sum to 1'
-    )
-  return first.astype(np.float32)
-
-
 def check(records: Records, num_texts: int, num_images: int, name: str) -> None:
   """Raises PastaError, naming the first bad record, unless all fits."""
   if records.kind not in KINDS:

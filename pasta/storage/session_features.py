@@ -40,7 +40,9 @@ class Pool:
 
 @dataclasses.dataclass(frozen=True)
 class SessionFeatures:
-  """N sessions as arrays; letters as in the README's legend.
+  """N sessions as arrays.
+
+  Letters: T turns, L columns, M images per prompt, D width of features.
 
   Turns beyond a session's end hold zeros, choice -1, satisfaction NaN and
   comparison MISSING_COMPARISON.
@@ -51,7 +53,7 @@ class SessionFeatures:
     initial_text: float16 [N, D], the initial prompt's text features.
     slate_text: float16 [N, T, L, D], the shown prompts' text features.
     slate_image: float16 [N, T, L, M, D], the shown images' features.
-    slate_category: int8 [N, T, L], index into candidates.base.CATEGORIES; -1
+    slate_category: int8 [N, T, L], index into types.CATEGORIES; -1
       where it is not known.
     choice: int8 [N, T], index of the chosen slate entry.
     satisfaction: float32 [N, T] in [0, 1], NaN where not given.

@@ -1,4 +1,4 @@
-"""What every text-to-image model offers, and how a config names one."""
+"""What every text-to-image model offers."""
 
 from collections.abc import Sequence
 from typing import Protocol

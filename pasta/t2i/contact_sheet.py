@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 _PAPER = (250, 249, 246)
 _TEXT = (34, 34, 40)
 _FAINT = (120, 120, 128)
+_MAX_TITLE_LINES = 6  # longer titles end in an ellipsis
 
 
 def _wrap(
@@ -49,17 +50,15 @@ def contact_sheet(
   column_titles: Sequence[str] | None = None,
   gap: int = 12,
   font_size: int = 0,
-  max_title_lines: int = 6,
 ) -> Image.Image:
   """Lays images out in numbered columns.
 
   Args:
     images: uint8 [L, M, H, W, 3]: L columns of M images, one below another.
-    column_titles: L texts (prompts), wrapped below the columns' numbers; none
-      where left out.
+    column_titles: L texts (prompts), wrapped below the columns' numbers, cut
+      where they are long; none where left out.
     gap: space between and around images, pixels.
     font_size: size of the titles, pixels; 0 takes one that suits W.
-    max_title_lines: longer titles end in an ellipsis.
 
   Returns:
     An RGB picture.
@@ -85,7 +84,7 @@ def contact_sheet(
   font = ImageFont.load_default(size=font_size)
   bold = ImageFont.load_default(size=round(1.5 * font_size))
   titles = [
-    _wrap(t, font, width, max_title_lines)
+    _wrap(t, font, width, _MAX_TITLE_LINES)
     for t in (column_titles or [''] * num_columns)
   ]
   line_height = round(1.3 * font_size)
@@ -114,25 +113,4 @@ def contact_sheet(
         Image.fromarray(images[column, row]),
         (left, head + row * (height + gap)),
       )
-  return sheet
-
-
-def gallery(images: np.ndarray, *, columns: int, gap: int = 6) -> Image.Image:
-  """Lays images out row by row, without text.
-
-  Args:
-    images: uint8 [N, H, W, 3].
-    columns: images a row.
-    gap: space between images, pixels.
-  """
-  num, height, width, _ = images.shape
-  rows = -(-num // columns)
-  sheet = Image.new(
-    'RGB', (columns * (width + gap) - gap, rows * (height + gap) - gap), _PAPER
-  )
-  for i, image in enumerate(images):
-    sheet.paste(
-      Image.fromarray(image),
-      ((i % columns) * (width + gap), (i // columns) * (height + gap)),
-    )
   return sheet

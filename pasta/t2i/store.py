@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from pasta.storage import packs
+from pasta.storage import pack_files, packs
 
 if TYPE_CHECKING:
   from pasta.t2i import base
@@ -40,7 +40,7 @@ class ImageStore:
     Raises:
       PastaError: the directory cannot be written, or holds something else.
     """
-    directory = packs.open_store(directory)
+    directory = pack_files.open_store(directory)
     self.packs = packs.Packs(os.path.join(directory, 'images'))
 
   def num_images(self, key: str) -> int:
@@ -143,10 +143,6 @@ class StoredTextToImage:
   def key(self, prompt: str, seed: int) -> str:
     """What a column's images are found by."""
     return column_key(self.model_id, prompt, seed)
-
-  def has(self, prompt: str, seed: int, num: int) -> bool:
-    """Whether that many images of a column are there; none is read."""
-    return self._store.num_images(self.key(prompt, seed)) >= num
 
   def close(self) -> None:
     self._model.close()

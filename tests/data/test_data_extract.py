@@ -26,7 +26,15 @@ def prepared(tmp_path_factory):
   raw, directory = str(root / 'raw'), str(root / 'tfds')
   fake_files.write(raw, 90, num_users=7, rows_per_group=20)
   os.makedirs(directory)
-  prepare_data.prepare(BUILDER, raw, directory, options={}, num_workers=1)
+  prepare_data.prepare(
+    BUILDER,
+    raw,
+    directory,
+    options={},
+    num_workers=1,
+    max_skipped_share=0.01,
+    duplicates='refuse',
+  )
   return read.Prepared(directory)
 
 

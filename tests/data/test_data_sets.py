@@ -262,11 +262,19 @@ def test_ratings_out_of_range_and_wrong_options(tmp_path):
     base.builder_class('mnist')
 
 
-def prepared(name, raw, directory, **options):
+def prepared(
+  name, raw, directory, *, max_skipped_share=0.01, duplicates='refuse'
+):
   os.makedirs(directory, exist_ok=True)
   cls = base.builder_class(name)
   return prepare_data.prepare(
-    cls, raw, directory, options=cls.check_options({}), num_workers=1, **options
+    cls,
+    raw,
+    directory,
+    options=cls.check_options({}),
+    num_workers=1,
+    max_skipped_share=max_skipped_share,
+    duplicates=duplicates,
   )
 
 
@@ -365,12 +373,6 @@ def test_beam_makes_the_same_examples(tmp_path):
   assert not glob.glob(
     str(tmp_path / 'beam' / 'data' / 'pamela' / '*' / 'beam')
   )
-
-
-@pytest.mark.parametrize('name', data_config.NAMES)
-def test_configs_name_the_options_of_each_data_set(name):
-  options = data_config.get_config(name).options.to_dict()
-  assert options == base.builder_class(name).default_options()
 
 
 def test_baselines_without_a_directory_are_refused(tmp_path):

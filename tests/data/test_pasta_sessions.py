@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from data import base, prepare_data, read
-from data.pasta_sessions import fake_files
+from data.pasta_sessions import fake_files, shard_parts
 from data.pasta_sessions import pasta_sessions_dataset_builder as builder
 from pasta import errors
 from pasta.storage import sessions
@@ -101,7 +101,15 @@ def write(raw, *shards):
 def prepared(raw, directory, **options):
   os.makedirs(directory, exist_ok=True)
   options = CLS.check_options(options)
-  prepare_data.prepare(CLS, raw, str(directory), options=options, num_workers=1)
+  prepare_data.prepare(
+    CLS,
+    raw,
+    str(directory),
+    options=options,
+    num_workers=1,
+    max_skipped_share=0.01,
+    duplicates='refuse',
+  )
   found = read.Prepared(str(directory))
   return [
     e
@@ -319,7 +327,7 @@ def test_broken_shards_are_refused_whole(tmp_path, monkeypatch):
     assert path in found and message in found
   with open(path, 'wb') as f:
     f.write(data)
-  monkeypatch.setattr(builder, '_MAX_LINE_BYTES', 500)
+  monkeypatch.setattr(shard_parts, '_MAX_LINE_BYTES', 500)
   assert f'{path}: a line has 500 bytes or more' in refusal(raw)
   os.remove(path)
   os.mkdir(path)

@@ -50,13 +50,10 @@ def test_common_taste_is_what_types_share(planted):
   np.testing.assert_allclose(profile.deviation.sum(0), 0, atol=1e-5)
 
 
-def test_describe_type(planted):
+def test_a_type_in_words(planted):
   world = report_fabricated.World()
-  assert taste.describe_type(planted, world, 0, num_words=1) == (
-    'neon glow art; dislikes thick fog'
-  )
-  with pytest.raises(ValueError, match='type 2'):
-    taste.describe_type(planted, world, 2)
+  words = taste.type_words(planted, world.text_features, num_words=1)
+  assert taste.in_words(*words[0]) == 'neon glow art; dislikes thick fog'
 
 
 def test_single_type_is_described_by_its_taste():

@@ -107,14 +107,6 @@ def test_bad_choices_and_rankings_are_named(tmp_path, kind, feedback, message):
     save(tmp_path, made)
 
 
-def test_labels_of_both_sides_must_sum_to_one():
-  np.testing.assert_array_equal(
-    preferences.pair_labels([1, 0, 0.5], [0, 1, 0.5]), [1, 0, 0.5]
-  )
-  with pytest.raises(errors.PastaError, match='pair 1 has labels 1 and 1'):
-    preferences.pair_labels([1, 1], [0, 1])
-
-
 def test_damaged_files_are_named(tmp_path):
   bad = features(9, 1)
   bad[7, 2] = np.nan

@@ -14,6 +14,7 @@ from configs import off_policy as off_policy_config
 from configs import train_surrogate as config_lib
 from pasta import errors, seeds, workdir
 from pasta.agent import policies
+from pasta.evaluate.off_policy import truth
 from pasta.stages import (
   collect,
   extract_features,
@@ -21,7 +22,6 @@ from pasta.stages import (
   stage,
   train_surrogate,
 )
-from pasta.stages import off_policy as off_policy_stage
 from pasta.storage import session_features as features_lib
 from pasta.storage import sessions as sessions_lib
 from pasta.surrogate import columns as columns_lib
@@ -335,7 +335,7 @@ def test_the_stage_and_a_simulation_that_renders_nothing(run, capsys):
   # What policies truly bring to simulated people, they bring in their world.
   settings = off_policy_config.get_config('smoke')
   settings.num_truth_sessions = 2
-  off_policy_stage.run_targets(
+  truth.run_targets(
     settings,
     simulated,
     os.path.join(directory, 'truth'),

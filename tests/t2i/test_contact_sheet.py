@@ -57,13 +57,6 @@ def test_wrap_fits_the_width():
   assert font.getlength(cut[-1]) <= 90
 
 
-def test_gallery_fills_row_by_row():
-  images = _images(columns=5, rows=1)[:, 0]
-  sheet = np.asarray(contact_sheet.gallery(images, columns=3, gap=4))
-  assert sheet.shape == (2 * 40 + 4, 3 * 60 + 2 * 4, 3)
-  assert (sheet[44 + 5, 64 + 5] == images[4, 0, 0]).all()
-
-
 @pytest.mark.parametrize(
   'images, titles, message',
   [

@@ -13,7 +13,6 @@ import dataclasses
 import enum
 import json
 import random
-import re
 import threading
 import weakref
 from collections.abc import Callable
@@ -24,11 +23,10 @@ import ml_collections
 from absl import logging
 
 from pasta import credentials, errors
-from pasta.candidates import counters as chat_counters
-from pasta.candidates.chat import access
-from pasta.candidates.chat import reader as chat_reader
+from pasta.candidates import counters as counters_lib
+from pasta.candidates.chat import access, forms
+from pasta.candidates.chat import reader as reader_lib
 
-FORMATS = ('json_schema', 'json_object', 'none')  # what to fall back to: right
 _CONNECT_SECONDS = 10.0
 _SECONDS_BETWEEN_REPORTS = 10
 _MAX_DOUBLINGS = 5  # of the pause before another attempt
@@ -36,13 +34,6 @@ _RATE_STATUS = (429, 503)
 _RETRY_STATUS = (408, 425, 429)
 # Servers that lack a field reject it with one of these, and name it.
 _LACKING_STATUS = (400, 415, 422, 500, 501)
-_FORMAT_WORDS = re.compile(
-  'response_format|json_schema|json_object|schema|grammar|structured', re.I
-)
-_OPTIONAL_FIELDS = ('seed', 'temperature', 'stream')
-# The chat templates of some models, Gemma's among them, know no system role.
-_SYSTEM_WORDS = re.compile(r'system\W+role|role\W+.{0,20}system', re.I)
-_SYSTEM = 'the system role'
 _MIN_SECRET_CHARS = 12  # shorter "keys" are words such as 'ollama'
 # What OpenAI says with status 429 to accounts without money.
 _NO_MONEY = 'insufficient_quota'
@@ -100,8 +91,7 @@ class Endpoint:
     self._slots = asyncio.Semaphore(config.max_concurrency)
     # The rest belongs to the loop's thread.
     self._resume_at = 0.0  # on the loop's clock: no request before
-    self._format = FORMATS.index(config.response_format)
-    self._dropped: frozenset[str] = frozenset()  # fields that it lacks
+    self._form = forms.Form(config.response_format)
     self._was_heard = False  # it has sent something
     self._has_accepted = False  # it has accepted a request
 
@@ -110,7 +100,7 @@ class Endpoint:
     request: dict[str, Any],
     schema: dict[str, Any],
     is_usable: Callable[[str], bool],
-    counters: chat_counters.Counters,
+    counters: counters_lib.Counters,
   ) -> concurrent.futures.Future:
     """Sends a request, again where that may help, until its time is over.
 
@@ -157,7 +147,7 @@ class Endpoint:
     request: dict[str, Any],
     schema: dict[str, Any],
     is_usable: Callable[[str], bool],
-    counters: chat_counters.Counters,
+    counters: counters_lib.Counters,
     key: str,
   ) -> Reply | None:
     async with self._slots:
@@ -210,11 +200,11 @@ class Endpoint:
     body: dict[str, Any],
     schema: dict[str, Any],
     deadline: float,
-    counters: chat_counters.Counters,
+    counters: counters_lib.Counters,
     key: str,
   ) -> _Outcome:
     """Sends a request once."""
-    form = self._format, self._dropped
+    form = self._form
     headers = {
       'Content-Type': 'application/json',
       'Accept-Encoding': 'identity',  # the limit is on bytes that are read
@@ -231,13 +221,13 @@ class Endpoint:
         self._client.stream(
           'POST',
           self._url,
-          content=json.dumps(self._formed(body, schema)),
+          content=json.dumps(form.body(body, schema)),
           headers=headers,
         ) as response,
       ):
         self._was_heard = True
         kind = response.headers.get('content-type', '')
-        reader = chat_reader.Reader(
+        reader = reader_lib.Reader(
           self._config.max_answer_bytes,
           response.is_success and kind.startswith('text/event-stream'),
         )
@@ -256,39 +246,17 @@ class Endpoint:
       return _Outcome(_End.BROKEN, _so_far(response, reader, key))
     return self._judge(response, reader, form, counters, key)
 
-  def _formed(
-    self, body: dict[str, Any], schema: dict[str, Any]
-  ) -> dict[str, Any]:
-    """A body with all that the endpoint is not known to lack."""
-    body = {**body, 'stream': True}
-    if FORMATS[self._format] == 'json_schema':
-      body['response_format'] = {
-        'type': 'json_schema',
-        'json_schema': {
-          'name': 'candidates',
-          'strict': True,
-          'schema': schema,
-        },
-      }
-    elif FORMATS[self._format] == 'json_object':
-      body['response_format'] = {'type': 'json_object'}
-    if 'max_tokens' in self._dropped:
-      body['max_completion_tokens'] = body['max_tokens']
-    if _SYSTEM in self._dropped:
-      body['messages'] = _without_system(body['messages'])
-    return {k: v for k, v in body.items() if k not in self._dropped}
-
   def _judge(
     self,
     response: httpx.Response,
-    reader: chat_reader.Reader,
-    form: tuple[int, frozenset[str]],
-    counters: chat_counters.Counters,
+    reader: reader_lib.Reader,
+    form: forms.Form,
+    counters: counters_lib.Counters,
     key: str,
   ) -> _Outcome:
     """What an answer that came to its end means."""
     status = response.status_code
-    wait = chat_reader.wait_seconds(response.headers, status in _RATE_STATUS)
+    wait = reader_lib.wait_seconds(response.headers, status in _RATE_STATUS)
     if wait is not None:
       self._resume_at = max(self._resume_at, _now() + wait)
     text = _so_far(response, reader, key)
@@ -302,7 +270,7 @@ class Endpoint:
       return _Outcome(_End.WHOLE, text)
     body = reader.body()
     # Before it is cut: half a key is still a secret.
-    said = chat_reader.message(
+    said = reader_lib.message(
       body.replace(key.encode(), b'***') if key else body
     )
     if status in _LACKING_STATUS and self._adapts(form, said, counters):
@@ -327,32 +295,14 @@ class Endpoint:
     return _Outcome(_End.REFUSED)
 
   def _adapts(
-    self,
-    form: tuple[int, frozenset[str]],
-    said: str,
-    counters: chat_counters.Counters,
+    self, form: forms.Form, said: str, counters: counters_lib.Counters
   ) -> bool:
     """Gives up what the endpoint says it lacks; whether to send again."""
-    if form != (self._format, self._dropped):
+    if form != self._form:
       return True  # another request has found out meanwhile
     if self._has_accepted:
       return False  # this form is fine: it is something else
-    lacking = None
-    if FORMATS[self._format] != 'none' and _FORMAT_WORDS.search(said):
-      lacking = f'response_format {FORMATS[self._format]}'
-      self._format += 1
-    elif _SYSTEM not in self._dropped and _SYSTEM_WORDS.search(said):
-      lacking = _SYSTEM
-      self._dropped |= {_SYSTEM}
-    else:
-      fields = set(_OPTIONAL_FIELDS)
-      if 'max_completion_tokens' in said:
-        fields.add('max_tokens')
-      for field in sorted(fields - self._dropped):
-        if re.search(rf'\b{field}\b', said):
-          lacking = field
-          self._dropped |= {field}
-          break
+    lacking, self._form = form.without(said)
     if lacking is None:
       return False
     counters.add('fallbacks')
@@ -390,17 +340,6 @@ class Endpoint:
     return f"config field 'candidates.chat': {where}"
 
 
-def _without_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-  """The same in one message of the user's."""
-  system, user = messages
-  content = user['content']
-  if isinstance(content, str):
-    content = f'{system["content"]}\n\n{content}'
-  else:
-    content = [{'type': 'text', 'text': system['content']}, *content]
-  return [{'role': 'user', 'content': content}]
-
-
 def _now() -> float:
   return asyncio.get_running_loop().time()
 
@@ -423,7 +362,7 @@ def _stop(loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient) -> None:
 
 def _so_far(
   response: httpx.Response | None,
-  reader: chat_reader.Reader | None,
+  reader: reader_lib.Reader | None,
   key: str,
 ) -> str:
   """What the model has written when an attempt ends."""

@@ -25,7 +25,7 @@ A hosted one needs a key, by the name of an environment variable only:
 """
 
 import concurrent.futures
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import ml_collections
@@ -33,9 +33,10 @@ import numpy as np
 
 from pasta import errors
 from pasta import seeds as seeds_lib
-from pasta.candidates import answers, pools
-from pasta.candidates import counters as chat_counters
-from pasta.candidates.chat import cache, endpoint, messages
+from pasta.candidates import answers
+from pasta.candidates import counters as counters_lib
+from pasta.candidates import pools as pools_lib
+from pasta.candidates.chat import cache, endpoint, forms, messages
 from pasta.types import Candidate, PromptHistory
 
 _POSITIVE = (
@@ -56,44 +57,30 @@ class Chat:
       generators with the same one write alike.
     num_candidates: C.
     sees_images: whether `propose` sends the images that it is given.
-    counters: what happened so far, a chat_counters.Counters.
+    counters: what happened so far, a counters.Counters.
   """
 
-  def __init__(
-    self,
-    config: ml_collections.ConfigDict,
-    num_candidates: int,
-    max_words: int,
-    count_tokens: Callable[[str], int] | None = None,
-    max_prompt_tokens: int = 77,
-  ):
+  def __init__(self, config: ml_collections.ConfigDict, pools: pools_lib.Pools):
     """Checks the config; connects to nothing yet.
 
     Args:
       config: `candidates.chat` of configs/common.py.
-      num_candidates: C, a positive multiple of the number of categories.
-      max_words: longest prompt in ordinary words; longer ones lose their end.
-      count_tokens: how many tokens a prompt has for the text-to-image model,
-        where that is known.
-      max_prompt_tokens: most tokens of a prompt by `count_tokens`.
+      pools: makes whole pools of what the model wrote.
 
     Raises:
-      ValueError: num_candidates or max_words cannot be used.
       PastaError: a field of the config or an instruction file cannot be used.
     """
     _check(config)
-    self._pools = pools.Pools(
-      num_candidates, max_words, count_tokens, max_prompt_tokens
-    )
+    self._pools = pools
+    num_candidates, max_words = pools.num_candidates, pools.max_words
     self._config = config
-    self._max_words = max_words
     self._instructions = messages.load(config.instructions)
     self._schema = messages.schema(num_candidates)
     self._cache = cache.Cache(config.cache, config.cache_dir)
     self._endpoint = endpoint.Endpoint(config)
     self.num_candidates = num_candidates
     self.sees_images = config.send_images
-    self.counters = chat_counters.Counters()
+    self.counters = counters_lib.Counters()
     # Ids of several generators are joined by ' + '.
     model = '_'.join(config.model.split())
     self.generator_id = (
@@ -128,8 +115,8 @@ class Chat:
       PastaError: the endpoint cannot be reached, or rejects requests and has
         never accepted one; or there is no key; or no recorded answer.
     """
-    pools.check(histories, seeds)
-    with chat_counters.counting('chat', self.counters) as counters:
+    pools_lib.check(histories, seeds)
+    with counters_lib.counting('chat', self.counters) as counters:
       counters.add('sessions', len(histories))
       requests = [
         self._request(
@@ -151,7 +138,7 @@ class Chat:
     history: PromptHistory,
     seed: int,
     images: np.ndarray | None,
-    counters: chat_counters.Counters,
+    counters: counters_lib.Counters,
   ) -> dict[str, Any]:
     """A request's body: all that the model's answer depends on."""
     return {
@@ -160,7 +147,7 @@ class Chat:
         self._instructions,
         history,
         num_candidates=self.num_candidates,
-        max_words=self._max_words,
+        max_words=self._pools.max_words,
         images=images,
         counters=counters,
       ),
@@ -174,7 +161,7 @@ class Chat:
     self,
     requests: Sequence[dict[str, Any]],
     histories: Sequence[PromptHistory],
-    counters: chat_counters.Counters,
+    counters: counters_lib.Counters,
   ) -> list[str]:
     """What the model wrote to each request; '' where there is nothing."""
     names = [self._digest(request) for request in requests]
@@ -230,7 +217,7 @@ class Chat:
     text: str,
     history: PromptHistory,
     seed: int,
-    counters: chat_counters.Counters,
+    counters: counters_lib.Counters,
   ) -> list[Candidate]:
     """C candidates from what the model wrote, and from grammar."""
     items, num_invalid, is_repaired = answers.extract(text)
@@ -252,7 +239,7 @@ def _check(config: ml_collections.ConfigDict) -> None:
       'knows it'
     )
   for name, known in (
-    ('response_format', endpoint.FORMATS),
+    ('response_format', forms.FORMATS),
     ('cache', cache.MODES),
   ):
     if config[name] not in known:

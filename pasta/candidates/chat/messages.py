@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pasta.candidates import counters as chat_counters
+from pasta.candidates import counters as counters_lib
 from pasta.candidates import instruction_files
 from pasta.types import CATEGORIES, PromptHistory
 
@@ -68,7 +68,7 @@ def load(directory: str) -> Instructions:
 
   Raises:
     PastaError: a file is missing or not text, a placeholder is unknown or
-      missing, or the categories are not those of base.CATEGORIES.
+      missing, or the categories are not those of types.CATEGORIES.
   """
   files = instruction_files.read(
     directory, _FILES, 'candidates.chat.instructions'
@@ -91,7 +91,7 @@ def messages(
   num_candidates: int,
   max_words: int,
   images: np.ndarray | None,
-  counters: chat_counters.Counters,
+  counters: counters_lib.Counters,
 ) -> list[dict[str, Any]]:
   """The messages of one request.
 
@@ -155,7 +155,7 @@ def schema(num_candidates: int) -> dict[str, Any]:
   }
 
 
-def _session(history: PromptHistory, counters: chat_counters.Counters) -> str:
+def _session(history: PromptHistory, counters: counters_lib.Counters) -> str:
   """The history as JSON, its texts short enough for any model's window."""
 
   def clip(text: str) -> str:

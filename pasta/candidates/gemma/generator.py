@@ -17,7 +17,7 @@ bring a tiny random model of the same layout.
 
 import collections
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -26,9 +26,9 @@ import numpy as np
 
 from pasta import errors, pretrained
 from pasta import seeds as seeds_lib
-from pasta.candidates import answers as chat_answers
-from pasta.candidates import counters as chat_counters
-from pasta.candidates import pools
+from pasta.candidates import answers as answers_lib
+from pasta.candidates import counters as counters_lib
+from pasta.candidates import pools as pools_lib
 from pasta.candidates.gemma import requests as gemma_requests
 from pasta.gemma import decoding
 from pasta.gemma import model as gemma_model
@@ -49,38 +49,25 @@ class Gemma:
       instructions, C and limits; two generators with the same one write alike.
     num_candidates: C.
     sees_images: False.
-    counters: what happened so far, a chat_counters.Counters.
+    counters: what happened so far, a counters.Counters.
   """
 
   sees_images = False
 
-  def __init__(
-    self,
-    config: ml_collections.ConfigDict,
-    num_candidates: int,
-    max_words: int,
-    count_tokens: Callable[[str], int] | None = None,
-    max_prompt_tokens: int = 77,
-  ):
+  def __init__(self, config: ml_collections.ConfigDict, pools: pools_lib.Pools):
     """Checks config and model; weights are read at the first `propose`.
 
     Args:
       config: `candidates.gemma` of configs/common.py.
-      num_candidates: C, a positive multiple of the number of categories.
-      max_words: longest prompt in ordinary words; longer ones lose their end.
-      count_tokens: how many tokens a prompt has for the text-to-image model,
-        where that is known.
-      max_prompt_tokens: most tokens of a prompt by `count_tokens`.
+      pools: makes whole pools of what the model wrote.
 
     Raises:
-      ValueError: num_candidates or max_words cannot be used.
       PastaError: a field of the config, the model or an instruction file
         cannot be used.
     """
     _check(config)
-    self._pools = pools.Pools(
-      num_candidates, max_words, count_tokens, max_prompt_tokens
-    )
+    self._pools = pools
+    num_candidates, max_words = pools.num_candidates, pools.max_words
     self._dtype = config.dtype
     self._buckets = tuple(config.prompt_tokens)
     self._batch_texts = config.batch_texts
@@ -119,7 +106,7 @@ class Gemma:
       )
     )
     self.num_candidates = num_candidates
-    self.counters = chat_counters.Counters()
+    self.counters = counters_lib.Counters()
     self.generator_id = (
       f'gemma-1-{gemma_model.fingerprint(config.model)}-{config.dtype}'
       f'-t{config.temperature:g}-k{config.top_k}-p{config.top_p:g}'
@@ -145,8 +132,8 @@ class Gemma:
       ValueError: for an empty prompt, or where the lengths differ.
       PastaError: weights are missing, broken or of the wrong shape.
     """
-    pools.check(histories, seeds)
-    with chat_counters.counting('gemma', self.counters) as counters:
+    pools_lib.check(histories, seeds)
+    with counters_lib.counting('gemma', self.counters) as counters:
       counters.add('sessions', len(histories))
       requests = [
         ids
@@ -207,12 +194,12 @@ class Gemma:
   def _items(
     self,
     answers: Sequence[tuple[str, bool]],
-    counters: chat_counters.Counters,
-  ) -> list[chat_answers.Item]:
+    counters: counters_lib.Counters,
+  ) -> list[answers_lib.Item]:
     """The prompts in a session's G answers."""
     items = []
     for (text, is_whole), category in zip(answers, CATEGORIES):
-      found, num_invalid = chat_answers.extract_lines(
+      found, num_invalid = answers_lib.extract_lines(
         f'{self._requests.begin} {text}', category, is_whole
       )
       counters.add('invalid', num_invalid)

@@ -10,7 +10,7 @@ import string
 import transformers
 
 from pasta import errors
-from pasta.candidates import counters as chat_counters
+from pasta.candidates import counters as counters_lib
 from pasta.candidates import instruction_files
 from pasta.gemma import model as gemma_model
 from pasta.types import CATEGORIES, PromptHistory
@@ -89,7 +89,7 @@ class Requests:
       )
 
   def of_session(
-    self, history: PromptHistory, counters: chat_counters.Counters
+    self, history: PromptHistory, counters: counters_lib.Counters
   ) -> list[list[int]]:
     """Token ids of the G requests of a session, in the order of CATEGORIES.
 

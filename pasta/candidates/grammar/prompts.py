@@ -1,8 +1,8 @@
 """Rough prompts as people type them, to start sessions with.
 
 `prompt_from_values` says what a synthetic person has in mind; `initial_prompts`
-draws a varied list for experiments and the app's examples. What a prompt names
-is checked against the parser of sketch, so filler words can't add a meaning.
+draws a varied list for experiments. What a prompt names is checked against the
+parser of sketch, so filler words can't add a meaning.
 """
 
 import random

@@ -58,12 +58,13 @@ _FOG_LIGHT = {
   'rays': 0.75,
 }
 _DITHER = np.array([[0.125, 0.625], [0.875, 0.375]])
+_NUM_UNIFORMS = 24  # that a drawing takes
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def _uniforms(seed: int, count: int) -> list[float]:
+def _uniforms(seed: int) -> list[float]:
   """Uniform numbers in [0, 1) from a 64-bit seed (splitmix64)."""
-  index = np.arange(1, count + 1, dtype=np.uint64)
+  index = np.arange(1, _NUM_UNIFORMS + 1, dtype=np.uint64)
   x = seeds.mix64(np.uint64(seed) + index * _GOLDEN)
   return ((x >> np.uint64(40)) * 2.0**-24).tolist()
 
@@ -74,7 +75,7 @@ def _background_figure(
 ) -> tuple[shapes.Figure, tuple[float, float, float, float], float]:
   """Sky bodies and setting in the unit square; the glow; the horizon."""
   horizon = _COMPOSITIONS[composition][0]
-  u = _uniforms(variant * 977 + _NAMES['setting'].index(setting) * 31 + 5, 24)
+  u = _uniforms(variant * 977 + _NAMES['setting'].index(setting) * 31 + 5)
   s = shapes.Shapes()
   # In a room the sky is seen through a window.
   glow = (0.5, -0.05, 0.5, 0.2)
@@ -124,7 +125,7 @@ def _layer(figure, pixels):
 @functools.cache
 def _accent_figure(accent, bounds, variant):
   s = shapes.Shapes()
-  accents.DRAW[accent](s, *bounds, _uniforms(variant + 40, 24))
+  accents.DRAW[accent](s, *bounds, _uniforms(variant + 40))
   return s.figure()
 
 
@@ -254,7 +255,7 @@ def draw_scene(
   name = {slot: names[v] for (slot, names), v in zip(_NAMES.items(), scene)}
   subject, palette, light = scene[0], scene[3], scene[4]
   style, weather = name['style'], name['weather']
-  u = _uniforms(seed, 24)
+  u = _uniforms(seed)
   tex = textures.make(size)
   tones = palettes.tones(palette)
   variant = int(u[5] * textures.VARIANTS)

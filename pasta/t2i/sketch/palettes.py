@@ -165,7 +165,6 @@ _SKIES = {
     'space': ('05030f', '120a2c', '2a1650'),
     'sea': ('5fd0e6', '1d86b5', '0b4374'),
 }
-SKY_KINDS = tuple(_SKIES)
 _SNOWED = frozenset((
     'moss', 'moss_dark', 'sand', 'sand_shade', 'sand_dark', 'hill_far', 'hill',
     'grass', 'grass_dark', 'road', 'kerb', 'leaf', 'leaf_far', 'palm',
@@ -208,7 +207,7 @@ def colour_table(
   Args:
     palette: index into lexicon.PALETTES.
     light: index into lexicon.LIGHTS.
-    sky: one of SKY_KINDS.
+    sky: a name of _SKIES.
     snow: whether snow lies on the ground.
     banded: whether the sky has four flat bands in place of a gradient.
 

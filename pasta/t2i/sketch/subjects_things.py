@@ -120,7 +120,8 @@ def sailboat(s: Shapes):
     s.line('spray', 0.04, (x - 0.16, 0.9), (x, 0.84), (x + 0.16, 0.92))
 
 
-def _wheel(s: Shapes, x: float, y: float, r: float, rim: str, tyre: str):
+def _wheel(s: Shapes, x: float, y: float, r: float):
+  rim, tyre = 'red', 'engine_dark'
   s.ellipse(tyre, x, y, r, r)
   s.ellipse(rim, x, y, r * 0.72, r * 0.72, sides=16)
   s.ellipse(tyre, x, y, r * 0.52, r * 0.52, sides=14)
@@ -158,7 +159,7 @@ def train(s: Shapes):
   s.ellipse('beacon', -0.95, -0.16, 0.1, 0.1, sides=12)
   s.poly('red', (-0.86, 0.58), (-1.14, 0.94), (-0.7, 0.94))
   for x, r in ((-0.5, 0.22), (0.0, 0.26), (0.58, 0.26)):
-    _wheel(s, x, 0.94 - r, r, 'red', 'engine_dark')
+    _wheel(s, x, 0.94 - r, r)
   s.line('steel', 0.06, (-0.5, 0.74), (0.58, 0.68))
 
 

@@ -1,0 +1,127 @@
+"""Fresh people of the hidden population use one policy.
+
+Letters: N people, T turns, K user types.
+"""
+
+import os
+
+import jax
+import ml_collections
+import numpy as np
+
+from pasta.agent import expected_selection, policies
+from pasta.agent import saved as saved_values
+from pasta.agent.value_model import ValueModel
+from pasta.evaluate import compare
+from pasta.interaction import hidden_people, loop
+from pasta.population import ceilings, true_types
+from pasta.population import population as population_lib
+from pasta.storage import session_features as features_lib
+from pasta.storage import sessions as sessions_lib
+from pasta.storage import shards
+from pasta.user_model import model as user_model_lib
+from pasta.user_model import saved
+from pasta.world import world as world_lib
+
+
+def play_policy(
+  policy_config: ml_collections.ConfigDict,
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  directory: str,
+  world: world_lib.World,
+  model: user_model_lib.UserModel | None,
+  value: ValueModel | None,
+) -> tuple[compare.Outcome, np.ndarray | None]:
+  """Fresh people of the hidden population use one policy.
+
+  Args:
+    policy_config: which policy.
+    config: of configs/evaluate.py.
+    workdir: where the agent was trained; read for belief 'oracle' only.
+    directory: gets the sessions; finished shards are kept.
+    world: images, encoder, candidates.
+    model: the user model, where the policy needs one.
+    value: the value function, where the policy needs one.
+
+  Returns:
+    The outcome, and log beliefs [N, T + 1, K] where the policy has any.
+  """
+  population = population_lib.build(config.population)
+  crowd = population_lib.draw_crowd(
+    population, config.num_people, 1, seed=config.seed
+  )
+  policy = _policy(policy_config, config, population, model, value)
+  needed = model if policy.uses_features else None
+  told = None
+  if policy.belief == 'oracle':
+    features = features_lib.load_dir(os.path.join(workdir, 'features'))
+    told = true_types.hidden_types(workdir, model, features)[0][crowd.types]
+
+  def run(batch, index):
+    result = loop.run(
+      world,
+      hidden_people.HiddenPeople(population, crowd.select(index)),
+      policy,
+      world_lib.Sizes(**config.sizes.to_dict()),
+      jax.random.fold_in(jax.random.key(config.seed), batch),
+      session_prefix=policy.policy_id,
+      user_model=needed,
+      true_log_belief=None if told is None else told[index],
+    )
+    arrays = {'utilities': result.utilities, 'predicted': result.predicted}
+    if needed is not None:
+      arrays['log_beliefs'] = result.log_beliefs
+    return shards.Shard(result.sessions, arrays=arrays)
+
+  os.makedirs(directory, exist_ok=True)
+  shards.run_batches(
+    run,
+    len(crowd),
+    config.batch_size,
+    directory,
+    f'evaluate {os.path.basename(directory)}',
+  )
+  arrays = shards.read_arrays(directory)
+  outcome = compare.outcome(
+    list(sessions_lib.read_dir(directory)),
+    arrays['utilities'],
+    arrays['predicted'],
+    renders_pool=policy.renders_pool,
+  )
+  return outcome, arrays.get('log_beliefs')
+
+
+def load_agent(
+  workdir: str,
+  world: world_lib.World,
+  allow_unseen_generator: bool = False,
+) -> tuple[user_model_lib.UserModel, ValueModel]:
+  """The trained user model and value function of a working directory."""
+  encoder_id = world.encoder.encoder_id
+  return (
+    saved.load(os.path.join(workdir, 'user_model'), encoder_id),
+    saved_values.load(
+      os.path.join(workdir, 'value'),
+      encoder_id,
+      None if allow_unseen_generator else world.generator.generator_id,
+    ),
+  )
+
+
+def _policy(policy_config, config, population, model, value):
+  """A policy by name; the ceilings get the truth, pasta its value function."""
+  if policy_config.name in ceilings.NAMES:
+    return ceilings.Ceiling(
+      policy_config.name,
+      population,
+      config.ceilings,
+      images_per_prompt=config.sizes.images_per_prompt,
+      num_columns=config.sizes.num_columns,
+    )
+  return policies.build(
+    policy_config,
+    num_columns=config.sizes.num_columns,
+    value_model=value,
+    response=None if model is None else expected_selection.learned(model),
+  )
