@@ -30,7 +30,8 @@ os.environ['JAX_TRACEBACK_IN_LOCATIONS_LIMIT'] = '0'
 os.environ['HF_HUB_OFFLINE'] = '1'
 os.environ['PASTA_CACHE'] = str(_ROOT / '.cache')
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(_ROOT / '.cache' / 'jax')
-os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.1'
+# Small programs as well: there are thousands, and many files need the same.
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 os.environ['DIFFUSERS_VERBOSITY'] = 'error'
 os.environ['TRANSFORMERS_VERBOSITY'] = 'error'
 os.environ['MPLBACKEND'] = 'agg'
@@ -47,13 +48,19 @@ def pytest_collection_modifyitems(items):
   items.sort(key=lambda item: item.path.name != 'test_end_to_end.py')
 
 
+# A process that holds more forgets its compiled programs.
+_MAX_RESIDENT_BYTES = 3 << 30
+
+
 @pytest.fixture(autouse=True, scope='module')
 def _bounded_memory():
-  """Forgets compiled programs, which would come to several gigabytes."""
+  """Keeps compiled programs from module to module while there is room."""
   yield
-  import jax
+  pages = int(pathlib.Path('/proc/self/statm').read_text().split()[1])
+  if pages * os.sysconf('SC_PAGE_SIZE') > _MAX_RESIDENT_BYTES:
+    import jax
 
-  jax.clear_caches()
+    jax.clear_caches()
 
 
 @pytest.fixture
