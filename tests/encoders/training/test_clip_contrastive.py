@@ -1,5 +1,6 @@
 """Losses of the small CLIP, by hand."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,17 +11,42 @@ from pasta.encoders.training import clip_metrics, contrastive
 from pasta.t2i.sketch import lexicon
 
 
-def test_contrastive_loss_by_hand():
-  # Unit scale; cosines [[1, 0], [0, -1]].
-  text = jnp.array([[1.0, 0.0], [0.0, 1.0]])
-  image = jnp.array([[1.0, 0.0], [0.0, -1.0]])
-  loss, accuracy = jax.jit(contrastive.contrastive_loss)(
-    text, image, jnp.array(0.0), jnp.eye(2, dtype=bool)
-  )
-  # Pair 0: log(e / (e + 1)) twice; pair 1: log(e^-1 / (1 + e^-1)) twice.
-  expected = -0.5 * (np.log(np.e / (np.e + 1)) - np.log(1 + np.e))
-  np.testing.assert_allclose(loss, expected, rtol=1e-6)
-  assert accuracy == 0.5
+class ByHandTest(chex.TestCase):
+  """Losses and their parts, compiled and not."""
+
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_contrastive_loss_by_hand(self):
+    # Unit scale; cosines [[1, 0], [0, -1]].
+    text = jnp.array([[1.0, 0.0], [0.0, 1.0]])
+    image = jnp.array([[1.0, 0.0], [0.0, -1.0]])
+    loss, accuracy = self.variant(contrastive.contrastive_loss)(
+      text, image, jnp.array(0.0), jnp.eye(2, dtype=bool)
+    )
+    # Pair 0: log(e / (e + 1)) twice; pair 1: log(e^-1 / (1 + e^-1)) twice.
+    expected = -0.5 * (np.log(np.e / (np.e + 1)) - np.log(1 + np.e))
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+    assert accuracy == 0.5
+
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_all_captions_true_of_all_images_give_no_loss(self):
+    rng = np.random.default_rng(0)
+    text, image = jnp.array(rng.normal(size=(2, 3, 4)), jnp.float32)
+    everything = jnp.ones((3, 3), bool)
+    loss, _ = self.variant(contrastive.contrastive_loss)(
+      text, image, jnp.array(2.0), everything
+    )
+    np.testing.assert_allclose(loss, 0.0, atol=1e-6)
+
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_find_matches(self):
+    scenes = jnp.array([[0, 1, 2], [0, 1, 3], [0, 2, 2]])
+    named = jnp.array([[1, 1, 0], [1, 1, 1], [1, 0, 0]], bool)
+    # Caption 0 says (0, 1, ·): images 0, 1. Caption 1 says (0, 1, 3): image 1.
+    # Caption 2 says (0, ·, ·): all.
+    expected = [[1, 1, 0], [0, 1, 0], [1, 1, 1]]
+    np.testing.assert_array_equal(
+      self.variant(contrastive.find_matches)(scenes, named), expected
+    )
 
 
 def test_true_captions_of_other_images_are_no_negatives():
@@ -45,72 +71,22 @@ def test_true_captions_of_other_images_are_no_negatives():
   assert np.abs(difference).max() > 0.01
 
 
-def test_all_captions_true_of_all_images_give_no_loss():
-  rng = np.random.default_rng(0)
-  text, image = jnp.array(rng.normal(size=(2, 3, 4)), jnp.float32)
-  everything = jnp.ones((3, 3), bool)
-  loss, _ = jax.jit(contrastive.contrastive_loss)(
-    text, image, jnp.array(2.0), everything
-  )
-  np.testing.assert_allclose(loss, 0.0, atol=1e-6)
-
-
-def test_find_matches():
-  scenes = jnp.array([[0, 1, 2], [0, 1, 3], [0, 2, 2]])
-  named = jnp.array([[1, 1, 0], [1, 1, 1], [1, 0, 0]], bool)
-  # Caption 0 says (0, 1, ·): images 0, 1. Caption 1 says (0, 1, 3): image 1.
-  # Caption 2 says (0, ·, ·): all.
-  expected = [[1, 1, 0], [0, 1, 0], [1, 1, 1]]
-  np.testing.assert_array_equal(
-    contrastive.find_matches(scenes, named), expected
-  )
-
-
-def test_phrase_loss_by_hand():
-  num = contrastive.NUM_PHRASES
-  assert num == sum(lexicon.SLOT_SIZES)
-  phrases = jnp.eye(num)
-  starts = np.cumsum((0, *lexicon.SLOT_SIZES))[:-1]
-  # The image has cosine 1 with the first phrase of slot 0, else 0.
-  image = jnp.eye(num)[:1]
-  scenes = jnp.zeros((1, len(starts)), jnp.int32)
-  phrase_loss = jax.jit(contrastive.phrase_loss)
-  loss, hits = phrase_loss(image, phrases, 0.0, scenes)
-  first = -np.log(np.e / (np.e + lexicon.SLOT_SIZES[0] - 1))
-  others = np.log(np.array(lexicon.SLOT_SIZES[1:]))
-  np.testing.assert_allclose(
-    loss, (first + others.sum()) / len(starts), rtol=1e-5
-  )
-  assert hits[0] == 1.0
-  wrong = scenes.at[0, 0].set(1)
-  assert phrase_loss(image, phrases, 0.0, wrong)[1][0] == 0.0
-
-
-def test_value_targets_are_centred_and_masked():
-  sizes = lexicon.SLOT_SIZES
-  scenes = jnp.zeros((1, len(sizes)), jnp.int32)
-  named = jnp.zeros((1, len(sizes)), bool).at[0, 1].set(True)
-  targets = contrastive.value_targets(scenes, named)[0]
-  start = sizes[0]
-  of_slot = targets[start : start + sizes[1]]
-  np.testing.assert_allclose(of_slot[0], 1 - 1 / sizes[1], rtol=1e-6)
-  np.testing.assert_allclose(of_slot.sum(), 0.0, atol=1e-6)
-  assert jnp.abs(targets).sum() == jnp.abs(of_slot).sum()
-
-
 def test_regression_loss_is_one_for_no_map_and_zero_for_the_right_one():
   rng = np.random.default_rng(0)
   sizes, dim = lexicon.SLOT_SIZES, contrastive.NUM_PHRASES
   scenes = jnp.stack([rng.integers(0, n, 6) for n in sizes], 1)
-  targets = contrastive.value_targets(scenes, jnp.ones(scenes.shape, bool))
+  targets = jax.jit(contrastive.value_targets)(
+    scenes, jnp.ones(scenes.shape, bool)
+  )
   heads = contrastive.init_heads(dim)
   norm = jnp.linalg.norm(targets, axis=1, keepdims=True)
   unit = targets / norm
   # One-hots of n values have mean square 1 − 1/n around 1/n: the unit of loss.
-  none = contrastive.regression_loss(unit, heads, targets)
+  loss = jax.jit(contrastive.regression_loss)
+  none = loss(unit, heads, targets)
   np.testing.assert_allclose(none, 1.0, rtol=1e-5)
   heads['regression'] = jnp.eye(dim) * norm[0] / jnp.sqrt(float(dim))
-  right = contrastive.regression_loss(unit, heads, targets)
+  right = loss(unit, heads, targets)
   np.testing.assert_allclose(right, 0.0, atol=1e-5)
 
 
@@ -173,6 +149,38 @@ def test_initial_weights_have_the_scale_of_their_inputs():
     np.testing.assert_allclose(np.std(kernel), scale, rtol=0.1)
   assert not layer['mlp']['fc1']['bias'].any()
   assert (layer['layer_norm1']['scale'] == 1.0).all()
+
+
+def test_phrase_loss_by_hand():
+  num = contrastive.NUM_PHRASES
+  assert num == sum(lexicon.SLOT_SIZES)
+  phrases = jnp.eye(num)
+  starts = np.cumsum((0, *lexicon.SLOT_SIZES))[:-1]
+  # The image has cosine 1 with the first phrase of slot 0, else 0.
+  image = jnp.eye(num)[:1]
+  scenes = jnp.zeros((1, len(starts)), jnp.int32)
+  phrase_loss = jax.jit(contrastive.phrase_loss)
+  loss, hits = phrase_loss(image, phrases, 0.0, scenes)
+  first = -np.log(np.e / (np.e + lexicon.SLOT_SIZES[0] - 1))
+  others = np.log(np.array(lexicon.SLOT_SIZES[1:]))
+  np.testing.assert_allclose(
+    loss, (first + others.sum()) / len(starts), rtol=1e-5
+  )
+  assert hits[0] == 1.0
+  wrong = scenes.at[0, 0].set(1)
+  assert phrase_loss(image, phrases, 0.0, wrong)[1][0] == 0.0
+
+
+def test_value_targets_are_centred_and_masked():
+  sizes = lexicon.SLOT_SIZES
+  scenes = jnp.zeros((1, len(sizes)), jnp.int32)
+  named = jnp.zeros((1, len(sizes)), bool).at[0, 1].set(True)
+  targets = jax.jit(contrastive.value_targets)(scenes, named)[0]
+  start = sizes[0]
+  of_slot = targets[start : start + sizes[1]]
+  np.testing.assert_allclose(of_slot[0], 1 - 1 / sizes[1], rtol=1e-6)
+  np.testing.assert_allclose(of_slot.sum(), 0.0, atol=1e-6)
+  assert jnp.abs(targets).sum() == jnp.abs(of_slot).sum()
 
 
 def test_slot_loss_moves_the_logits_of_each_slot_on_its_own():

@@ -2,11 +2,13 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_sdxl
+from absl.testing import parameterized
 
 from pasta import errors
 from pasta.t2i.sdxl import schedule as sdxl_schedule
@@ -80,6 +82,25 @@ def test_a_run_ends_where_diffusers_ends(
   schedule = sdxl_schedule.build(name, spacing, num_steps, noise)
   got = _denoise(schedule, _linear)
   np.testing.assert_allclose(got, expected, rtol=3e-5, atol=2e-5)
+
+
+class WithoutJitTest(chex.TestCase):
+  """A run that nothing has compiled ends at the same place."""
+
+  @chex.variants(with_jit=True, without_jit=True)
+  @parameterized.parameters(
+    *(row for row in _PEER if row[1:4] == ('trailing', 4, 'epsilon'))
+  )
+  def test_a_run(self, name, spacing, num_steps, prediction, expected):
+    noise = _noise(prediction_type=prediction)
+    schedule = sdxl_schedule.build(name, spacing, num_steps, noise)
+
+    @self.variant
+    def run(start):
+      return sdxl_schedule.denoise(schedule, start, _linear)
+
+    got = run(jnp.array([_START], jnp.float32))[0]
+    np.testing.assert_allclose(got, expected, rtol=3e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize('prediction', ['epsilon', 'v_prediction'])
