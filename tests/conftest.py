@@ -32,6 +32,9 @@ os.environ['PASTA_CACHE'] = str(_ROOT / '.cache')
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(_ROOT / '.cache' / 'jax')
 # Small programs as well: there are thousands, and many files need the same.
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
+# A random key that is used twice raises, here and in launched processes. Where
+# that is meant, jax.random.clone says so.
+os.environ['JAX_DEBUG_KEY_REUSE'] = '1'
 os.environ['DIFFUSERS_VERBOSITY'] = 'error'
 os.environ['TRANSFORMERS_VERBOSITY'] = 'error'
 os.environ['MPLBACKEND'] = 'agg'
@@ -61,12 +64,3 @@ def _bounded_memory():
     import jax
 
     jax.clear_caches()
-
-
-@pytest.fixture
-def key_reuse_checks():
-  """Within a test that asks for it, a random key that is used twice raises."""
-  import jax
-
-  with jax.debug_key_reuse(True):
-    yield

@@ -77,21 +77,20 @@ def test_keeps_the_latest_and_refuses_older_steps(tmp_path):
 
 
 def test_restore_names_the_leaf_that_differs(tmp_path):
-  key = jax.random.key(0)
   with checkpoint.Checkpointer(str(tmp_path)) as checkpointer:
-    checkpointer.save(1, _init(key))
+    checkpointer.save(1, _init(jax.random.key(0)))
     with pytest.raises(
       errors.PastaError,
       match=r"1: array 'params\.dense\.bias' is bfloat16\[3\] there, .* "
       r'expects bfloat16\[4\]',
     ):
-      checkpointer.restore(_init(key, width=4))
+      checkpointer.restore(_init(jax.random.key(0), width=4))
     with pytest.raises(
       errors.PastaError,
       match=r"'params\.dense\.kernel' is float32\[2, 3\] .* float16\[2, 3\]",
     ):
-      checkpointer.restore(_init(key, dtype=jnp.float16))
-    state = _init(key)
+      checkpointer.restore(_init(jax.random.key(0), dtype=jnp.float16))
+    state = _init(jax.random.key(0))
     with pytest.raises(errors.PastaError, match=r"lacks .*'params\.more'"):
       more = state.params | {'more': jnp.ones(1)}
       checkpointer.restore(state.replace(params=more))

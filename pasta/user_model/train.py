@@ -84,7 +84,9 @@ def fit(
 
   def phase_of(used, settings, *folder):
     where = os.path.join(directory, *folder)
-    return phase_lib.Phase(used, settings, run_key, where, update)
+    # Every phase draws its starts and batches anew from the same key.
+    phase_key = jax.random.clone(run_key)
+    return phase_lib.Phase(used, settings, phase_key, where, update)
 
   if config.pretrain.sources:
     used = {name: parts[name] for name in config.pretrain.sources}
@@ -114,7 +116,9 @@ def fit(
   if config.baseline_steps and model.num_types > 1:
     settings = _baseline_config(config)
     one = scorer and scorer.clone(num_types=1)
-    start = _initial_model(init_key, columns, settings, one)
+    # As the many types began, so does the one.
+    one_key = jax.random.clone(init_key)
+    start = _initial_model(one_key, columns, settings, one)
     baseline = phase_of(used, settings, saved.ONE_TYPE)(start).best
     saved.save(
       os.path.join(directory, saved.ONE_TYPE),

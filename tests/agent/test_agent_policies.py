@@ -72,34 +72,32 @@ def test_greedy_and_optimistic_by_hand():
   # Means 2, 1, 1.9, 0; spreads 0, 1, 0, 3.
   utility = [[[2.0, 2.0], [0.0, 2.0], [1.9, 1.9], [-3.0, 3.0]]]
   candidates = candidates.replace(utility=jnp.array(utility))
-  key = jax.random.key(0)
   greedy = policies.build(_config('greedy'), num_columns=2)
-  decision = greedy.choose(history, candidates, key)
+  decision = greedy.choose(history, candidates, jax.random.key(0))
   assert decision.slate.tolist() == [[0, 2]]
   np.testing.assert_allclose(decision.scores, [[2.0, 1.0, 1.9, 0.0]])
   optimistic = policies.build(
     _config('optimistic', spread_weight=0.95), num_columns=2
   )
-  decision = optimistic.choose(history, candidates, key)
+  decision = optimistic.choose(history, candidates, jax.random.key(0))
   assert decision.slate.tolist() == [[3, 0]]  # 2.85, 2, 1.95, 1.9
 
 
 def test_temperature_scales_between_best_and_random(history, make_candidates):
   candidates = make_candidates(6)
-  key = jax.random.key(1)
   best = policies.build(_config('greedy'), num_columns=L)
-  best = np.sort(best.choose(history, candidates, key).slate, 1)
+  best = np.sort(best.choose(history, candidates, jax.random.key(1)).slate, 1)
   cold = policies.build(_config('greedy', 1e-3), num_columns=L)
-  cold = cold.choose(history, candidates, key)
+  cold = cold.choose(history, candidates, jax.random.key(1))
   np.testing.assert_array_equal(np.sort(cold.slate, 1), best)
   np.testing.assert_allclose(cold.log_propensity, 0.0, atol=1e-3)
   # The unit of a score does not matter: logits are standardised.
   warm = policies.build(_config('greedy', 0.5), num_columns=L)
-  one = warm.choose(history, candidates, key)
+  one = warm.choose(history, candidates, jax.random.key(1))
   other = warm.choose(
     history,
     candidates.replace(utility=7.0 + 100.0 * candidates.utility),
-    key,
+    jax.random.key(1),
   )
   np.testing.assert_array_equal(one.slate, other.slate)
   np.testing.assert_allclose(
@@ -113,10 +111,10 @@ def test_keys_per_session_make_decisions_independent_of_the_batch(
 ):
   candidates = make_candidates(6)
   policy = policies.build(_config('greedy', 1.0), num_columns=L)
-  keys = jax.random.split(jax.random.key(0), 6)
+  keys, again = (jax.random.split(jax.random.key(0), 6) for _ in range(2))
   together = policy.choose(history, candidates, keys)
   alone = policy.choose(
-    *jax.tree.map(lambda x: x[4:5], (history, candidates)), keys[4:5]
+    *jax.tree.map(lambda x: x[4:5], (history, candidates)), again[4:5]
   )
   np.testing.assert_array_equal(alone.slate[0], together.slate[4])
 

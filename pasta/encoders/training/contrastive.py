@@ -133,9 +133,11 @@ def init_params(key: chex.PRNGKey, model: transformers.FlaxCLIPModel) -> PyTree:
   Returns:
     The parameters, float32.
   """
-  shapes = jax.eval_shape(
-    lambda: model.init_weights(jax.random.key(0), model.input_shape)
-  )
+  # Transformers uses a key twice, which does not matter for shapes.
+  with jax.debug_key_reuse(False):
+    shapes = jax.eval_shape(
+      lambda: model.init_weights(jax.random.key(0), model.input_shape)
+    )
   num_layers = model.config.vision_config.num_hidden_layers
 
   def init(path, leaf):
