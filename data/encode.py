@@ -16,7 +16,7 @@ import grain
 import numpy as np
 
 from data import base, index, read
-from pasta import errors, progress, workdir
+from pasta import errors, files, progress
 from pasta.encoders import clip, image_encoder, pixels
 from pasta.storage import feature_rows
 
@@ -286,7 +286,7 @@ def _save(
     raise errors.PastaError(
       f'the encoder gives features that are not finite ({kind} block {number})'
     )
-  workdir.write_json(
+  files.write_json(
     _receipt(directory, kind, number),
     {
       'shard': feature_rows.write_shard(directory, kind, number, block),
@@ -304,7 +304,7 @@ def receipts(
     PastaError: a block is missing, e.g. because another process has died.
   """
   return [
-    workdir.read_json(_receipt(directory, kind, i)) for i in range(num_blocks)
+    files.read_json(_receipt(directory, kind, i)) for i in range(num_blocks)
   ]
 
 

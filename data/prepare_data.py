@@ -19,7 +19,7 @@ from absl import logging
 
 from data import base, shards, workers
 from data.formats import raw_directory
-from pasta import errors, progress
+from pasta import errors, files, progress
 from pasta import workdir as workdir_lib
 
 _IGNORED = ('num_workers',)
@@ -116,7 +116,7 @@ def prepare(
     for split, units in sorted(splits.items())
     for i, unit in enumerate(units)
   ]
-  files = sorted({f for _, _, _, unit in jobs for f in unit.files})
+  raw_names = sorted({f for _, _, _, unit in jobs for f in unit.files})
   write = functools.partial(
     shards.write_unit,
     cls.name,
@@ -127,7 +127,7 @@ def prepare(
   )
   tasks = [(write, job) for job in jobs]
   tasks += [
-    (functools.partial(shards.checksum, raw, directory), f) for f in files
+    (functools.partial(shards.checksum, raw, directory), f) for f in raw_names
   ]
   with progress.progress(total=len(jobs), unit='unit', desc=cls.name) as bar:
     for size in workers.run_tasks(tasks, num_workers):
@@ -142,8 +142,8 @@ def prepare(
   _check_skipped(made, max_skipped_share, cls.name)
   if duplicates == 'refuse':
     _check_duplicates(made)
-  sums = {f: shards.file_receipt(directory, f)['sha256'] for f in files}
-  workdir_lib.write_json(os.path.join(directory, 'checksums.json'), sums)
+  sums = {f: shards.file_receipt(directory, f)['sha256'] for f in raw_names}
+  files.write_json(os.path.join(directory, 'checksums.json'), sums)
   _write_metadata(cls, directory, options, made)
   skipped = sum(r['num_skipped'] for split in made.values() for r in split)
   if skipped:

@@ -16,8 +16,7 @@ from array_record.python import array_record_module
 from tensorflow_datasets.core import example_serializer
 
 from data import base
-from pasta import errors, seeds
-from pasta import workdir as workdir_lib
+from pasta import errors, files, seeds
 
 RECEIPTS = 'receipts'  # their directory, within the data set's
 SUFFIX = 'array_record'
@@ -38,7 +37,7 @@ def write_unit(
   sources = {f: _stamp(os.path.join(raw, f)) for f in unit.files}
   shard = _shard_path(directory, name, split, index, num)
   if os.path.exists(receipt_path):
-    receipt = workdir_lib.read_json(receipt_path)
+    receipt = files.read_json(receipt_path)
     if (
       receipt['unit'] == unit.name
       and receipt['sources'] == sources
@@ -89,7 +88,7 @@ def write_unit(
   with open(f'{receipt_path}.{os.getpid()}.tmp', 'wb') as f:
     np.save(f, np.array(keys, np.uint64))
   os.replace(f.name, _keys_path(receipt_path))
-  workdir_lib.write_json(receipt_path, receipt)
+  files.write_json(receipt_path, receipt)
   return 1
 
 
@@ -126,11 +125,11 @@ def checksum(raw: str, directory: str, file: str) -> int:
   stamp = _stamp(path)
   receipt = _file_path(directory, file)
   if os.path.exists(receipt):
-    if workdir_lib.read_json(receipt)['stamp'] == stamp:
+    if files.read_json(receipt)['stamp'] == stamp:
       return 0
   with open(path, 'rb') as f:
     digest = hashlib.file_digest(f, 'sha256').hexdigest()
-  workdir_lib.write_json(receipt, {'stamp': stamp, 'sha256': digest})
+  files.write_json(receipt, {'stamp': stamp, 'sha256': digest})
   return 0
 
 
@@ -141,7 +140,7 @@ def _file_path(directory: str, file: str) -> str:
 
 def file_receipt(directory: str, file: str) -> dict[str, Any]:
   """What is known of a raw file: 'stamp' and 'sha256'."""
-  return workdir_lib.read_json(_file_path(directory, file))
+  return files.read_json(_file_path(directory, file))
 
 
 def _shard_path(
@@ -166,4 +165,4 @@ def read_receipt(
 ) -> dict[str, Any]:
   """A shard's receipt, and 'keys', the file of its examples' hashed keys."""
   path = _receipt_path(directory, split, index, num)
-  return {**workdir_lib.read_json(path), 'keys': _keys_path(path)}
+  return {**files.read_json(path), 'keys': _keys_path(path)}

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from pasta import errors, workdir
+from pasta import errors, files
 from pasta.types import PyTree
 
 
@@ -209,7 +209,7 @@ def read_info(directory: str, name: str, *, what: str, stage: str) -> Any:
       f'{directory}: no {what} there (expected {name}); run launch.{stage} '
       'first'
     )
-  return workdir.read_json(path)
+  return files.read_json(path)
 
 
 def _named(tree: PyTree) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from pasta import errors, workdir
+from pasta import errors, files
 
 _KEY = re.compile(r'^[\w.]+(/[\w.@=-]+)+$')
 _LOSS = re.compile(r'(^|_)(loss|objective)(_|$)')
@@ -40,7 +40,7 @@ class MetricWriter:
     path = os.path.join(directory, 'metrics.jsonl')
     lines = read_lines(path) if os.path.exists(path) else []
     kept = [line for line in lines if line['step'] < resume_step]
-    workdir.atomic_write(path, ''.join(json.dumps(x) + '\n' for x in kept))
+    files.atomic_write(path, ''.join(json.dumps(x) + '\n' for x in kept))
     self._file = open(path, 'a', encoding='utf-8')
     self._events = _event_writer(directory, resume_step)
 

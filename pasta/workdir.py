@@ -43,12 +43,7 @@ from typing import Any
 from absl import logging
 
 import pasta
-from pasta import credentials, errors
-from pasta.files import atomic_write as atomic_write
-from pasta.files import cache_dir as cache_dir
-from pasta.files import read_json as read_json
-from pasta.files import to_plain as to_plain
-from pasta.files import write_json as write_json
+from pasta import credentials, errors, files
 
 _MAX_SHOWN_FIELDS = 3  # of those that differ
 _ABSENT = object()
@@ -80,16 +75,18 @@ def prepare(
       another stage, configuration or input; or the config holds a key. Nothing
       has been written.
   """
-  plain = to_plain(config)
+  plain = files.to_plain(config)
   credentials.check_config(plain)
   fingerprint = compute_fingerprint(plain, *upstream, ignore=ignore)
   _make(directory)
   config_path = os.path.join(directory, 'config.json')
   launch_path = os.path.join(directory, 'launch.json')
   if os.path.exists(config_path):
-    launch = read_json(launch_path)
+    launch = files.read_json(launch_path)
     _check_stage(launch, stage, launch_path)
-    _check_config(read_json(config_path), plain, stage, config_path, ignore)
+    _check_config(
+      files.read_json(config_path), plain, stage, config_path, ignore
+    )
     if launch['fingerprint'] != fingerprint:
       raise errors.PastaError(
         f'{directory}: stage {stage} was run on other inputs than there are '
@@ -98,9 +95,9 @@ def prepare(
       )
     return fingerprint
   try:
-    write_json(launch_path, _launch(stage, fingerprint, upstream))
+    files.write_json(launch_path, _launch(stage, fingerprint, upstream))
     # Last: its presence says that both files are complete.
-    write_json(config_path, plain)
+    files.write_json(config_path, plain)
   except OSError as e:
     raise errors.PastaError(
       f'{directory}: cannot be written: {e.strerror}'
@@ -117,7 +114,7 @@ def compute_fingerprint(
   """
   fields = {
     name: value
-    for name, value in _flatten(to_plain(config)).items()
+    for name, value in _flatten(files.to_plain(config)).items()
     if not _is_ignored(name, ignore)
   }
   text = json.dumps([fields, list(upstream)], sort_keys=True)
@@ -127,7 +124,9 @@ def compute_fingerprint(
 def is_done(directory: str, stage: str, fingerprint: str) -> bool:
   """Whether the stage has finished there, with this very fingerprint."""
   path = _done_path(directory, stage)
-  return os.path.exists(path) and read_json(path)['fingerprint'] == fingerprint
+  return (
+    os.path.exists(path) and files.read_json(path)['fingerprint'] == fingerprint
+  )
 
 
 def mark_done(
@@ -145,9 +144,9 @@ def mark_done(
     'stage': stage,
     'fingerprint': fingerprint,
     'time': _now(),
-    'info': to_plain(info),
+    'info': files.to_plain(info),
   }
-  write_json(_done_path(directory, stage), record)
+  files.write_json(_done_path(directory, stage), record)
 
 
 def read_done(directory: str, stage: str) -> dict[str, Any]:
@@ -162,7 +161,7 @@ def read_done(directory: str, stage: str) -> dict[str, Any]:
       f'{directory}: stage {stage} has not finished there (no '
       f'{os.path.basename(path)}); run it first'
     )
-  return read_json(path)
+  return files.read_json(path)
 
 
 def upstream(root: str, name: str, stage: str) -> str:

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from pasta import parallel
-from pasta.agent import inputs, iql
+from pasta.agent import iql
+from pasta.agent.settings import NetworkSettings
 
 
 class Programs(NamedTuple):
@@ -37,7 +38,7 @@ def programs(
   update_many: Callable[..., tuple[iql.IQLState, dict[str, jax.Array]]],
   evaluate: Callable[..., dict[str, jax.Array]],
   *,
-  settings: inputs.NetworkSettings,
+  settings: NetworkSettings,
   num_devices: int,
 ) -> Programs:
   """Programs of all members from functions of one.

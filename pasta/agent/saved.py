@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 
-from pasta import checkpoint, errors, workdir
-from pasta.agent import inputs, value_model
+from pasta import checkpoint, errors, files
+from pasta.agent import value_model
 from pasta.agent.gemma import base as gemma_base
+from pasta.agent.settings import NetworkSettings
 from pasta.agent.value_model import ValueModel
 
 _INFO_FILE = 'value_model.json'
@@ -30,7 +31,7 @@ def save(directory: str, model: ValueModel, info: dict[str, Any]) -> None:
   checkpoint.save_params(os.path.join(directory, 'params'), params)
   of_gemma = model.settings.gemma
   settings = vars(model.settings) | {'gemma': of_gemma and of_gemma.to_json()}
-  workdir.write_json(
+  files.write_json(
     os.path.join(directory, _INFO_FILE),
     {
       'version': _VERSION,
@@ -88,7 +89,7 @@ def load(
     base = gemma_base.reload(fields['gemma'], path)
     fields['gemma'] = base.settings
     frozen, pretrained = base.frozen, base.params
-  settings = inputs.NetworkSettings(**fields)
+  settings = NetworkSettings(**fields)
   model = checkpoint.load_params(
     os.path.join(directory, 'params'),
     jax.eval_shape(

@@ -43,6 +43,7 @@ import numpy as np
 from pasta.agent import critics, inputs, iql, networks, slates
 from pasta.agent import episodes as episodes_lib
 from pasta.agent.episodes import Episodes
+from pasta.agent.settings import NetworkSettings
 from pasta.benchmarks import agent_peers as peers
 
 _TURNS, _CATEGORIES, _TYPES = 4, 5, 16
@@ -234,7 +235,7 @@ def products(
 class _GivenState(nn.Module):
   """In place of `networks.StateEncoder`: a history that is one vector."""
 
-  settings: inputs.NetworkSettings
+  settings: NetworkSettings
 
   def __call__(self, states: inputs.States) -> jax.Array:
     dim = (states.tokens.shape[-1] - _CATEGORIES) // 4

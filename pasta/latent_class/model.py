@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pasta import errors, workdir
+from pasta import errors, files
 from pasta.latent_class import choices as choices_lib
 from pasta.latent_class import conditional_logit, devices, full_batch, search
 from pasta.latent_class import pooled as pooled_lib
@@ -272,7 +272,7 @@ def save(directory: str, model: LatentClass) -> None:
     'log_prior': np.asarray(model.log_prior).tolist(),
   }
   os.makedirs(directory, exist_ok=True)
-  workdir.write_json(os.path.join(directory, _INFO), arrays)
+  files.write_json(os.path.join(directory, _INFO), arrays)
 
 
 def load(directory: str) -> LatentClass:
@@ -282,7 +282,7 @@ def load(directory: str) -> LatentClass:
     PastaError: no model there, or a damaged one.
   """
   path = os.path.join(directory, _INFO)
-  content = workdir.read_json(path)
+  content = files.read_json(path)
   try:
     model = LatentClass(
       coefficients=np.array(content['coefficients'], np.float64),

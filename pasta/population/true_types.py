@@ -14,8 +14,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from pasta import errors
-from pasta import workdir as workdir_lib
+from pasta import errors, files
 from pasta.population import population
 from pasta.population import population as population_lib
 from pasta.storage import session_features as features_lib
@@ -168,7 +167,7 @@ def hidden_types(
     Log beliefs [K*, K], and the true type of each session's person [N].
   """
   collected = ml_collections.ConfigDict(
-    workdir_lib.read_json(os.path.join(workdir, 'sessions', 'config.json'))
+    files.read_json(os.path.join(workdir, 'sessions', 'config.json'))
   )
   true_population = population_lib.build(collected.population)
   types = of_hidden_people(

@@ -12,7 +12,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from pasta import errors, workdir
+from pasta import errors, files
 from pasta.report import (
   curves,
   figures,
@@ -110,7 +110,7 @@ def build(directory: str, config: ml_collections.ConfigDict, world) -> str:
     if file.endswith('.png') and file[: -len('.png')] not in drawn:
       os.remove(os.path.join(plot_dir, file))
   path = os.path.join(directory, 'report', 'index.html')
-  workdir.atomic_write(path, render(context))
+  files.atomic_write(path, render(context))
   return path
 
 
@@ -140,7 +140,7 @@ def _results(directory: str, drawn: dict) -> dict[str, Any]:
       'population': [],
       'policy_ids': [],
     }
-  results = workdir.read_json(path)
+  results = files.read_json(path)
   try:
     policies = results['policies']
     drawn['returns'] = (
@@ -289,7 +289,7 @@ def _timing(directory: str) -> dict[str, Any]:
   path = os.path.join(directory, 'timing.json')
   if not os.path.exists(path):
     return {'timing': []}
-  content = workdir.read_json(path)
+  content = files.read_json(path)
   rows = [
     {
       'stage': stage.replace('_', ' '),

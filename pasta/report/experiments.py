@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib import lines
 
-from pasta import errors, workdir
+from pasta import errors, files
 from pasta.report import figures, headline, palette, theme
 
 _TEMPLATES = os.path.join(os.path.dirname(__file__), 'templates')
@@ -285,7 +285,7 @@ def sections(directory: str) -> list[dict]:
     path = os.path.join(directory, name, 'results.json')
     if not os.path.exists(path):
       continue
-    results = workdir.read_json(path)
+    results = files.read_json(path)
     try:
       titles, rows = cells(results)
       svg = figures.save(
@@ -319,5 +319,5 @@ def build(directory: str) -> str:
   page = environment.get_template('experiments.html.j2').render(
     experiments=sections(directory), css=css
   )
-  workdir.atomic_write(path, page)
+  files.atomic_write(path, page)
   return path

@@ -5,6 +5,7 @@ import os
 import ml_collections
 import numpy as np
 
+from pasta import files
 from pasta import workdir as workdir_lib
 from pasta.evaluate import compare, fresh_people
 from pasta.stages import stage
@@ -53,6 +54,6 @@ def run(
         os.path.join(directory, 'beliefs.npz'),
         {'belief': np.exp(beliefs['pasta']), 'session_id': np.array(ids)},
       )
-    workdir_lib.write_json(os.path.join(directory, 'results.json'), results)
+    files.write_json(os.path.join(directory, 'results.json'), results)
     for line in compare.headline(results):
       print(line)

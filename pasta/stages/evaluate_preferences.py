@@ -4,6 +4,7 @@ import os
 
 import ml_collections
 
+from pasta import files
 from pasta import workdir as workdir_lib
 from pasta.evaluate.preferences import tables
 from pasta.storage import preferences
@@ -43,8 +44,8 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
         name: tables.evaluate(table, name, config, workdir)
         for name, table in config.tables.items()
       }
-      workdir_lib.write_json(os.path.join(directory, 'results.json'), found)
-      workdir_lib.atomic_write(
+      files.write_json(os.path.join(directory, 'results.json'), found)
+      files.atomic_write(
         os.path.join(directory, 'tables.md'), tables.markdown(found)
       )
   with open(os.path.join(directory, 'tables.md'), encoding='utf-8') as f:

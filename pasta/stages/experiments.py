@@ -6,7 +6,7 @@ import time
 import ml_collections
 from absl import logging
 
-from pasta import errors, workdir
+from pasta import errors, files
 from pasta.experiments import summary
 from pasta.report import experiments as experiments_page
 from pasta.stages import arms as arms_lib
@@ -68,8 +68,8 @@ def run(config: ml_collections.ConfigDict, workdir_path: str) -> None:
     'num_people': config.base.evaluate.num_people,
     'rows': rows,
   }
-  workdir.write_json(os.path.join(directory, 'results.json'), results)
-  workdir.write_json(os.path.join(directory, 'config.json'), config)
+  files.write_json(os.path.join(directory, 'results.json'), results)
+  files.write_json(os.path.join(directory, 'config.json'), config)
   for line in experiments_page.table(results):
     print(line)
   print(f'experiments: {experiments_page.build(workdir_path)}')

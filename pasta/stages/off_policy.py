@@ -4,7 +4,7 @@ import os
 
 import ml_collections
 
-from pasta import errors
+from pasta import errors, files
 from pasta import workdir as workdir_lib
 from pasta.agent import expected_selection, policies
 from pasta.agent import saved as saved_values
@@ -73,8 +73,8 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
           config, logged, directory, targets, model, records
         )
       results = estimates.evaluate(config, logs, targets, model, truth)
-      workdir_lib.write_json(os.path.join(directory, 'results.json'), results)
+      files.write_json(os.path.join(directory, 'results.json'), results)
       info['num_sessions'] = results['num_sessions']
   path = os.path.join(directory, 'results.json')
-  for line in estimates.table(workdir_lib.read_json(path)):
+  for line in estimates.table(files.read_json(path)):
     print(line)

@@ -7,7 +7,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from pasta import errors, seeds
+from pasta import errors, files, seeds
 from pasta import workdir as workdir_lib
 from pasta.agent import expected_selection, policies
 from pasta.evaluate import fresh_people
@@ -41,7 +41,7 @@ def run(workdir: str, prompt: str, size: int, seed: int) -> None:
     raise errors.PastaError(f'flag --workdir: there is no directory {workdir}')
   workdir_lib.read_done(evaluation, 'evaluate')
   config = ml_collections.ConfigDict(
-    workdir_lib.read_json(os.path.join(evaluation, 'config.json'))
+    files.read_json(os.path.join(evaluation, 'config.json'))
   )
   # Sixteen pictures a turn need no pool, and nobody sees them again.
   config.world.t2i.num_workers, config.world.t2i.store = 0, ''

@@ -7,7 +7,7 @@ import time
 import jax
 import ml_collections
 
-from pasta import workdir as workdir_lib
+from pasta import files
 from pasta.evaluate import compare
 from pasta.stages import registry, stage
 
@@ -28,10 +28,8 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
       path = os.path.join(workdir, 'timing.json')
       if name == 'evaluate' and not os.path.exists(path):
         # Before the report, which shows it; kept at a second, skipping run.
-        workdir_lib.write_json(path, timing)
-  results = workdir_lib.read_json(
-    os.path.join(workdir, 'evaluation', 'results.json')
-  )
+        files.write_json(path, timing)
+  results = files.read_json(os.path.join(workdir, 'evaluation', 'results.json'))
   for line in compare.headline(results):
     print(line)
   print(f'report: {os.path.join(workdir, "report", "index.html")}')

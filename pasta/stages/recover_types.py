@@ -5,7 +5,7 @@ import os
 import ml_collections
 import numpy as np
 
-from pasta import progress
+from pasta import files, progress
 from pasta import workdir as workdir_lib
 from pasta.latent_class import recovery
 
@@ -28,9 +28,9 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
         }
         for u, s in progress.progress(cells, unit='fit', desc='recovery')
       ]
-      workdir_lib.write_json(path, rows)
+      files.write_json(path, rows)
       info['num_fits'] = len(rows)
-  for line in describe(workdir_lib.read_json(path)):
+  for line in describe(files.read_json(path)):
     print(line)
 
 

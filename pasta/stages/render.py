@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
 
-from pasta import errors, progress
+from pasta import errors, files, progress
 from pasta import workdir as workdir_lib
 from pasta.encoders import clip, image_encoder
 from pasta.stages import stage
@@ -98,7 +98,7 @@ def _prepare(
   )
   path = os.path.join(directory, 'launch.json')
   if os.path.exists(path):
-    last = workdir_lib.read_json(path)
+    last = files.read_json(path)
     if last['stage'] == _STAGE and last['fingerprint'] != fingerprint:
       logging.info('%s: another request than last time', directory)
       # In this order: what is left after a kill is not taken for a whole.
@@ -110,7 +110,7 @@ def _prepare(
   )
   path = os.path.join(directory, 'request.jsonl')
   try:
-    workdir_lib.atomic_write(path, lines.encode('utf-8', 'backslashreplace'))
+    files.atomic_write(path, lines.encode('utf-8', 'backslashreplace'))
   except OSError as e:
     raise errors.PastaError(f'{path}: cannot be written: {e.strerror}') from e
   return fingerprint

@@ -10,7 +10,7 @@ import os
 import ml_collections
 from absl import logging
 
-from pasta import errors, workdir
+from pasta import errors, files
 from pasta.report import figures, population_sweep
 from pasta.stages import collect, extract_features, stage, sweep_types
 
@@ -37,7 +37,7 @@ def run(config: ml_collections.ConfigDict, workdir_path: str) -> None:
       extract_features.run(config.extract_features, where, worlds)
       print(f'{num} true types')
       found[num] = sweep_types.run(config.sweep, where)
-  workdir.write_json(
+  files.write_json(
     os.path.join(workdir_path, 'populations.json'),
     [{'true_types': num, **row} for num, rows in found.items() for row in rows],
   )

@@ -13,7 +13,7 @@ import jax
 import ml_collections
 from absl import logging
 
-from pasta import workdir
+from pasta import files, workdir
 from pasta.evaluate import type_sweep
 from pasta.report import figures
 from pasta.report import type_sweep as page
@@ -49,12 +49,12 @@ def run(config: ml_collections.ConfigDict, workdir_path: str) -> list[dict]:
           row = fit_and_measure(train, test, num_types, seed, config, where)
           rows.append({'num_types': num_types, 'seed': seed, **row})
       type_sweep.add_stability(rows)
-      workdir.write_json(path, rows)
+      files.write_json(path, rows)
       figures.save(
         page.plot(rows), os.path.join(directory, 'type_sweep.png'), 'type sweep'
       )
       info['num_fits'] = len(rows)
-  rows = workdir.read_json(path)
+  rows = files.read_json(path)
   for line in page.describe(rows):
     print(line)
   return rows

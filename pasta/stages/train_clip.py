@@ -15,7 +15,7 @@ import numpy as np
 import transformers
 from absl import logging
 
-from pasta import errors, seeds, training
+from pasta import errors, files, seeds, training
 from pasta import metrics as metrics_lib
 from pasta import workdir as workdir_lib
 from pasta.encoders import clip
@@ -95,8 +95,8 @@ def _start_params(
         f"config field 'start': there is no {path}; expected a directory that "
         'train_clip has left'
       )
-  vocab = workdir_lib.read_json(vocab_path)
-  if vocab != workdir_lib.read_json(os.path.join(export, _VOCAB_FILE)):
+  vocab = files.read_json(vocab_path)
+  if vocab != files.read_json(os.path.join(export, _VOCAB_FILE)):
     raise errors.PastaError(
       f"config field 'start': {vocab_path} has other tokens than this config's "
       'tokenizer'

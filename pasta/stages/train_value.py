@@ -19,7 +19,6 @@ from pasta.agent import (
   backbones,
   critics,
   held_out,
-  inputs,
   iql,
   members,
   rivals,
@@ -30,6 +29,7 @@ from pasta.agent import saved as saved_values
 from pasta.agent.episodes import Episodes
 from pasta.agent.gemma import base as gemma_base
 from pasta.agent.gemma import text as gemma_text
+from pasta.agent.settings import NetworkSettings
 from pasta.agent.value_model import ValueModel
 from pasta.population import true_types
 from pasta.stages import stage
@@ -195,7 +195,7 @@ def fit(
 @functools.lru_cache(maxsize=4)
 def _programs(
   config: ml_collections.FrozenConfigDict,
-  settings: inputs.NetworkSettings,
+  settings: NetworkSettings,
   num_devices: int,
 ) -> members.Programs:
   """Kept, so that fits with one config are traced and compiled once."""

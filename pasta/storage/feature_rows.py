@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pasta import errors, workdir
+from pasta import errors, files
 
 _SHARD_ROWS = 262_144
 
@@ -31,7 +31,7 @@ def write_shard(
   file = f'{name}-{number:05d}.npy'
   buffer = io.BytesIO()
   np.save(buffer, block)
-  workdir.atomic_write(os.path.join(directory, file), buffer.getvalue())
+  files.atomic_write(os.path.join(directory, file), buffer.getvalue())
   digest = hashlib.sha256(np.ascontiguousarray(block)).hexdigest()
   return {
     'file': file,

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from pasta import errors, workdir
+from pasta import errors, files
 
 _FORMAT = 'pasta-store'
 _VERSION = 1
@@ -92,10 +92,10 @@ def open_store(directory: str) -> str:
         f'{directory}: is no store: it has no store.json but {found[0]}'
       )
     try:
-      workdir.write_json(path, {'format': _FORMAT, 'version': _VERSION})
+      files.write_json(path, {'format': _FORMAT, 'version': _VERSION})
     except OSError as e:
       raise cannot(path, 'written', e) from e
-  content = workdir.read_json(path)
+  content = files.read_json(path)
   if content != {'format': _FORMAT, 'version': _VERSION}:
     raise errors.PastaError(
       f'{path}: holds {json.dumps(content)[:100]}, expected format {_FORMAT}, '

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from pasta import errors, workdir
+from pasta import errors, files
 from pasta.storage import feature_rows
 from pasta.storage import session_features as features_lib
 
@@ -231,7 +231,7 @@ def finish(
   features_lib.save_arrays(where, arrays)
   with open(where, 'rb') as f:
     digest = hashlib.sha256(f.read()).hexdigest()
-  workdir.write_json(
+  files.write_json(
     os.path.join(directory, _MANIFEST),
     {
       'version': VERSION,
@@ -281,7 +281,7 @@ def load(directory: str) -> Store:
     raise errors.PastaError(
       f'{directory}: no preference data there (expected {_MANIFEST})'
     )
-  manifest = workdir.read_json(path)
+  manifest = files.read_json(path)
   missing = {'version', 'kind', 'encoder_id', 'text', 'image'} - set(manifest)
   if missing:
     raise errors.PastaError(f'{path}: lacks {sorted(missing)}')

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from pasta import errors, workdir
+from pasta import errors, files
 
 VERSION = 2
 MISSING_COMPARISON = -2
@@ -196,7 +196,7 @@ def save_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:
   """Writes an .npz file atomically."""
   buffer = io.BytesIO()
   np.savez(buffer, **arrays)
-  workdir.atomic_write(path, buffer.getvalue())
+  files.atomic_write(path, buffer.getvalue())
 
 
 def load(path: str) -> SessionFeatures:

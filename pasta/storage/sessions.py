@@ -14,7 +14,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 
-from pasta import errors, workdir
+from pasta import errors, files
 from pasta.types import CATEGORIES, UNKNOWN_CATEGORY, Candidate, PromptHistory
 
 FORMAT = 'pasta-sessions'
@@ -269,7 +269,7 @@ def write_shard(path: str, batch: Sequence[Session]) -> None:
   header = json.dumps(
     {'format': FORMAT, 'version': VERSION, 'num_sessions': len(batch)}
   )
-  workdir.atomic_write(
+  files.atomic_write(
     path, '\n'.join([header, *(to_json(s) for s in batch)]) + '\n'
   )
 

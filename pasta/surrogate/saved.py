@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from pasta import checkpoint, errors, workdir
+from pasta import checkpoint, errors, files
 from pasta.surrogate import flow
 from pasta.surrogate.flow import Surrogate
 
@@ -28,7 +28,7 @@ def save(directory: str, model: Surrogate, info: dict[str, Any]) -> None:
         f'info lacks {name}, which says what the surrogate stands for'
       )
   checkpoint.save_params(os.path.join(directory, 'model'), model)
-  workdir.write_json(
+  files.write_json(
     os.path.join(directory, _INFO_FILE),
     {'settings': dataclasses.asdict(model.settings), 'info': info},
   )

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from pasta import checkpoint, errors, workdir
+from pasta import checkpoint, errors, files
 from pasta.user_model import heads as heads_lib
 from pasta.user_model import scores
 from pasta.user_model.model import UserModel
@@ -40,7 +40,7 @@ def save(directory: str, model: UserModel, info: dict[str, Any]) -> None:
     ),
     'info': dict(info),
   }
-  workdir.atomic_write(
+  files.atomic_write(
     os.path.join(directory, _INFO), json.dumps(content, indent=2) + '\n'
   )
 

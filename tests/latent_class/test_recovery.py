@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from configs import recover_types
-from pasta import latent_class, workdir
+from pasta import files, latent_class
 from pasta.latent_class import recovery
 from pasta.stages import recover_types as recover_types_stage
 
@@ -57,7 +57,7 @@ def test_the_experiment_runs_once_and_prints(tmp_path, capsys):
   config.num_types = 2
   recover_types_stage.run(config, str(tmp_path))
   first = capsys.readouterr().out
-  rows = workdir.read_json(str(tmp_path / 'recovery' / 'recovery.json'))
+  rows = files.read_json(str(tmp_path / 'recovery' / 'recovery.json'))
   assert [r['num_users'] for r in rows] == [60, 120]
   for row in rows:
     assert row['rand_index'] > row['bayes_rand_index'] - 0.2

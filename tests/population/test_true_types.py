@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs import common
-from pasta import errors, seeds, workdir
+from pasta import errors, files, seeds
 from pasta.interaction import simulated_people
 from pasta.population import population, true_types
 from pasta.storage.session_features import SessionFeatures
@@ -102,7 +102,7 @@ def test_beliefs_to_train_with(user_model, tmp_path):
   truth = population.build(common.population())
   crowd = population.draw_crowd(truth, N, 1, seed=0)
   os.makedirs(tmp_path / 'sessions')
-  workdir.write_json(
+  files.write_json(
     str(tmp_path / 'sessions' / 'config.json'),
     {
       'population': common.population().to_dict(),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs import sweep_types
-from pasta import errors, workdir
+from pasta import errors, files, workdir
 from pasta.stages import sweep_types as type_sweep
 from pasta.storage import session_features as features_lib
 
@@ -56,7 +56,7 @@ def test_sweep_leaves_table_and_picture_and_is_done_once(tmp_path, capsys):
   workdir.mark_done(where, 'extract_features', fingerprint, {})
   type_sweep.run(config, str(tmp_path))
   first = capsys.readouterr().out
-  rows = workdir.read_json(str(tmp_path / 'type_sweep' / 'results.json'))
+  rows = files.read_json(str(tmp_path / 'type_sweep' / 'results.json'))
   assert [r['num_types'] for r in rows] == [1, 1, 2, 2]
   # One type: whose choices came before makes no difference.
   assert rows[0]['mismatched_log_likelihood'] == pytest.approx(

@@ -10,7 +10,7 @@ import json
 import os
 from typing import Any
 
-from pasta import errors, workdir
+from pasta import errors, files
 
 MODES = ('off', 'read_write', 'replay')
 
@@ -32,7 +32,7 @@ class Cache:
   def __init__(self, mode: str, directory: str):
     """Args: as the attributes; '' is a directory among pasta's caches."""
     self.mode = mode
-    self.directory = directory or os.path.join(workdir.cache_dir(), 'chat')
+    self.directory = directory or os.path.join(files.cache_dir(), 'chat')
 
   def read(self, name: str) -> str | None:
     """The answer to the request with this digest, None where there is none.
@@ -50,7 +50,7 @@ class Cache:
           f'recorded answer {name} in {self.directory}'
         )
       return None
-    content = workdir.read_json(path)
+    content = files.read_json(path)
     if not isinstance(content, dict) or not isinstance(
       content.get('answer'), str
     ):
@@ -75,7 +75,7 @@ class Cache:
     answer = answer.encode('utf-8', 'replace').decode()
     try:
       os.makedirs(os.path.dirname(path), exist_ok=True)
-      workdir.write_json(path, {**about, 'answer': answer})
+      files.write_json(path, {**about, 'answer': answer})
     except OSError as e:
       raise errors.PastaError(
         f'{path}: cannot be written: {e.strerror} (config field '

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import ml_collections
 
-from pasta import workdir as workdir_lib
+from pasta import files
 from pasta.t2i.sketch import lexicon
 
 _TEMPLATE = """# sketch-clip
@@ -122,7 +122,7 @@ def write(
     retrieval='\n'.join(retrieval),
     slots='\n'.join(slots),
   )
-  workdir_lib.atomic_write(path, text)
+  files.atomic_write(path, text)
 
 
 def _row(label: str, *values: float) -> str:

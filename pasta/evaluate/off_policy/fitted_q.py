@@ -32,6 +32,7 @@ from pasta import training as training_lib
 from pasta.agent import credit as credit_lib
 from pasta.agent import critics, inputs, iql, normalisation, weight_decay
 from pasta.agent.episodes import Episodes
+from pasta.agent.settings import NetworkSettings
 from pasta.evaluate.off_policy.importance import Estimate
 from pasta.types import PyTree
 
@@ -56,7 +57,7 @@ class State:
   opt_state: PyTree
   step: jax.Array
   constants: inputs.Constants
-  settings: inputs.NetworkSettings = flax.struct.field(pytree_node=False)
+  settings: NetworkSettings = flax.struct.field(pytree_node=False)
 
 
 @flax.struct.dataclass
@@ -249,7 +250,7 @@ def fit(
   return Fit(np.asarray(_values(state, episodes)), counts)
 
 
-def _axes(settings: inputs.NetworkSettings) -> State:
+def _axes(settings: NetworkSettings) -> State:
   """Of a state of M members: what they share has no axis."""
   return State(
     params=0,

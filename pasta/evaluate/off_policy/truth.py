@@ -10,8 +10,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from pasta import errors, metrics
-from pasta import workdir as workdir_lib
+from pasta import errors, files, metrics
 from pasta.agent import policy as policy_lib
 from pasta.interaction import hidden_people, loop, simulated_people
 from pasta.population import population as population_lib
@@ -50,7 +49,7 @@ def run_targets(
       'people can be drawn from there; set num_truth_sessions = 0'
     )
   made = ml_collections.ConfigDict(
-    workdir_lib.read_json(os.path.join(logged, 'config.json'))
+    files.read_json(os.path.join(logged, 'config.json'))
   )
   num = config.num_truth_sessions
   if sources == {'population'}:
