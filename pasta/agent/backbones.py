@@ -32,7 +32,7 @@ class Backbone(Protocol):
     key: jax.Array,
     constants: Constants,
     settings: NetworkSettings,
-    pretrained: PyTree,
+    pretrained: PyTree = None,
   ) -> PyTree:
     """Fresh parameters: {'q': of the critic, 'v': of the value}."""
 
@@ -89,7 +89,7 @@ class Backbone(Protocol):
 class _Features:
   """Networks on features, of all credits."""
 
-  def init_params(self, key, constants, settings, pretrained):
+  def init_params(self, key, constants, settings, pretrained=None):
     """See Backbone."""
     del pretrained
     s = settings
@@ -158,7 +158,7 @@ class _Features:
 class _Gemma:
   """A pretrained Gemma on texts; credits 'mean' and 'choice'."""
 
-  def init_params(self, key, constants, settings, pretrained):
+  def init_params(self, key, constants, settings, pretrained=None):
     """See Backbone; they start from the pretrained ones."""
     return gemma_networks.init_params(key, constants, settings, pretrained)
 

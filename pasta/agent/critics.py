@@ -126,18 +126,3 @@ def settings_of(
     belief=config.belief,
     gemma=None if base is None else base.settings,
   )
-
-
-def init_params(
-  key: jax.Array,
-  constants: inputs.Constants,
-  settings: NetworkSettings,
-  pretrained: PyTree = None,
-) -> PyTree:
-  """Fresh parameters: {'q': of the critic, 'v': of Value}.
-
-  Those of the backbone 'gemma' start from the pretrained ones.
-  """
-  return backbones.of(settings.backbone).init_params(
-    key, constants, settings, pretrained
-  )

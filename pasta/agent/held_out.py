@@ -49,10 +49,7 @@ def evaluate(
     state.params['v'], heldout, constants, settings, frozen
   )
   q = credit_lib.credited(f, heldout.choice, config.credit)
-  next_v = jnp.concatenate([v[:, 1:], jnp.zeros_like(v[:, :1])], 1)
-  target = heldout.reward + config.discount * jnp.where(
-    heldout.done, 0.0, next_v
-  )
+  target = heldout.one_step(v, config.discount)
   gain = credit_lib.returns(heldout.reward, config.discount)
   valid = heldout.valid.astype(jnp.float32)
   count = jnp.maximum(valid.sum(), 1.0)

@@ -114,7 +114,9 @@ def init(
   """
   settings = settings or critics.settings_of(config, example)
   constants = normalisation.make_constants(example, config)
-  params = critics.init_params(key, constants, settings, pretrained)
+  params = backbones.of(settings.backbone).init_params(
+    key, constants, settings, pretrained
+  )
   optimizer = make_optimizer(config)
   return IQLState(
     params=params,

@@ -33,6 +33,18 @@ class Programs(NamedTuple):
   evaluate: Callable[..., dict[str, jax.Array]]
 
 
+def axes(settings: NetworkSettings) -> iql.IQLState:
+  """Of members' states, for vmap: what members share has none."""
+  return iql.IQLState(
+    params=0,
+    target_params=0,
+    opt_state=0,
+    step=None,
+    constants=None,
+    settings=settings,
+  )
+
+
 def programs(
   init: Callable[..., iql.IQLState],
   update_many: Callable[..., tuple[iql.IQLState, dict[str, jax.Array]]],
@@ -51,24 +63,19 @@ def programs(
     settings: of the states' networks.
     num_devices: that share a batch.
   """
-  axes = iql.IQLState(
-    params=0,
-    target_params=0,
-    opt_state=0,
-    step=None,
-    constants=None,
-    settings=settings,
-  )
+  of_states = axes(settings)
 
   def initialise(keys, example, pretrained):
-    return jax.vmap(lambda k: init(k, example, pretrained), out_axes=axes)(keys)
+    return jax.vmap(lambda k: init(k, example, pretrained), out_axes=of_states)(
+      keys
+    )
 
   def update(state, index, data, axis_name=None):
     episodes, frozen = data
     return jax.vmap(
       functools.partial(update_many, axis_name=axis_name, frozen=frozen),
-      in_axes=(axes, 1, None),
-      out_axes=(axes, 0),
+      in_axes=(of_states, 1, None),
+      out_axes=(of_states, 0),
     )(state, index, episodes)
 
   return Programs(
@@ -76,7 +83,7 @@ def programs(
     update=parallel.pmap_update(update)
     if num_devices > 1
     else jax.jit(update, donate_argnums=0),
-    evaluate=jax.jit(jax.vmap(evaluate, in_axes=(axes, None, None))),
+    evaluate=jax.jit(jax.vmap(evaluate, in_axes=(of_states, None, None))),
   )
 
 

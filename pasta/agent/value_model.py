@@ -14,7 +14,6 @@ import jax.numpy as jnp
 from pasta import errors
 from pasta.agent import (
   backbones,
-  critics,
   expected_selection,
   inputs,
   slate_critic,
@@ -236,7 +235,8 @@ def blank(
     support_precision=jnp.eye(dim),
     support_limit=jnp.ones(()),
   )
+  backbone = backbones.of(settings.backbone)
   params = jax.vmap(
-    lambda k: critics.init_params(k, constants, settings, pretrained)
+    lambda k: backbone.init_params(k, constants, settings, pretrained)
   )(jax.random.split(jax.random.key(0), num_members))
   return ValueModel(params, constants, settings, **static)

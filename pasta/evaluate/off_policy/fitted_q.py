@@ -29,35 +29,19 @@ import optax
 from pasta import errors
 from pasta import metrics as metrics_lib
 from pasta import training as training_lib
+from pasta.agent import (
+  backbones,
+  critics,
+  iql,
+  members,
+  normalisation,
+  weight_decay,
+)
 from pasta.agent import credit as credit_lib
-from pasta.agent import critics, inputs, iql, normalisation, weight_decay
 from pasta.agent.episodes import Episodes
-from pasta.agent.settings import NetworkSettings
 from pasta.evaluate.off_policy.importance import Estimate
-from pasta.types import PyTree
 
 _NORMAL_95 = 1.959964
-
-
-@flax.struct.dataclass
-class State:
-  """What a fit moves, and what it must not move; leading [M] where vmapped.
-
-  Attributes:
-    params: of Critic.
-    target_params: of Critic; no optimiser ever sees them.
-    opt_state: of the optimiser.
-    step: int32 [].
-    constants: normalisation.
-    settings: static shape of the network.
-  """
-
-  params: PyTree
-  target_params: PyTree
-  opt_state: PyTree
-  step: jax.Array
-  constants: inputs.Constants
-  settings: NetworkSettings = flax.struct.field(pytree_node=False)
 
 
 @flax.struct.dataclass
@@ -82,12 +66,13 @@ class Fit:
 
 def init(
   key: jax.Array, config: ml_collections.ConfigDict, example: Episodes
-) -> State:
-  """A state whose constants are those of `example`."""
+) -> iql.IQLState:
+  """A state of the critic alone; its constants are those of `example`."""
   settings = critics.settings_of(config, example)
   constants = normalisation.make_constants(example, config)
-  params = critics.init_params(key, constants, settings)['q']
-  return State(
+  backbone = backbones.of(settings.backbone)
+  params = backbone.init_params(key, constants, settings)['q']
+  return iql.IQLState(
     params=params,
     target_params=jax.tree.map(jnp.copy, params),
     opt_state=iql.make_optimizer(config).init(params),
@@ -98,12 +83,12 @@ def init(
 
 
 def update(
-  state: State,
+  state: iql.IQLState,
   batch: Episodes,
   weights: jax.Array,
   *,
   config: ml_collections.ConfigDict,
-) -> tuple[State, jax.Array]:
+) -> tuple[iql.IQLState, jax.Array]:
   """One step on all turns of B whole sessions, then the target's EMA.
 
   Args:
@@ -121,8 +106,7 @@ def update(
     state.target_params, batch, constants, settings, read
   )
   v = (weights * of_pool.mean(0)).sum(-1)  # [B, T]
-  later = jnp.concatenate([v[:, 1:], jnp.zeros_like(v[:, :1])], 1)
-  target = batch.reward + config.discount * jnp.where(batch.done, 0.0, later)
+  target = batch.one_step(v, config.discount)
   valid = batch.valid.astype(jnp.float32)
 
   def loss(params):
@@ -250,23 +234,11 @@ def fit(
   return Fit(np.asarray(_values(state, episodes)), counts)
 
 
-def _axes(settings: NetworkSettings) -> State:
-  """Of a state of M members: what they share has no axis."""
-  return State(
-    params=0,
-    target_params=0,
-    opt_state=0,
-    step=None,
-    constants=None,
-    settings=settings,
-  )
-
-
 @functools.partial(jax.jit, static_argnames='config')
-def _init_all(keys, example, *, config) -> State:
+def _init_all(keys, example, *, config) -> iql.IQLState:
   return jax.vmap(
     lambda key: init(key, config, example),
-    out_axes=_axes(critics.settings_of(config, example)),
+    out_axes=members.axes(critics.settings_of(config, example)),
   )(keys)
 
 
@@ -281,7 +253,7 @@ def _update_all(state, index, episodes, weights, *, config):
 
     return jax.lax.scan(step, state, index)
 
-  axes = _axes(state.settings)
+  axes = members.axes(state.settings)
   state, losses = jax.vmap(of_member, in_axes=(axes, 0), out_axes=(axes, 0))(
     state, index
   )
@@ -289,7 +261,7 @@ def _update_all(state, index, episodes, weights, *, config):
 
 
 @jax.jit
-def _values(state: State, episodes: Episodes) -> jax.Array:
+def _values(state: iql.IQLState, episodes: Episodes) -> jax.Array:
   """f of all candidates, [M, N, T, C]."""
   return jax.vmap(
     lambda params: critics.pool_values(

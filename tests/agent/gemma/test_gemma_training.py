@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from pasta import metrics, parallel
-from pasta.agent import critics, iql
+from pasta.agent import backbones, critics, iql
 from pasta.agent.gemma import base as gemma_base
 
 
 def _start(model, base):
   """Where the backbones of f and v started: a LoRA's B is 0 there."""
   init = functools.partial(
-    critics.init_params,
+    backbones.of('gemma').init_params,
     constants=model.constants,
     settings=model.settings,
     pretrained=base.params,
