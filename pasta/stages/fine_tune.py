@@ -32,9 +32,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
     workdir: the working directory.
   """
   directory = os.path.join(workdir, STAGE)
-  upstream = workdir_lib.read_done(
-    os.path.join(workdir, 'user_model'), 'train_user_model'
-  )['fingerprint']
+  upstream = workdir_lib.upstream(workdir, 'user_model', 'train_user_model')
   with workdir_lib.open_stage(STAGE, directory, config, (upstream,)) as info:
     if info is not None:
       world = world_lib.World(config.world)

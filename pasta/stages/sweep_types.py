@@ -31,9 +31,7 @@ def run(config: ml_collections.ConfigDict, workdir_path: str) -> list[dict]:
     The results, a row each fit.
   """
   directory = os.path.join(workdir_path, 'type_sweep')
-  upstream = workdir.read_done(
-    os.path.join(workdir_path, 'features'), 'extract_features'
-  )['fingerprint']
+  upstream = workdir.upstream(workdir_path, 'features', 'extract_features')
   path = os.path.join(directory, 'results.json')
   with workdir.open_stage(STAGE, directory, config, (upstream,)) as info:
     if info is not None:
