@@ -39,6 +39,23 @@ class CandidateGenerator(Protocol):
 
     Returns:
       Per session exactly C candidates in the generator's own order, best
-      first. A session's candidates depend on its history and seed only, as far
-      as a language model's server allows that.
+      first; C / G of each of G categories, no two the same. They depend on the
+      session's history and seed only, as far as a language model's server
+      allows that.
+
+    Raises:
+      ValueError: for an empty prompt, or where the lengths differ.
     """
+
+
+def check(histories: Sequence[PromptHistory], seeds: np.ndarray) -> None:
+  """Raises ValueError for an empty prompt, or where the lengths differ."""
+  if len(histories) != len(seeds):
+    raise ValueError(
+      f'{len(histories)} histories, but {len(seeds)} seeds: expected one '
+      'seed a history'
+    )
+  for history in histories:
+    if not history.current.strip():
+      field = 'chosen[-1]' if history.chosen else 'initial_prompt'
+      raise ValueError(f'{field} is empty: expected a prompt of some words')

@@ -5,7 +5,7 @@ category that is not full, and that is counted.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -105,16 +105,3 @@ class Pools:
       self._count_tokens is None
       or self._count_tokens(text) <= self._max_prompt_tokens
     )
-
-
-def check(histories: Sequence[PromptHistory], seeds: np.ndarray) -> None:
-  """Raises ValueError for an empty prompt, or where the lengths differ."""
-  if len(histories) != len(seeds):
-    raise ValueError(
-      f'{len(histories)} histories, but {len(seeds)} seeds: expected one '
-      'seed a history'
-    )
-  for history in histories:
-    if not history.current.strip():
-      field = 'chosen[-1]' if history.chosen else 'initial_prompt'
-      raise ValueError(f'{field} is empty: expected a prompt of some words')

@@ -37,6 +37,9 @@ class TextToImage(Protocol):
 
     Returns:
       uint8 [P, M, image_size, image_size, 3].
+
+    Raises:
+      ValueError: an argument has the wrong type, shape or range.
     """
     ...
 

@@ -33,7 +33,7 @@ import numpy as np
 
 from pasta import errors
 from pasta import seeds as seeds_lib
-from pasta.candidates import answers
+from pasta.candidates import answers, base
 from pasta.candidates import counters as counters_lib
 from pasta.candidates import pools as pools_lib
 from pasta.candidates.chat import cache, endpoint, forms, messages
@@ -94,7 +94,7 @@ class Chat:
     seeds: np.ndarray,
     images: Sequence[np.ndarray] | None = None,
   ) -> list[list[Candidate]]:
-    """Proposes C candidates for each of B sessions.
+    """See CandidateGenerator; no prompt that was shown comes again.
 
     At most max_concurrency sessions are asked for at once, and each has
     turn_seconds from its first request on; so this takes at most
@@ -106,16 +106,11 @@ class Chat:
       images: per session those of the prompt chosen last, uint8 [M, H, W, 3];
         None at the first turn, or where no images are sent.
 
-    Returns:
-      Per session C candidates, C / G a category, best first. No two of a
-      session are equal, and none is a prompt that was shown before.
-
     Raises:
-      ValueError: for an empty prompt, or where the lengths differ.
       PastaError: the endpoint cannot be reached, or rejects requests and has
         never accepted one; or there is no key; or no recorded answer.
     """
-    pools_lib.check(histories, seeds)
+    base.check(histories, seeds)
     with counters_lib.counting('chat', self.counters) as counters:
       counters.add('sessions', len(histories))
       requests = [

@@ -27,6 +27,7 @@ import numpy as np
 from pasta import errors, pretrained
 from pasta import seeds as seeds_lib
 from pasta.candidates import answers as answers_lib
+from pasta.candidates import base
 from pasta.candidates import counters as counters_lib
 from pasta.candidates import pools as pools_lib
 from pasta.candidates.gemma import requests as gemma_requests
@@ -118,21 +119,12 @@ class Gemma:
   def propose(
     self, histories: Sequence[PromptHistory], seeds: np.ndarray
   ) -> list[list[Candidate]]:
-    """Proposes C candidates for each of B sessions.
-
-    Args:
-      histories: B sessions.
-      seeds: integers [B].
-
-    Returns:
-      Per session C candidates, C / G a category, best first. No two of a
-      session are equal, and none is a prompt that was shown before.
+    """See CandidateGenerator; no prompt that was shown comes again.
 
     Raises:
-      ValueError: for an empty prompt, or where the lengths differ.
       PastaError: weights are missing, broken or of the wrong shape.
     """
-    pools_lib.check(histories, seeds)
+    base.check(histories, seeds)
     with counters_lib.counting('gemma', self.counters) as counters:
       counters.add('sessions', len(histories))
       requests = [

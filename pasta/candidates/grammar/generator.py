@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pasta.candidates import base
 from pasta.candidates.grammar import draft as draft_lib
 from pasta.candidates.grammar import rephrase, wording
 from pasta.candidates.grammar import writer as writer_lib
@@ -74,27 +75,37 @@ def _same(text: str, draft: draft_lib.Draft) -> bool:
   )
 
 
+def _changed(
+  writer: writer_lib.Writer,
+  draft: draft_lib.Draft,
+  tries: list[list[int]],
+  touches: list[str],
+) -> _Proposal:
+  """The first change of some slots that can be written, else a touch."""
+  for slots in tries:
+    found = writer.change(draft, slots)
+    if found[0]:
+      return found
+  return writer.touched(draft, touches), 0, 1
+
+
 def _detail(
   writer: writer_lib.Writer, draft: draft_lib.Draft, i: int
 ) -> _Proposal:
   vacant = writer.vacant(draft, _DETAIL)
   num_overwrites = max(0, 3 - len(vacant))
+  tries = []
   if i < writer.num - num_overwrites and vacant:
     first = vacant[i % len(vacant)]
     slots = [first]
     if len(vacant) > 1 and writer.random() < 0.4:
       slots.append(vacant[(i + 1) % len(vacant)])
-    for tried in (slots, slots[:1]):
-      found = writer.change(draft, tried)
-      if found[0]:
-        return found
+    tries = [slots, slots[:1]]
   elif i >= 2:
     settled = writer.settled(draft, _DETAIL)
     if settled:
-      found = writer.change(draft, [settled[i % len(settled)]])
-      if found[0]:
-        return found
-  return writer.touched(draft, writer.touches), 0, 1
+      tries = [[settled[i % len(settled)]]]
+  return _changed(writer, draft, tries, writer.touches)
 
 
 def _style(
@@ -116,11 +127,7 @@ def _style(
     tries = [[settled[(i % 5) // 3 % len(settled)]]]
   else:
     tries = []
-  for slots in tries:
-    found = writer.change(draft, slots)
-    if found[0]:
-      return found
-  return writer.touched(draft, writer.style_touches), 0, 1
+  return _changed(writer, draft, tries, writer.style_touches)
 
 
 def _subject(
@@ -261,24 +268,8 @@ class Grammar:
   def propose(
     self, histories: Sequence[PromptHistory], seeds: np.ndarray
   ) -> list[list[Candidate]]:
-    """Proposes C candidates for each of B sessions.
-
-    Args:
-      histories: B sessions.
-      seeds: integers [B].
-
-    Returns:
-      Per session C candidates, C / 5 a category, best first. No two of a
-      session are equal, and none equals the current prompt.
-
-    Raises:
-      ValueError: for an empty prompt, or where the lengths differ.
-    """
-    if len(histories) != len(seeds):
-      raise ValueError(
-        f'{len(histories)} histories, but {len(seeds)} seeds: expected one '
-        'seed a history'
-      )
+    """See CandidateGenerator; none equals the current prompt."""
+    base.check(histories, seeds)
     num = self.num_candidates // len(CATEGORIES)
     return [
       _pool(writer_lib.Writer(h, int(s), num, self.max_words))

@@ -64,9 +64,6 @@ class Writer:
     self, history: PromptHistory, seed: int, num: int, max_words: int
   ):
     current = history.current
-    if not current.strip():
-      field = 'chosen[-1]' if history.chosen else 'initial_prompt'
-      raise ValueError(f'{field} is empty: expected a prompt of some words')
     turn = len(history.chosen)
     self.random = random.Random(
       (int(seed) << 40)

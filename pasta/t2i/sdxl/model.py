@@ -128,18 +128,9 @@ class Sdxl:
   def generate(
     self, prompts: Sequence[str], seeds: np.ndarray, images_per_prompt: int
   ) -> np.ndarray:
-    """Draws M images of each prompt.
-
-    Args:
-      prompts: P texts.
-      seeds: non-negative integers [P], one a prompt.
-      images_per_prompt: M, at least 1.
-
-    Returns:
-      uint8 [P, M, size, size, 3].
+    """See TextToImage.
 
     Raises:
-      ValueError: an argument has the wrong type, shape or range.
       PastaError: there is not enough memory.
     """
     seeds = arguments.check(prompts, seeds, images_per_prompt)

@@ -72,19 +72,7 @@ class Sketch:
   def generate(
     self, prompts: Sequence[str], seeds: np.ndarray, images_per_prompt: int
   ) -> np.ndarray:
-    """Draws M images of each prompt.
-
-    Args:
-      prompts: P texts.
-      seeds: non-negative integers [P], one a prompt.
-      images_per_prompt: M, at least 1.
-
-    Returns:
-      uint8 [P, M, size, size, 3].
-
-    Raises:
-      ValueError: an argument has the wrong type, shape or range.
-    """
+    """See TextToImage."""
     seeds = arguments.check(prompts, seeds, images_per_prompt)
     prompts, m, size = list(prompts), images_per_prompt, self.image_size
     drawings = scene.sample(prompts, seeds, m).reshape(
