@@ -1,11 +1,10 @@
 """Rough prompts as people type them, to start sessions with.
 
-`prompt_from_values` says what a synthetic person has in mind; `initial_prompts`
-draws a varied list for experiments. What a prompt names is checked against the
-parser of sketch, so filler words can't add a meaning.
+`prompt_from_values` says what a synthetic person has in mind. What a prompt
+names is checked against the parser of sketch, so filler words can't add a
+meaning.
 """
 
-import random
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -110,22 +109,6 @@ _ENDINGS = (
   ', surprise me',
 )
 _HEADLESS = ('something', 'a picture', 'an image', 'a scene', 'something nice')
-_UNKNOWN = (
-  'something dreamy',
-  'surprise me',
-  'a birthday gift for dad',
-  'make it magical',
-  'sleepy dragon over rooftops',
-  'a feeling of hope',
-  'album cover for my band',
-  'the best day ever',
-  'childhood memories',
-  'a story about friendship',
-  'wizard reading a letter',
-  'two friends laughing',
-  'something for our hallway',
-  'a wish come true',
-)
 
 
 def _choose(options, rng: Uniform):
@@ -227,12 +210,9 @@ def _meaning(values: Mapping[str, str]) -> scene.Parsed:
   rows = []
   for slot, known in lexicon.SLOTS.items():
     name = values.get(slot)
-    if slot == 'subject' and name in lexicon.GROUPS:
-      rows.append(
-        (tuple(i for i, s in enumerate(known) if s.group == name), ())
-      )
-    else:
-      rows.append((tuple(i for i, v in enumerate(known) if v.name == name), ()))
+    by = 'group' if slot == 'subject' and name in lexicon.GROUPS else 'name'
+    found = (i for i, v in enumerate(known) if getattr(v, by) == name)
+    rows.append((tuple(found), ()))
   return tuple(rows)
 
 
@@ -267,39 +247,3 @@ def prompt_from_values(values: Mapping[str, str], rng: Uniform) -> str:
     ):
       return text
   return _plain(values)
-
-
-def initial_prompts(num: int, seed: int) -> list[str]:
-  """Draws rough first prompts: at most 12 words that name up to 3 slots.
-
-  Args:
-    num: how many; they are all different up to a few hundred.
-    seed: the same seed gives the same list.
-  """
-  rng = random.Random(seed)
-  out, seen = [], set()
-  subjects = [s.name for s in lexicon.SUBJECTS]
-  while len(out) < num:
-    for _ in range(4):
-      draw = rng.random()
-      if draw < 0.06:
-        text = _choose(_UNKNOWN, rng)
-      else:
-        values = {}
-        if draw < 0.72:
-          values['subject'] = _choose(subjects, rng)
-        elif draw < 0.9:
-          values['subject'] = _choose(lexicon.GROUP_NAMES, rng)
-        total = 1 + (rng.random() < 0.6) + (rng.random() < 0.3)
-        others = list(lexicon.SLOT_NAMES[1:])
-        while len(values) < total:
-          slot = others.pop(int(rng.random() * len(others)))
-          values[slot] = _choose(lexicon.SLOTS[slot], rng).name
-        text = prompt_from_values(values, rng)
-        if rng.random() < 0.04 and 'accent' not in values:
-          text += ', no people'
-      if len(text.split()) <= _MAX_WORDS and text not in seen:
-        break
-    seen.add(text)
-    out.append(text)
-  return out

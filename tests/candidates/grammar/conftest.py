@@ -4,9 +4,9 @@ import random
 
 import numpy as np
 import pytest
+import rough_prompts
 
 from pasta.candidates.grammar import generator as grammar
-from pasta.candidates.grammar import prompts
 from pasta.types import PromptHistory
 
 _CRITIQUES = (
@@ -35,7 +35,7 @@ def turns():
   generator = grammar.Grammar()
   rng = random.Random(0)
   histories = [
-    PromptHistory(p) for p in prompts.initial_prompts(_NUM_SESSIONS, 7)
+    PromptHistory(p) for p in rough_prompts.initial_prompts(_NUM_SESSIONS, 7)
   ]
   out = []
   for turn in range(_TURNS):

@@ -7,12 +7,13 @@ import re
 import ml_collections
 import numpy as np
 import pytest
+import rough_prompts
 from named_slots import named_values
 
 from pasta.candidates import build as candidates_build
 from pasta.candidates import english
 from pasta.candidates.grammar import generator as grammar
-from pasta.candidates.grammar import prompts, wording
+from pasta.candidates.grammar import wording
 from pasta.t2i.sketch import scene
 from pasta.types import CATEGORIES, PromptHistory
 
@@ -142,7 +143,7 @@ def test_unknown_words_of_the_person_stay_in_front():
 
 
 def test_same_history_and_seed_give_the_same_pool_in_any_batch():
-  histories = [PromptHistory(p) for p in prompts.initial_prompts(6, 3)]
+  histories = [PromptHistory(p) for p in rough_prompts.initial_prompts(6, 3)]
   seeds = np.arange(6, dtype=np.uint64) + np.uint64(2**63)
   generator = grammar.Grammar()
   together = generator.propose(histories, seeds)

@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+import rough_prompts
 
 from pasta.candidates.grammar import prompts
 from pasta.t2i.sketch import lexicon, scene
@@ -57,9 +58,9 @@ def test_random_combinations_come_through(num):
 
 
 def test_initial_prompts_are_short_rough_and_varied():
-  found = prompts.initial_prompts(300, 5)
-  assert found == prompts.initial_prompts(300, 5)
-  assert found != prompts.initial_prompts(300, 6)
+  found = rough_prompts.initial_prompts(300, 5)
+  assert found == rough_prompts.initial_prompts(300, 5)
+  assert found != rough_prompts.initial_prompts(300, 6)
   assert len(set(found)) == 300
   assert max(len(p.split()) for p in found) <= 12
   named = [sum(bool(n) for n, _ in scene.parse(p)) for p in found]

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+import rough_prompts
 
 from configs import common
 from pasta.candidates import build as candidates_build
-from pasta.candidates.grammar import prompts
 from pasta.t2i.sketch import scene
 from pasta.types import PromptHistory
 
@@ -19,7 +19,7 @@ def test_other_words_for_the_same_pictures():
   plain, terse = _both()
   assert terse.generator_id != plain.generator_id
   histories = [
-    PromptHistory(p) for p in prompts.initial_prompts(40, seed=3)
+    PromptHistory(p) for p in rough_prompts.initial_prompts(40, seed=3)
   ] + [PromptHistory('x y z'), PromptHistory('animal')]
   seeds = np.arange(len(histories))
   for one, other in zip(
