@@ -11,7 +11,6 @@ What training sees of a turn (`of_sessions`) is what a policy sees of it
 Letters: B states, C candidates, S tokens, N sessions, T turns, L slate columns.
 """
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,25 +27,8 @@ from pasta.types import Candidate
 _NUM_FRAMING = 2  # <bos> and <eos>
 
 
-@dataclasses.dataclass(frozen=True)
-class PastTurn:
-  """What a state tells of one past turn.
-
-  Attributes:
-    prompts: the shown prompts [L].
-    categories: their kinds of expansion [L].
-    choice: index of the chosen one.
-    critique: the person's own few words, '' where none.
-  """
-
-  prompts: tuple[str, ...]
-  categories: tuple[str, ...]
-  choice: int
-  critique: str = ''
-
-
 def describe_state(
-  initial_prompt: str, past_turns: Sequence[PastTurn], num_turns: int
+  initial_prompt: str, past_turns: Sequence[sessions.Turn], num_turns: int
 ) -> str:
   """What is known before a turn's slate, as text.
 
@@ -72,18 +54,13 @@ def describe_state(
     raise ValueError(f'{len(past_turns)} past turns of {num_turns}')
   lines = []
   for i, past in enumerate(past_turns, 1):
-    size = len(past.prompts)
-    if len(past.categories) != size or not 0 <= past.choice < size:
-      raise ValueError(
-        f'past turn {i}: {size} prompts, {len(past.categories)} categories, '
-        f'choice {past.choice}'
-      )
+    size = len(past.slate)
+    if not 0 <= past.choice < size:
+      raise ValueError(f'past turn {i}: {size} prompts, choice {past.choice}')
     lines.append(f'turn {i}')
-    for j, (text, category) in enumerate(
-      zip(past.prompts, past.categories, strict=True)
-    ):
+    for j, shown in enumerate(past.candidates[c] for c in past.slate):
       verb = 'chosen' if j == past.choice else 'shown'
-      lines.append(f'{verb} ({category}): {_one_line(text)}')
+      lines.append(f'{verb} ({shown.category}): {_one_line(shown.text)}')
     if past.critique:
       lines.append(f'critique: {_one_line(past.critique)}')
   lines.append(f'first prompt: {_one_line(initial_prompt)}')
@@ -194,7 +171,7 @@ def of_turn(
     Texts [B] and [B, C], numpy arrays.
   """
   states = [
-    describe_state(prompt, [_past_turn(t) for t in turns], num_turns)
+    describe_state(prompt, turns, num_turns)
     for prompt, turns in zip(initial_prompts, past_turns, strict=True)
   ]
   candidates = [
@@ -248,15 +225,6 @@ def of_sessions(
 
   state, shown = (Texts(scatter(x.ids), scatter(x.length)) for x in found)
   return EpisodeTexts(state=state, shown=shown)
-
-
-def _past_turn(turn: sessions.Turn) -> PastTurn:
-  return PastTurn(
-    prompts=turn.prompts,
-    categories=tuple(turn.candidates[c].category for c in turn.slate),
-    choice=turn.choice,
-    critique=turn.critique,
-  )
 
 
 def _one_line(text: str) -> str:

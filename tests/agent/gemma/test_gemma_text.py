@@ -8,15 +8,35 @@ import tiny_gemma
 import transformers
 
 from pasta.agent.gemma import text as gemma_text
+from pasta.storage import sessions
+from pasta.types import Candidate
+
+
+def _turn(*shown, choice, critique=''):
+  order = tuple(range(len(shown)))
+  return sessions.Turn(
+    candidates=(Candidate('not shown', 'style'), *shown),
+    scores=None,
+    slate=tuple(i + 1 for i in order),
+    columns=order,
+    seeds=order,
+    log_propensity=None,
+    choice=choice,
+    satisfaction=None,
+    comparison=None,
+    critique=critique,
+    answered_at=0.0,
+  )
+
 
 _PAST = (
-  gemma_text.PastTurn(
-    ('a cat,  oil\npainting', 'a cat with green eyes'),
-    ('style', 'detail'),
-    1,
-    'warmer,\nplease',
+  _turn(
+    Candidate('a cat,  oil\npainting', 'style'),
+    Candidate('a cat with green eyes', 'detail'),
+    choice=1,
+    critique='warmer,\nplease',
   ),
-  gemma_text.PastTurn(('two dogs',), ('subject',), 0),
+  _turn(Candidate('two dogs', 'subject'), choice=0),
 )
 
 
@@ -59,11 +79,8 @@ def test_describe():
 def test_describe_refuses():
   with pytest.raises(ValueError, match='2 past turns of 2'):
     gemma_text.describe_state('a cat', _PAST, 2)
-  for broken in (
-    gemma_text.PastTurn(('a', 'b'), ('style',), 0),
-    gemma_text.PastTurn(('a',), ('style',), 1),
-    gemma_text.PastTurn(('a',), ('style',), -1),
-  ):
+  for choice in (1, -1):
+    broken = _turn(Candidate('a', 'style'), choice=choice)
     with pytest.raises(ValueError, match='past turn 1: '):
       gemma_text.describe_state('a cat', [broken], 5)
 
