@@ -44,93 +44,65 @@ GROUPS: dict[str, tuple[str, ...]] = {
   'abstract': ('abstract', 'pattern', 'geometry', 'shapes'),
 }
 
-SUBJECTS: tuple[Subject, ...] = (
-  Subject('cat', 'a cat', ('kitten', 'kitty', 'feline'), 1.0, 'animals'),
-  Subject('fox', 'a fox', ('vixen', 'foxes'), 1.0, 'animals'),
-  Subject('whale', 'a whale', ('orca', 'whales'), 1.0, 'animals'),
-  Subject(
-    'mountain',
-    'a mountain',
-    ('mountains', 'peak', 'summit', 'alps', 'hill', 'hills'),
-    1.0,
-    'landscapes',
+# Group name -> (name, phrase, synonyms) of its subjects.
+_SUBJECTS = {
+  'animals': (
+    ('cat', 'a cat', ('kitten', 'kitty', 'feline')),
+    ('fox', 'a fox', ('vixen', 'foxes')),
+    ('whale', 'a whale', ('orca', 'whales')),
   ),
-  Subject(
-    'harbour',
-    'a harbour',
-    ('harbor', 'port', 'marina', 'pier', 'dock', 'bay'),
-    1.0,
-    'landscapes',
+  'landscapes': (
+    (
+      'mountain',
+      'a mountain',
+      ('mountains', 'peak', 'summit', 'alps', 'hill', 'hills'),
+    ),
+    (
+      'harbour',
+      'a harbour',
+      ('harbor', 'port', 'marina', 'pier', 'dock', 'bay'),
+    ),
+    ('waterfall', 'a waterfall', ('cascade', 'falls')),
   ),
-  Subject('waterfall', 'a waterfall', ('cascade', 'falls'), 1.0, 'landscapes'),
-  Subject('cake', 'a cake', ('pastry', 'dessert', 'cupcake'), 1.0, 'food'),
-  Subject(
-    'ramen', 'a bowl of ramen', ('ramen', 'noodles', 'soup'), 1.0, 'food'
+  'food': (
+    ('cake', 'a cake', ('pastry', 'dessert', 'cupcake')),
+    ('ramen', 'a bowl of ramen', ('ramen', 'noodles', 'soup')),
+    (
+      'fruit',
+      'a bowl of fruit',
+      ('fruit', 'fruits', 'apples', 'oranges', 'still life'),
+    ),
   ),
-  Subject(
-    'fruit',
-    'a bowl of fruit',
-    ('fruit', 'fruits', 'apples', 'oranges', 'still life'),
-    1.0,
-    'food',
+  'portraits': (
+    ('woman', 'a woman', ('girl', 'lady', 'queen', 'princess')),
+    ('man', 'a bearded man', ('man', 'boy', 'king', 'gentleman')),
+    ('robot', 'a robot', ('android', 'cyborg', 'droid')),
   ),
-  Subject(
-    'woman', 'a woman', ('girl', 'lady', 'queen', 'princess'), 1.0, 'portraits'
+  'city': (
+    ('skyline', 'a skyline', ('skyscrapers', 'downtown', 'metropolis')),
+    ('cottage', 'a cottage', ('house', 'cabin', 'hut', 'home')),
+    ('castle', 'a castle', ('fortress', 'palace', 'tower')),
   ),
-  Subject(
-    'man',
-    'a bearded man',
-    ('man', 'boy', 'king', 'gentleman'),
-    1.0,
-    'portraits',
+  'plants': (
+    ('cactus', 'a cactus', ('cacti', 'succulent')),
+    ('sunflower', 'a sunflower', ('sunflowers', 'daisy', 'bloom')),
+    ('tree', 'an old tree', ('tree', 'oak', 'willow', 'bonsai')),
   ),
-  Subject('robot', 'a robot', ('android', 'cyborg', 'droid'), 1.0, 'portraits'),
-  Subject(
-    'skyline',
-    'a skyline',
-    ('skyscrapers', 'downtown', 'metropolis'),
-    1.0,
-    'city',
+  'vehicles': (
+    ('sailboat', 'a sailboat', ('sailing boat', 'yacht', 'ship')),
+    ('train', 'a steam train', ('train', 'locomotive', 'railway')),
+    ('car', 'a vintage car', ('car', 'automobile', 'roadster')),
   ),
-  Subject(
-    'cottage', 'a cottage', ('house', 'cabin', 'hut', 'home'), 1.0, 'city'
+  'abstract': (
+    ('spiral', 'a spiral', ('swirl', 'vortex', 'swirls')),
+    ('circles', 'overlapping circles', ('circles', 'bubbles', 'orbs')),
+    ('tiles', 'a mosaic of tiles', ('tiles', 'mosaic', 'tessellation')),
   ),
-  Subject('castle', 'a castle', ('fortress', 'palace', 'tower'), 1.0, 'city'),
-  Subject('cactus', 'a cactus', ('cacti', 'succulent'), 1.0, 'plants'),
-  Subject(
-    'sunflower', 'a sunflower', ('sunflowers', 'daisy', 'bloom'), 1.0, 'plants'
-  ),
-  Subject(
-    'tree', 'an old tree', ('tree', 'oak', 'willow', 'bonsai'), 1.0, 'plants'
-  ),
-  Subject(
-    'sailboat', 'a sailboat', ('sailing boat', 'yacht', 'ship'), 1.0, 'vehicles'
-  ),
-  Subject(
-    'train',
-    'a steam train',
-    ('train', 'locomotive', 'railway'),
-    1.0,
-    'vehicles',
-  ),
-  Subject(
-    'car', 'a vintage car', ('car', 'automobile', 'roadster'), 1.0, 'vehicles'
-  ),
-  Subject('spiral', 'a spiral', ('swirl', 'vortex', 'swirls'), 1.0, 'abstract'),
-  Subject(
-    'circles',
-    'overlapping circles',
-    ('circles', 'bubbles', 'orbs'),
-    1.0,
-    'abstract',
-  ),
-  Subject(
-    'tiles',
-    'a mosaic of tiles',
-    ('tiles', 'mosaic', 'tessellation'),
-    1.0,
-    'abstract',
-  ),
+}
+SUBJECTS: tuple[Subject, ...] = tuple(
+  Subject(*words, group=group)
+  for group, subjects in _SUBJECTS.items()
+  for words in subjects
 )
 
 SETTINGS: tuple[Value, ...] = (
