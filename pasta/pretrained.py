@@ -97,6 +97,22 @@ def read_json(path: str) -> dict[str, Any]:
   return content
 
 
+def read_pipeline_index(directory: str, kinds: Sequence[str]) -> dict[str, Any]:
+  """model_index.json of a pipeline; PastaError where it is of no such kind."""
+  path = os.path.join(directory, 'model_index.json')
+  if not os.path.isfile(path):
+    held = sorted(os.listdir(directory))[:5]
+    raise errors.PastaError(
+      f'{directory}: has no model_index.json, so it is no pipeline of '
+      f'diffusers; it holds {", ".join(held) or "nothing"}'
+    )
+  index = read_json(path)
+  kind = index.get('_class_name')
+  if kind not in kinds:
+    raise errors.PastaError(f'{path}: is a {kind}, expected a {kinds[0]}')
+  return index
+
+
 def weight_files(stem: str = 'model', variant: str = '') -> tuple[str, str]:
   """Names of a model's one file, and of the index of its shards."""
   dot_variant = f'.{variant}' if variant else ''

@@ -201,17 +201,8 @@ def what_fits(
 
 def _read_index(directory: str) -> dict[str, Any]:
   """model_index.json, when it describes a Flux pipeline."""
+  index = pretrained.read_pipeline_index(directory, (_PIPELINE,))
   path = os.path.join(directory, 'model_index.json')
-  if not os.path.isfile(path):
-    held = sorted(os.listdir(directory))[:5]
-    raise errors.PastaError(
-      f'{directory}: has no model_index.json, so it is no pipeline of '
-      f'diffusers; it holds {", ".join(held) or "nothing"}'
-    )
-  index = pretrained.read_json(path)
-  kind = index.get('_class_name')
-  if kind != _PIPELINE:
-    raise errors.PastaError(f'{path}: is a {kind}, expected a {_PIPELINE}')
   for name, expected in _CLASSES.items():
     if index.get(name) != expected:
       raise errors.PastaError(

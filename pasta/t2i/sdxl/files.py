@@ -55,19 +55,7 @@ def resolve(path_or_hub_id: str, dtype: str) -> str:
 
 def check(directory: str) -> dict[str, Any]:
   """Returns the content of model_index.json if all that SDXL needs is there."""
-  index_path = os.path.join(directory, 'model_index.json')
-  if not os.path.isfile(index_path):
-    held = sorted(os.listdir(directory))[:5]
-    raise errors.PastaError(
-      f'{directory}: has no model_index.json, so it is no pipeline of '
-      f'diffusers; it holds {", ".join(held) or "nothing"}'
-    )
-  index = pretrained.read_json(index_path)
-  kind = index.get('_class_name')
-  if kind not in _CLASSES:
-    raise errors.PastaError(
-      f'{index_path}: is a {kind}, expected a {_CLASSES[0]}'
-    )
+  index = pretrained.read_pipeline_index(directory, _CLASSES)
   missing = []
   for name, stem in NETWORKS.items():
     if not os.path.isfile(os.path.join(directory, name, 'config.json')):
