@@ -1,10 +1,11 @@
 """Learning curves from a stage's metrics.jsonl."""
 
-import json
 import os
 from collections.abc import Sequence
 
 import numpy as np
+
+from pasta import metrics
 
 Curves = dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]
 _GROUPS = ('train', 'val')
@@ -26,17 +27,13 @@ def read(path: str, preferred: Sequence[str], max_panels: int = 4) -> Curves:
   if not os.path.exists(path):
     return {}
   points = {}
-  with open(path, encoding='utf-8') as f:
-    for line in f:
-      if not line.endswith('\n'):
-        break
-      record = json.loads(line)
-      for key, value in record.items():
-        group, _, name = key.partition('/')
-        if group in _GROUPS and name:
-          points.setdefault(name, {}).setdefault(group, []).append(
-            (record['step'], value)
-          )
+  for record in metrics.read_lines(path):
+    for key, value in record.items():
+      group, _, name = key.partition('/')
+      if group in _GROUPS and name:
+        points.setdefault(name, {}).setdefault(group, []).append(
+          (record['step'], value)
+        )
   names = [n for n in preferred if n in points]
   names += sorted(n for n in points if n not in names and 'val' in points[n])
   curves = {}

@@ -11,7 +11,6 @@ from matplotlib import lines
 from pasta import errors, files
 from pasta.report import figures, headline, palette, theme
 
-_TEMPLATES = os.path.join(os.path.dirname(__file__), 'templates')
 _COLOURS = ('pasta', 'greedy', 'bayes', 'optimistic', 'prior', 'lmm', 'random')
 _FIGURES = {  # what a plot shows -> (axis, factor, digits)
   'share': ('% of lmm → bayes', 100.0, 0),
@@ -314,7 +313,7 @@ def build(directory: str) -> str:
   Raises:
     PastaError: a results.json that is damaged.
   """
-  environment, css = theme.load(_TEMPLATES)
+  environment, css = theme.load()
   path = os.path.join(directory, 'index.html')
   page = environment.get_template('experiments.html.j2').render(
     experiments=sections(directory), css=css

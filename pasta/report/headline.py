@@ -91,8 +91,7 @@ def tiles(results: dict[str, Any]) -> list[dict[str, str]]:
   if has_mean(closed):
     out.append(
       {
-        'figure': percent(closed['mean']),
-        'interval': interval(closed, 'percent'),
+        **_cell(closed, 'percent'),
         'label': 'of the gap closed',
         'text': 'of what bayes, which knows the population’s true parameters, '
         'gains over the baseline.',
@@ -103,8 +102,7 @@ def tiles(results: dict[str, Any]) -> list[dict[str, str]]:
   if has_mean(lead):
     out.append(
       {
-        'figure': number(lead['mean'], signed=True),
-        'interval': interval(lead, 'signed'),
+        **_cell(lead, 'signed'),
         'label': 'return over the baseline',
         'text': {
           'above': 'Paired by person. The interval lies above zero.',
@@ -119,8 +117,7 @@ def tiles(results: dict[str, Any]) -> list[dict[str, str]]:
   if has_mean(wins):
     out.append(
       {
-        'figure': percent(wins['mean']),
-        'interval': interval(wins, 'percent'),
+        **_cell(wins, 'percent'),
         'label': 'end with better images',
         'text': 'of people: their last chosen column is worth more to them '
         'with pasta than with the baseline.',
@@ -131,8 +128,7 @@ def tiles(results: dict[str, Any]) -> list[dict[str, str]]:
   if has_mean(greedy):
     out.append(
       {
-        'figure': number(greedy['mean'], signed=True),
-        'interval': interval(greedy, 'signed'),
+        **_cell(greedy, 'signed'),
         'label': 'return over greedy',
         'text': {
           'above': 'The value function adds to the same beliefs used greedily.',

@@ -229,6 +229,29 @@ def comparison(policies: dict[str, Sequence[dict[str, float]]]) -> Figure:
   return figure
 
 
+def _panels(
+  num: int, extra: float, **spaces: float
+) -> tuple[Figure, np.ndarray, int]:
+  """A figure of panels, two a row; its axes, and how many a row.
+
+  Args:
+    num: of panels.
+    extra: height besides the rows', inches.
+    **spaces: of `Figure.subplots_adjust`.
+  """
+  columns = min(2, num)
+  rows = -(-num // columns)
+  figure = figures.blank(extra + 1.75 * rows)
+  axes = figure.subplots(rows, columns, squeeze=False).ravel()
+  height = figure.get_figheight()
+  figure.subplots_adjust(
+    right=0.985, top=1 - 0.3 / height, bottom=0.45 / height, **spaces
+  )
+  for ax in axes[num:]:
+    ax.set_visible(False)
+  return figure, axes, columns
+
+
 def beliefs(
   belief: np.ndarray, titles: Sequence[str], names: Sequence[str]
 ) -> Figure:
@@ -242,22 +265,11 @@ def beliefs(
     titles: n panel titles.
     names: K short names of the types.
   """
-  columns = min(2, len(belief))
-  rows = -(-len(belief) // columns)
-  figure = figures.blank(0.5 + 1.75 * rows)
   ranks = ('first', 'second', 'third')
   with matplotlib.rc_context(figures.STYLE):
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    figure.subplots_adjust(
-      left=0.105,
-      right=0.985,
-      top=1 - 0.3 / figure.get_figheight(),
-      bottom=0.45 / figure.get_figheight(),
-      wspace=0.14,
-      hspace=0.42,
+    figure, axes, columns = _panels(
+      len(belief), 0.5, left=0.105, wspace=0.14, hspace=0.42
     )
-    for ax in axes[len(belief) :]:
-      ax.set_visible(False)
     for panel, (ax, probs, title) in enumerate(zip(axes, belief, titles)):
       turns = np.arange(probs.shape[0])
       top = np.argsort(-probs[-1], kind='stable')[: len(ranks)]
@@ -295,22 +307,11 @@ def learning_curves(
   Args:
     curves: metric -> group ('train', 'val', …) -> (steps, values).
   """
-  columns = min(2, len(curves))
-  rows = -(-len(curves) // columns)
-  figure = figures.blank(0.35 + 1.75 * rows)
   colours = {'train': 'random', 'val': 'first'}
   with matplotlib.rc_context(figures.STYLE):
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    figure.subplots_adjust(
-      left=0.1,
-      right=0.985,
-      top=1 - 0.3 / figure.get_figheight(),
-      bottom=0.45 / figure.get_figheight(),
-      wspace=0.22,
-      hspace=0.45,
+    figure, axes, columns = _panels(
+      len(curves), 0.35, left=0.1, wspace=0.22, hspace=0.45
     )
-    for ax in axes[len(curves) :]:
-      ax.set_visible(False)
     for panel, (ax, (name, groups)) in enumerate(zip(axes, curves.items())):
       for group, (steps, values) in sorted(groups.items()):
         ax.plot(

@@ -3,9 +3,8 @@
 from typing import Any
 
 import matplotlib
-import numpy as np
 
-from pasta.report import figures, palette
+from pasta.report import figures, palette, type_sweep
 
 
 def plot(found: dict[int, list[dict[str, Any]]]) -> figures.Figure:
@@ -23,13 +22,9 @@ def plot(found: dict[int, list[dict[str, Any]]]) -> figures.Figure:
   with matplotlib.rc_context(figures.STYLE):
     for i, (num, rows) in enumerate(found.items()):
       ax = figure.add_axes((0.12 + i * width, 0.22, 0.86 * width, 0.64))
-      counts = sorted({r['num_types'] for r in rows})
-      values = [
-        [r['choice_log_likelihood'] for r in rows if r['num_types'] == k]
-        for k in counts
-      ]
+      counts, values = type_sweep.by_types(rows, 'choice_log_likelihood')
       colour = palette.LIGHT['pasta']
-      ax.plot(counts, np.mean(values, 1), color=colour)
+      ax.plot(counts, values.mean(1), color=colour)
       ax.plot(counts, values, '.', color=colour, markersize=3)
       ax.set_xscale('log', base=2)
       shown = counts[:: -(-len(counts) // 4)]

@@ -11,17 +11,16 @@ _TEMPLATES = os.path.join(os.path.dirname(__file__), 'templates')
 
 
 def load(
-  *directories: str, num_tiles: int = 1, num_type_pictures: int = 1
+  *, num_tiles: int = 1, num_type_pictures: int = 1
 ) -> tuple[jinja2.Environment, markupsafe.Markup]:
   """Where pages find their templates, and their style sheet.
 
   Args:
-    *directories: of further templates.
     num_tiles: columns of the headline's tiles.
     num_type_pictures: columns of a type's pictures.
   """
   environment = jinja2.Environment(
-    loader=jinja2.FileSystemLoader([*directories, _TEMPLATES]),
+    loader=jinja2.FileSystemLoader(_TEMPLATES),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,

@@ -6,7 +6,7 @@ import numpy as np
 from pasta.report import figures, palette
 
 
-def _by_types(rows: list[dict], name: str) -> tuple[np.ndarray, np.ndarray]:
+def by_types(rows: list[dict], name: str) -> tuple[np.ndarray, np.ndarray]:
   """K [J] and the values of all seeds [J, seeds]."""
   counts = sorted({r['num_types'] for r in rows})
   return np.array(counts), np.array(
@@ -35,7 +35,7 @@ def plot(rows: list[dict]) -> figures.Figure:
       ):
         if name not in rows[0]:
           continue  # One test person: nobody to be mistaken for.
-        counts, values = _by_types(rows, name)
+        counts, values = by_types(rows, name)
         ax.plot(counts, values.mean(1), color=colours[key], label=label)
         ax.plot(counts, values, '.', color=colours[key], markersize=3)
       ax.set_xscale('log', base=2)
@@ -66,9 +66,9 @@ def describe(rows: list[dict]) -> list[str]:
   # What the data lack (comparisons, a second person) has no column.
   columns = [c for c in columns if all(c[0] in r for r in rows)]
   lines = [f'{"K":>4}' + ''.join(f'{title:>11}' for _, title, _ in columns)]
-  for i, k in enumerate(_by_types(rows, 'seed')[0]):
+  for i, k in enumerate(by_types(rows, 'seed')[0]):
     cells = [
-      form.format(_by_types(rows, name)[1][i].mean())
+      form.format(by_types(rows, name)[1][i].mean())
       for name, _, form in columns
     ]
     lines.append(f'{k:>4}' + ''.join(f'{c:>11}' for c in cells))
