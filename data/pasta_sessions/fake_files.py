@@ -70,7 +70,8 @@ def write(
     before = None
     for _ in range(num_turns):
       (pool,) = generator.propose(
-        [sessions.history(session, num_turns)], [int(rng.integers(2**31))]
+        [sessions.history(session.initial_prompt, session.turns)],
+        [int(rng.integers(2**31))],
       )
       turn, before = _turn(
         rng, session, pool, num_columns, model, user, is_scored, before

@@ -141,7 +141,7 @@ def run(
     predicted.append(decision.predicted)
     for i in range(num):
       turns[i].append(_turn(i, pools[i], decision, shown, answer))
-      histories[i] = _extend(histories[i], turns[i][-1])
+      histories[i] = sessions.history(people.initial_prompts[i], turns[i])
     if seen and t + 1 < sizes.num_turns:
       # The same images once more: the loop itself keeps features alone.
       seen['images'] = world.t2i.generate(
@@ -229,16 +229,4 @@ def _turn(
     ),
     critique=answer.critiques[i],
     answered_at=time.time(),
-  )
-
-
-def _extend(history: PromptHistory, turn: sessions.Turn) -> PromptHistory:
-  return dataclasses.replace(
-    history,
-    chosen=(*history.chosen, turn.chosen_prompt),
-    rejected=(
-      *history.rejected,
-      tuple(p for i, p in enumerate(turn.prompts) if i != turn.choice),
-    ),
-    critiques=(*history.critiques, turn.critique),
   )

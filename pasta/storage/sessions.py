@@ -123,11 +123,10 @@ class Session:
   turns: tuple[Turn, ...]
 
 
-def history(session: Session, num_turns: int) -> PromptHistory:
-  """What a candidate generator may know after the first `num_turns` turns."""
-  turns = session.turns[:num_turns]
+def history(initial_prompt: str, turns: Sequence[Turn]) -> PromptHistory:
+  """What a candidate generator may know after a session's first turns."""
   return PromptHistory(
-    initial_prompt=session.initial_prompt,
+    initial_prompt=initial_prompt,
     chosen=tuple(t.chosen_prompt for t in turns),
     rejected=tuple(
       tuple(p for i, p in enumerate(t.prompts) if i != t.choice) for t in turns

@@ -56,7 +56,8 @@ def test_round_trip(tmp_path):
 
 
 def test_history_holds_what_was_chosen_and_rejected():
-  history = sessions.history(make_session(), 1)
+  session = make_session()
+  history = sessions.history(session.initial_prompt, session.turns[:1])
   assert history.chosen == ('prompt 3',)
   assert history.rejected == (('prompt 9', 'prompt 6', 'prompt 2'),)
   assert history.current == 'prompt 3'
