@@ -47,21 +47,13 @@ def progress(
     unit: what is counted, e.g. 'images'.
     desc: what is being done, in front of the bar.
   """
+  counted = dict(
+    iterable=iterable, total=total, unit=f' {unit}', desc=desc, file=sys.stderr
+  )
   if sys.stderr.isatty():
-    return tqdm.tqdm(
-      iterable,
-      total=total,
-      unit=f' {unit}',
-      desc=desc,
-      file=sys.stderr,
-      dynamic_ncols=True,
-    )
+    return tqdm.tqdm(**counted, dynamic_ncols=True)
   return _LineBar(
-    iterable,
-    total=total,
-    unit=f' {unit}',
-    desc=desc,
-    file=sys.stderr,
+    **counted,
     mininterval=_LOG_INTERVAL_SECONDS,
     maxinterval=_LOG_INTERVAL_SECONDS,
     miniters=1,  # Look at the clock at every step: a loop may slow down.

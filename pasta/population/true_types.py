@@ -15,7 +15,6 @@ import ml_collections
 import numpy as np
 
 from pasta import errors, files
-from pasta.population import population
 from pasta.population import population as population_lib
 from pasta.storage import session_features as features_lib
 from pasta.storage.session_features import SessionFeatures
@@ -80,7 +79,7 @@ def type_beliefs(
 
 def of_hidden_people(
   user_ids: tuple[str, ...],
-  true_population: population.Population,
+  true_population: population_lib.Population,
   num_people: int,
   seed: int,
 ) -> np.ndarray:
@@ -89,7 +88,7 @@ def of_hidden_people(
   Raises:
     PastaError: somebody is not one of them.
   """
-  crowd = population.draw_crowd(true_population, num_people, 1, seed=seed)
+  crowd = population_lib.draw_crowd(true_population, num_people, 1, seed=seed)
   found = [_HIDDEN.fullmatch(u) for u in user_ids]
   for user_id, match in zip(user_ids, found):
     if not match or int(match[1]) != seed or int(match[2]) >= num_people:

@@ -263,24 +263,26 @@ class Store:
   encoder_id: str
 
 
-def fingerprint(directory: str) -> str:
-  """Stands for a data set's content; PastaError where there is none."""
+def _manifest(directory: str) -> str:
+  """The path of a data set's manifest; PastaError where there is none."""
   path = os.path.join(directory, _MANIFEST)
   if not os.path.exists(path):
     raise errors.PastaError(
       f'{directory}: no preference data there (expected {_MANIFEST})'
     )
+  return path
+
+
+def fingerprint(directory: str) -> str:
+  """Stands for a data set's content; PastaError where there is none."""
+  path = _manifest(directory)
   with open(path, 'rb') as f:
     return hashlib.sha256(f.read()).hexdigest()
 
 
 def load(directory: str) -> Store:
   """Opens a data set; PastaError names a file that is missing or damaged."""
-  path = os.path.join(directory, _MANIFEST)
-  if not os.path.exists(path):
-    raise errors.PastaError(
-      f'{directory}: no preference data there (expected {_MANIFEST})'
-    )
+  path = _manifest(directory)
   manifest = files.read_json(path)
   missing = {'version', 'kind', 'encoder_id', 'text', 'image'} - set(manifest)
   if missing:

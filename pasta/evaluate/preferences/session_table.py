@@ -13,13 +13,12 @@ from pasta.user_model import predictions, saved, sources
 
 
 def evaluate(
-  table: ml_collections.ConfigDict, name: str, user_model: str, root: str
+  table: ml_collections.ConfigDict, user_model: str, root: str
 ) -> dict[str, Any]:
   """One table of `tables`, of protocol 'sessions'.
 
   Args:
     table: of `configs/evaluate_preferences.py`.
-    name: of the table.
     user_model: directory of the fitted model.
     root: what `table.path` is relative to.
 

@@ -66,7 +66,7 @@ def evaluate(
   """One table: {'rows': {name: measures}, 'quoted': [...], ...}."""
   where = os.path.join(root, config.user_model)
   if table.protocol == 'sessions':
-    return session_table.evaluate(table, name, where, root)
+    return session_table.evaluate(table, where, root)
   paths = {'': table.path}
   paths |= {p: table[p] for p in ('validation', 'context') if table[p]}
   stores = _open(root, table, paths)
