@@ -251,10 +251,7 @@ def choose_num_types(
   Raises:
     PastaError: an unknown criterion, no candidates, more folds than people.
   """
-  if criterion not in CRITERIA:
-    raise errors.PastaError(
-      f'criterion is {criterion!r}, expected one of {CRITERIA}'
-    )
+  errors.check_known('criterion', criterion, CRITERIA)
   if not candidates:
     raise errors.PastaError('candidates is empty, expected values of K')
   if criterion == 'bic':

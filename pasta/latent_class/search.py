@@ -80,35 +80,23 @@ class Options:
   dtype: str = 'float64'
 
   def __post_init__(self):
-    for field in (
-      'num_types',
-      'num_restarts',
-      'short_iterations',
-      'max_iterations',
-    ):
-      if getattr(self, field) < 1:
-        raise errors.PastaError(
-          f'{field} is {getattr(self, field)}, expected at least 1'
-        )
-    for field in (
-      'ridge',
-      'pseudo_count',
-      'tolerance',
-      'anneal_iterations',
-      'max_rounds',
-      'num_devices',
-    ):
-      if not getattr(self, field) >= 0:
-        raise errors.PastaError(
-          f'{field} is {getattr(self, field)}, expected at least 0'
-        )
+    errors.check_least(
+      self,
+      num_types=1,
+      num_restarts=1,
+      short_iterations=1,
+      max_iterations=1,
+      ridge=0,
+      pseudo_count=0,
+      tolerance=0,
+      anneal_iterations=0,
+      start_temperature=1,
+      max_rounds=0,
+      num_devices=0,
+    )
     if not self.starts or not set(self.starts) <= set(STARTS):
       raise errors.PastaError(
         f'starts is {self.starts!r}, expected some of {STARTS}'
-      )
-    if self.start_temperature < 1:
-      raise errors.PastaError(
-        f'start_temperature is {self.start_temperature}, expected at least 1'
       )
     if self.dtype not in ('float32', 'float64'):
       raise errors.PastaError(

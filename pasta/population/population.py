@@ -93,24 +93,18 @@ def build(config: ml_collections.ConfigDict) -> Population:
   Raises:
     PastaError: a knob is out of range (the field is named).
   """
-  for field in ('num_types',):
-    if config[field] < 1:
-      raise errors.PastaError(
-        f'population.{field} is {config[field]}, expected at least 1'
-      )
-  for field in (
-    'common_scale',
-    'type_scale',
-    'person_scale',
-    'intent_scale',
-    'choice_noise',
-    'satisfaction_noise',
-    'drift_scale',
-  ):
-    if config[field] < 0:
-      raise errors.PastaError(
-        f'population.{field} is {config[field]}, expected at least 0'
-      )
+  errors.check_least(
+    config,
+    'population.{}',
+    num_types=1,
+    common_scale=0,
+    type_scale=0,
+    person_scale=0,
+    intent_scale=0,
+    choice_noise=0,
+    satisfaction_noise=0,
+    drift_scale=0,
+  )
   rng = np.random.default_rng([config.seed, 0])
   slot_scale = np.array([config.slot_scales[n] for n in lexicon.SLOT_NAMES])
   shape = (NUM_SLOTS, NUM_VALUES)

@@ -33,10 +33,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
     PastaError: an input is missing, was made without pools, or no truth can
       be had of the people in the logs.
   """
-  if config.data not in _DATA:
-    raise errors.PastaError(
-      f"config field 'data' is {config.data!r}, expected one of {tuple(_DATA)}"
-    )
+  errors.check_known("config field 'data'", config.data, tuple(_DATA))
   directory = os.path.join(workdir, STAGE)
   source, made, stage = _DATA[config.data]
   upstream = [workdir_lib.upstream(workdir, 'user_model', 'train_user_model')]

@@ -80,10 +80,7 @@ def centred(records: Records, group: np.ndarray) -> Records:
 
 def check(records: Records, num_texts: int, num_images: int, name: str) -> None:
   """Raises PastaError, naming the first bad record, unless all fits."""
-  if records.kind not in KINDS:
-    raise errors.PastaError(
-      f'{name}: kind is {records.kind!r}, expected one of {KINDS}'
-    )
+  errors.check_known(f'{name}: kind', records.kind, KINDS)
   num = len(records)
   if not num:
     raise errors.PastaError(f'{name}: holds no observation')

@@ -46,16 +46,9 @@ class Settings:
   trunk_dim: int
 
   def __post_init__(self):
-    for field, least in (
-      ('embedding_dim', 2),
-      ('num_couplings', 0),
-      ('hidden_dim', 1),
-      ('trunk_dim', 1),
-    ):
-      if getattr(self, field) < least:
-        raise errors.PastaError(
-          f'{field} is {getattr(self, field)}, expected at least {least}'
-        )
+    errors.check_least(
+      self, embedding_dim=2, num_couplings=0, hidden_dim=1, trunk_dim=1
+    )
 
 
 class Coupling(nn.Module):

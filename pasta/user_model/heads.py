@@ -46,15 +46,7 @@ class HeadSettings:
 
   def __post_init__(self):
     scores.check_fields(self)
-    for field, least in (
-      ('embedding_dim', 1),
-      ('rank', 0),
-      ('trunk_dim', 0),
-    ):
-      if getattr(self, field) < least:
-        raise errors.PastaError(
-          f'{field} is {getattr(self, field)}, expected at least {least}'
-        )
+    errors.check_least(self, embedding_dim=1, rank=0, trunk_dim=0)
 
 
 class Heads(scores.Scorer):

@@ -61,14 +61,8 @@ class Scorer(nn.Module):
 
 def check_fields(scorer: Scorer) -> None:
   """Raises PastaError where the fields that all scorers have are wrong."""
-  if scorer.aggregation not in AGGREGATIONS:
-    raise errors.PastaError(
-      f'aggregation is {scorer.aggregation!r}, expected one of {AGGREGATIONS}'
-    )
-  if scorer.num_types < 1:
-    raise errors.PastaError(
-      f'num_types is {scorer.num_types}, expected at least 1'
-    )
+  errors.check_known('aggregation', scorer.aggregation, AGGREGATIONS)
+  errors.check_least(scorer, num_types=1)
 
 
 def sum_of_squares(tree) -> jax.Array:

@@ -52,10 +52,7 @@ def group(
     raise errors.PastaError(
       f'max_observations is {max_observations}, expected at least 1'
     )
-  if membership not in MEMBERSHIPS:
-    raise errors.PastaError(
-      f'membership is {membership!r}, expected one of {MEMBERSHIPS}'
-    )
+  errors.check_known('membership', membership, MEMBERSHIPS)
   rows: dict[str, list[tuple[int, int, bool]]] = {}
   for session, user in enumerate(features.user_id):
     turns = np.flatnonzero(features.choice[session] >= 0)

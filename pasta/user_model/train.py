@@ -163,11 +163,9 @@ def _final_metrics(
 def _check_config(
   config: ml_collections.ConfigDict, data: Mapping[str, sources.Dataset]
 ) -> None:
-  for field in ('num_restarts', 'restart_steps', 'num_steps', 'steps_per_call'):
-    if config[field] < 1:
-      raise errors.PastaError(
-        f'{field} is {config[field]}, expected at least 1'
-      )
+  errors.check_least(
+    config, num_restarts=1, restart_steps=1, num_steps=1, steps_per_call=1
+  )
   fields = ['restart_steps', 'num_steps', 'checkpoint_steps']
   if config.num_move_rounds:
     fields.append('move_steps')

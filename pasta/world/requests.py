@@ -41,11 +41,13 @@ def read(
       f'{config.sessions!r}, expected exactly one of them: a text file, or a '
       'directory of sessions'
     )
-  for name in ('seeds_per_prompt', 'images_per_prompt', 'chunk_columns'):
-    if config[name] < 1:
-      raise errors.PastaError(
-        f'config field {name!r} is {config[name]}, expected at least 1'
-      )
+  errors.check_least(
+    config,
+    "config field '{}'",
+    seeds_per_prompt=1,
+    images_per_prompt=1,
+    chunk_columns=1,
+  )
   if config.prompts:
     if not 0 <= config.first_seed <= 2**63 - config.seeds_per_prompt:
       raise errors.PastaError(

@@ -237,17 +237,10 @@ def _check(config: ml_collections.ConfigDict) -> None:
     ('response_format', forms.FORMATS),
     ('cache', cache.MODES),
   ):
-    if config[name] not in known:
-      raise errors.PastaError(
-        f"{where}.{name}' is {config[name]!r}, expected one of {known}"
-      )
+    errors.check_known(f"{where}.{name}'", config[name], known)
   for name in _POSITIVE:
     if not config[name] > 0:
       raise errors.PastaError(
         f"{where}.{name}' is {config[name]}, expected more than 0"
       )
-  for name in ('temperature', 'max_retries'):
-    if not config[name] >= 0:
-      raise errors.PastaError(
-        f"{where}.{name}' is {config[name]}, expected at least 0"
-      )
+  errors.check_least(config, where + ".{}'", temperature=0, max_retries=0)

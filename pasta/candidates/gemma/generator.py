@@ -219,15 +219,14 @@ def _check(config: ml_collections.ConfigDict) -> None:
       f"{where}.model' is empty: expected a directory or a hub id such as "
       "'google/gemma-2b-it'"
     )
-  for name in ('top_k', 'max_new_tokens', 'batch_texts'):
-    if config[name] < 1:
-      raise errors.PastaError(
-        f"{where}.{name}' is {config[name]}, expected at least 1"
-      )
-  if not config.temperature >= 0:
-    raise errors.PastaError(
-      f"{where}.temperature' is {config.temperature}, expected at least 0"
-    )
+  errors.check_least(
+    config,
+    where + ".{}'",
+    top_k=1,
+    max_new_tokens=1,
+    batch_texts=1,
+    temperature=0,
+  )
   if not 0 < config.top_p <= 1:
     raise errors.PastaError(
       f"{where}.top_p' is {config.top_p}, expected more than 0, at most 1"
@@ -238,10 +237,7 @@ def _check(config: ml_collections.ConfigDict) -> None:
       f"{where}.prompt_tokens' is {sizes}, expected positive lengths, each "
       'longer than the one before'
     )
-  if config.dtype not in _DTYPES:
-    raise errors.PastaError(
-      f"{where}.dtype' is {config.dtype!r}, expected one of {_DTYPES}"
-    )
+  errors.check_known(f"{where}.dtype'", config.dtype, _DTYPES)
 
 
 def _check_architecture(architecture: Any, path: str, size: int) -> None:

@@ -45,11 +45,9 @@ def check(config: ml_collections.ConfigDict) -> None:
   if not config.tables:
     raise errors.PastaError("config field 'tables' is empty")
   for name, table in config.tables.items():
-    if table.protocol not in PROTOCOLS:
-      raise errors.PastaError(
-        f"config field 'tables.{name}.protocol' is {table.protocol!r}, "
-        f'expected one of {PROTOCOLS}'
-      )
+    errors.check_known(
+      f"config field 'tables.{name}.protocol'", table.protocol, PROTOCOLS
+    )
   for baseline in config.baselines:
     if '=' not in baseline:
       raise errors.PastaError(
