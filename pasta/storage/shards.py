@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,19 +11,12 @@ from pasta.storage import session_features as features_lib
 from pasta.storage import sessions as sessions_lib
 
 
-class Shard:
+class Shard(NamedTuple):
   """What one batch leaves: sessions, and arrays in the same order."""
 
-  def __init__(
-    self,
-    records: list[sessions_lib.Session],
-    *,
-    features: features_lib.SessionFeatures | None = None,
-    arrays: dict[str, np.ndarray] | None = None,
-  ):
-    self.sessions = records
-    self.features = features
-    self.arrays = arrays
+  sessions: list[sessions_lib.Session]
+  features: features_lib.SessionFeatures | None = None
+  arrays: dict[str, np.ndarray] | None = None
 
 
 def run_batches(

@@ -11,7 +11,7 @@ import os
 
 import numpy as np
 
-from pasta import errors, progress, seeds
+from pasta import errors, files, progress, seeds
 from pasta.encoders.training import captions
 from pasta.t2i.sketch import draw
 
@@ -67,9 +67,8 @@ def render_scenes(
     with bar, _Mapper(num_workers) as run:
       for count in run(_render_chunk, tasks):
         done += 1
-        with open(path + '.json.tmp', 'w', encoding='utf-8') as f:
-          json.dump({'chunks': done, 'recipe': recipe}, f)
-        os.replace(path + '.json.tmp', path + '.json')
+        state = {'chunks': done, 'recipe': recipe}
+        files.atomic_write(path + '.json', json.dumps(state))
         bar.update(count)
   return np.load(path, mmap_mode='r')
 
@@ -87,8 +86,7 @@ def make_scenes(num: int, seed: int, *, held_out: bool) -> np.ndarray:
 def _chunks_done(path: str, recipe: dict) -> int:
   if not os.path.exists(path + '.json'):
     return 0
-  with open(path + '.json', encoding='utf-8') as f:
-    state = json.load(f)
+  state = files.read_json(path + '.json')
   if state['recipe'] != recipe:
     raise errors.PastaError(
       f'{path} was rendered with {state["recipe"]}, expected {recipe}; use '
