@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pasta.agent import slates
+from pasta.agent.history import CandidateSet
 from pasta.user_model import model as model_lib
 from pasta.user_model.model import UserModel
 
@@ -134,9 +135,7 @@ def of_prefixes(
 def insert(
   score: Callable[[jax.Array, jax.Array], jax.Array],
   log_belief: jax.Array,
-  utility: jax.Array,
-  category: jax.Array,
-  valid: jax.Array,
+  candidates: CandidateSet,
   response: Response,
   num_columns: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -148,9 +147,7 @@ def insert(
     score: (slates with each candidate added [B, C, n], their EUS [B, C]) to
       their values [B, C].
     log_belief: [B, K].
-    utility: [B, C, K], from text.
-    category: int [B, C].
-    valid: bool [B, C].
+    candidates: with leading [B].
     response: τ and σ.
     num_columns: L.
 
@@ -158,6 +155,8 @@ def insert(
     slates int32 [B, L], the value of each candidate as a slate of its own
     [B, C], the values of the slates [B].
   """
+  utility, category = candidates.utility, candidates.groups
+  valid = candidates.valid
   batch, pool = category.shape
   rows = jnp.arange(batch)
   sampled = sample(utility, response)  # [B, C, K, S]

@@ -37,9 +37,7 @@ def slates_to_start_with(
     return expected_selection.insert(
       lambda sets, expected: expected,
       belief,
-      candidates.utility,
-      candidates.groups,
-      candidates.valid,
+      candidates,
       response,
       num_columns,
     )[0]

@@ -118,9 +118,7 @@ def greedy_slate(
     lambda history, candidates: expected_selection.insert(
       lambda sets, expected: expected,
       history.log_belief,
-      candidates.utility,
-      candidates.groups,
-      candidates.valid,
+      candidates,
       response,
       num_columns,
     )

@@ -179,9 +179,7 @@ def insert(
   return expected_selection.insert(
     value_of,
     history.log_belief,
-    candidates.utility,
-    candidates.groups,
-    candidates.valid,
+    candidates,
     response,
     num_columns,
   )

@@ -6,14 +6,22 @@ import numpy as np
 import pytest
 
 from pasta.agent import expected_selection
+from pasta.agent.history import CandidateSet
 
 _of_prefixes = jax.jit(expected_selection.of_prefixes)
-_insert = jax.jit(expected_selection.insert, static_argnums=(0, 6))
+_insert = jax.jit(expected_selection.insert, static_argnums=(0, 4))
 
 
 def _response(log_scale=0.0, residual_std=(0.0, 0.0)):
   return expected_selection.Response(
     jnp.array(log_scale), jnp.array(residual_std)
+  )
+
+
+def _candidates(utility, category):
+  valid = np.ones(category.shape, bool)
+  return CandidateSet(
+    category=category, valid=valid, text=None, utility=utility
   )
 
 
@@ -36,9 +44,7 @@ def test_hedging_between_types_pays():
   slate, first, value = _insert(
     lambda sets, expected: expected,
     log_belief,
-    utility,
-    jnp.array([[0, 1, 2]]),
-    jnp.ones((1, 3), bool),
+    _candidates(utility, jnp.array([[0, 1, 2]])),
     _response(2.0),
     2,
   )
@@ -76,9 +82,7 @@ def test_insertion_is_close_to_brute_force():
     _insert(
       lambda sets, expected: expected,
       log_belief,
-      utility,
-      category,
-      np.ones((batch, pool), bool),
+      _candidates(utility, category),
       response,
       size,
     )
