@@ -194,8 +194,8 @@ class Builder(base.SessionBuilder):
     content = {
       'candidates': _split(pool, in_pool),
       'scores': [
-        None if math.isnan(scores[0]) else scores
-        for scores in _split(_numbers(candidates['score']), in_pool)
+        None if all(x is None for x in scores) else scores
+        for scores in _split(_optional(_numbers(candidates['score'])), in_pool)
       ],
       'slate': _split(_integers(example['slate']), in_slate),
       'columns': _split(_integers(example['columns']), in_slate),

@@ -213,11 +213,16 @@ def _turn(
   answer: people_lib.Answer,
 ) -> sessions.Turn:
   """The record of person i's turn."""
-  scores = np.asarray(decision.scores[i], np.float64)
+  scores = np.round(np.asarray(decision.scores[i], np.float64), 6)
+  is_scored = np.isfinite(scores)
   satisfaction = float(answer.satisfaction[i])
   return sessions.Turn(
     candidates=tuple(pool),
-    scores=tuple(np.round(scores, 6).tolist()),
+    scores=(
+      tuple(np.where(is_scored, scores, None).tolist())
+      if is_scored.any()
+      else None
+    ),
     slate=tuple(decision.slate[i].tolist()),
     columns=tuple(shown.columns[i].tolist()),
     seeds=tuple(shown.seeds[i].tolist()),

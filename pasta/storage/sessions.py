@@ -55,8 +55,9 @@ class Turn:
 
   Attributes:
     candidates: all C candidates, in the generator's own order.
-    scores: the policy's score of each candidate [C]; None for a policy that
-      scores nothing.
+    scores: the policy's score of each candidate [C], None for one that it left
+      out (JSON has no -inf); None in their place for a policy that scores
+      nothing.
     slate: the L candidates shown (indices into candidates), in the order in
       which the policy selected them.
     columns: on-screen order [L]: screen column c shows slate[columns[c]].
@@ -72,7 +73,7 @@ class Turn:
   """
 
   candidates: tuple[Candidate, ...]
-  scores: tuple[float, ...] | None
+  scores: tuple[float | None, ...] | None
   slate: tuple[int, ...]
   columns: tuple[int, ...]
   seeds: tuple[int, ...]
@@ -193,6 +194,8 @@ def _check_kinds(session: Session) -> None:
       if name in _LISTS and not isinstance(value, tuple):
         raise ValueError(f'turn {t}: {name} is {value!r:.40}, expected a list')
       for x in value if name in _LISTS else (value,):
+        if x is None and name == 'scores':
+          continue
         _check_kind(x, kind, f'turn {t}: {name}')
 
 
@@ -237,6 +240,8 @@ def check(session: Session, where: str) -> None:
       fail(t, f'{len(turn.seeds)} seeds for {num_columns} columns')
     if turn.scores is not None and len(turn.scores) != num_candidates:
       fail(t, f'{len(turn.scores)} scores for {num_candidates} candidates')
+    if turn.scores is not None and all(x is None for x in turn.scores):
+      fail(t, 'scores are all null, expected null in their place')
     if turn.satisfaction is not None and not 0 <= turn.satisfaction <= 1:
       fail(t, f'satisfaction {turn.satisfaction} is not in [0, 1]')
     if turn.comparison not in (None, *COMPARISONS):

@@ -82,6 +82,7 @@ def every_kind():
       turn(scores=None, log_propensity=0.0, comparison=None),
       turn(satisfaction=None, comparison=1),
       turn(log_propensity=None, satisfaction=1.0, comparison=None),
+      turn(scores=(None, 0.5, None, -1.0, 0.0, None)),
       nothing,
       short,
       t2i_id='sketch:ink@48/v1',

@@ -6,7 +6,8 @@ import pytest
 
 from configs import common
 from pasta import errors
-from pasta.agent import policies
+from pasta.agent import policies, slates
+from pasta.agent import policy as policy_lib
 from pasta.candidates import build as candidates_build
 from pasta.candidates.grammar import generator as grammar
 from pasta.interaction import extraction, hidden_people, loop, simulated_people
@@ -256,6 +257,39 @@ def test_a_rendered_pool_is_judged_by_its_images(
     result.features.slate_image[0, 0],
   )
   assert np.isnan(result.predicted).all()
+
+
+def test_candidates_that_a_policy_leaves_out_are_stored(
+  world, population, tmp_path
+):
+  def every_second(history, candidates):
+    place = np.arange(candidates.category.shape[1])
+    scores = np.where(place % 2, -np.inf, -place / 100)
+    return jax.numpy.asarray(np.tile(scores, (len(candidates.category), 1)))
+
+  def nothing(history, candidates):
+    return every_second(history, candidates) - np.inf
+
+  for i, score in enumerate((every_second, nothing)):
+    played = policy_lib.Scored(
+      name='every_second',
+      score=score,
+      selector=policy_lib.Selector('mean', slates.select_mean, False),
+      num_columns=SIZES.num_columns,
+      uses_features=False,
+    )
+    result = loop.run(
+      world, hidden(population, 2), played, SIZES, jax.random.key(0)
+    )
+    path = sessions_lib.shard_path(str(tmp_path), i)
+    sessions_lib.write_shard(path, result.sessions)
+    assert sessions_lib.read_shard(path) == result.sessions
+    for turn in (t for s in result.sessions for t in s.turns):
+      if score is every_second:
+        assert all(place % 2 == 0 for place in turn.slate)
+        assert turn.scores[:4] == (0.0, None, -0.02, None)
+      else:
+        assert turn.scores is None
 
 
 class _Viewer:

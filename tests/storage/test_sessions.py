@@ -130,6 +130,19 @@ def test_unknown_category_is_named():
     sessions.from_json(json.dumps(line), 'here')
 
 
+def test_candidates_that_were_left_out_have_no_score(tmp_path):
+  first = make_session()
+  turn = dataclasses.replace(first.turns[0], scores=(None, *range(9)))
+  made = dataclasses.replace(first, turns=(turn, *first.turns[1:]))
+  path = sessions.shard_path(str(tmp_path), 0)
+  sessions.write_shard(path, [made])
+  assert sessions.read_shard(path) == [made]
+  turn = dataclasses.replace(turn, scores=(None,) * 10)
+  made = dataclasses.replace(first, turns=(turn,))
+  with pytest.raises(errors.PastaError, match='turn 0: scores are all null'):
+    sessions.write_shard(sessions.shard_path(str(tmp_path), 1), [made])
+
+
 def test_missing_field_is_named():
   line = json.loads(sessions.to_json(make_session()))
   del line['turns'][0]['seeds']

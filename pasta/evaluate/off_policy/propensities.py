@@ -318,7 +318,8 @@ def behaviour_logits(
     temperature[i] = _temperature(record.policy_id)
     for t, turn in enumerate(record.turns):
       if turn.scores is not None:
-        scores[i, t] = turn.scores
+        # None, of a candidate that was left out, becomes NaN.
+        scores[i, t] = np.array(turn.scores, np.float32)
   standardised = policy_lib.standardise(
     jnp.asarray(scores), np.isfinite(scores)
   )
