@@ -20,14 +20,16 @@ def sessions(
   """As `part`, of sessions, where 'last' does not go.
 
   Raises:
-    PastaError: nothing is left of the part.
+    PastaError: no people are drawn, or nothing is left of the part.
   """
   _check(reserve, share, ('none', 'users'))
   if reserve == 'none':
     return found
-  index = np.flatnonzero(_people(np.array(found.user_id), share) == reserved)
+  where = f'{len(found)} sessions'
+  taken = _people(np.array(found.user_id), share, where)
+  index = np.flatnonzero(taken == reserved)
   if not index.size:
-    raise _nothing(f'{len(found)} sessions', reserve, share, reserved)
+    raise _nothing(where, reserve, share, reserved)
   return found.select(index)
 
 
@@ -46,7 +48,8 @@ def part(
       all of it.
 
   Raises:
-    PastaError: unknown users, or nothing is left of the part.
+    PastaError: unknown users, no people are drawn, or nothing is left of the
+      part.
   """
   _check(reserve, share, RESERVES)
   if reserve == 'none':
@@ -57,7 +60,7 @@ def part(
       f"{store.directory}: has no user ids, so reserve must be 'none'"
     )
   if reserve == 'users':
-    taken = _people(records.user_id, share)
+    taken = _people(records.user_id, share, store.directory)
   else:
     _, person = np.unique(records.user_id, return_inverse=True)
     time = records.extra.get('order', np.arange(len(records)))
@@ -81,11 +84,22 @@ def _check(reserve: str, share: float, known: tuple[str, ...]) -> None:
     )
 
 
-def _people(user_id: np.ndarray, share: float) -> np.ndarray:
-  """Whether each person [N] is one of those who are left alone."""
+def _people(user_id: np.ndarray, share: float, where: str) -> np.ndarray:
+  """Whether each person [N] is one of those who are left alone.
+
+  Raises:
+    PastaError: nobody is, so that training would leave nothing to judge.
+  """
   names, person = np.unique(user_id, return_inverse=True)
   limit = share * 2.0**64
-  return np.array([seeds.text_hash(n) < limit for n in names])[person]
+  is_taken = np.array([seeds.text_hash(n) < limit for n in names])
+  if not is_taken.any():
+    raise errors.PastaError(
+      f"{where}: reserve 'users' with the share {share:g}: none of the "
+      f'{len(names)} people is drawn; raise reserve_share, here and when '
+      'training'
+    )
+  return is_taken[person]
 
 
 def _nothing(

@@ -199,11 +199,15 @@ def test_reserves_that_cannot_be_are_refused(tmp_path):
   for reserve, share, message in (
     ('half', 0.1, "reserve is 'half' with the share 0.1"),
     ('users', 1.0, 'share of at least 0 and below 1'),
-    ('users', 0.0, 'leaves nothing to evaluate on'),
+    ('users', 0.0, '0: none of the 3 people is drawn; raise reserve_share'),
+    ('last', 0.0, 'leaves nothing to evaluate on'),
     ('last', 0.9, 'leaves nothing to train on'),
   ):
     with pytest.raises(errors.PastaError, match=message):
       reserving.part(store, reserve, share, reserved=share != 0.9)
+  # When training, too: it would leave nobody to judge.
+  with pytest.raises(errors.PastaError, match='none of the 3 people is drawn'):
+    reserving.part(store, 'users', 0.0, reserved=False)
   nobody = dataclasses.replace(records(), user_id=None)
   save(tmp_path / 'nobody', nobody)
   with pytest.raises(errors.PastaError, match='has no user ids'):
@@ -238,5 +242,6 @@ def test_reserved_people_of_sessions_are_those_of_preferences(tmp_path):
   assert reserving.sessions(found, 'none', 0.5, reserved=True) is found
   with pytest.raises(errors.PastaError, match="reserve is 'last' with"):
     reserving.sessions(found, 'last', 0.5, reserved=True)
-  with pytest.raises(errors.PastaError, match='nothing to evaluate on'):
-    reserving.sessions(found, 'users', 0.0, reserved=True)
+  for reserved in (False, True):
+    with pytest.raises(errors.PastaError, match='none of the 20 people is'):
+      reserving.sessions(found, 'users', 0.0, reserved)
