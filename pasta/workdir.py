@@ -187,10 +187,15 @@ def open_stage(
   Args: as for `prepare`, and:
     mark: whether this process says when all is done; one of a pod does.
 
+  A stage that ends with a PastaError and has left nothing in a directory that
+  it made leaves no directory either: its config may be what was wrong, and the
+  corrected one would be refused there.
+
   Yields:
     None where the stage is done already, else a dict: what it holds at the end
     is recorded beside the seconds that the stage took.
   """
+  is_new = not os.path.exists(directory)
   fingerprint = prepare(
     directory, config, stage=stage, upstream=upstream, ignore=ignore
   )
@@ -199,10 +204,23 @@ def open_stage(
     yield None
     return
   started, info = time.time(), {}
-  yield info
+  try:
+    yield info
+  except errors.PastaError:
+    if is_new and mark:  # Else the directory is another process's, too.
+      _remove_unused(directory)
+    raise
   info['seconds'] = time.time() - started
   if mark:
     mark_done(directory, stage, fingerprint, info)
+
+
+def _remove_unused(directory: str) -> None:
+  """Removes a directory that holds what `prepare` writes and nothing else."""
+  if sorted(os.listdir(directory)) == ['config.json', 'launch.json']:
+    os.remove(os.path.join(directory, 'config.json'))
+    os.remove(os.path.join(directory, 'launch.json'))
+    os.rmdir(directory)
 
 
 def _make(directory: str) -> None:
@@ -260,7 +278,8 @@ def _check_config(
       f'stage {stage}: '
       + '; '.join(differing[:_MAX_SHOWN_FIELDS])
       + (f'; and {more} more' if more > 0 else '')
-      + ' (use another --workdir, or delete this one)'
+      + f' (use another --workdir, or delete {os.path.dirname(path)} and what '
+      'was made from it)'
     )
 
 

@@ -58,6 +58,7 @@ def test_prepare_refuses_another_config_and_names_fields(tmp_path):
   path = tmp_path / 'config.json'
   assert f"config field 'seed' is 0 in {path} but 1 here" in str(e.value)
   assert "config field 'heads.rank' is 4 in" in str(e.value)
+  assert f'delete {tmp_path} and what was made from it' in str(e.value)
   assert 'and 1 more' in str(e.value)
   with pytest.raises(
     errors.PastaError, match="'heads.num_types' is 16 in .* 8"
@@ -124,6 +125,42 @@ def test_prepare_after_a_kill_between_its_two_files(tmp_path):
   (tmp_path / 'launch.json').write_text('{"stage": "s"}')
   workdir.prepare(str(tmp_path), {'a': 1}, stage='s')
   workdir.prepare(str(tmp_path), {'a': 1}, stage='s')
+
+
+def test_a_stage_that_refuses_its_config_leaves_no_directory(tmp_path):
+  directory = tmp_path / 'run' / 'value'
+
+  def fail(config):
+    with pytest.raises(errors.PastaError):
+      with workdir.open_stage('value', str(directory), config):
+        raise errors.PastaError('no such field')
+
+  fail({'a': 1})
+  assert not directory.exists() and directory.parent.exists()
+  with workdir.open_stage('value', str(directory), {'a': 2}) as info:
+    assert info == {}
+  # What was there before stays: its own config is not what is wrong.
+  (directory / 'value.done.json').unlink()
+  before = _snapshot(directory)
+  fail({'a': 2})
+  assert _snapshot(directory) == before
+
+
+@pytest.mark.parametrize(
+  'error, files',
+  [(errors.PastaError, {'checkpoint': 'x'}), (RuntimeError, {})],
+)
+def test_a_stage_that_was_at_work_keeps_its_directory(tmp_path, error, files):
+  directory = tmp_path / 'value'
+  with pytest.raises(error):
+    with workdir.open_stage('value', str(directory), {'a': 1}):
+      for name, content in files.items():
+        (directory / name).write_text(content)
+      raise error('stopped')
+  found = {'config.json', 'launch.json', *files}
+  assert _snapshot(directory).keys() == found
+  with pytest.raises(errors.PastaError, match="'a' is 1 in"):
+    workdir.prepare(str(directory), {'a': 2}, stage='value')
 
 
 def test_fingerprint():
