@@ -201,9 +201,9 @@ class Scored(Policy):
   def _drawing(self) -> str:
     if self.temperature == 0:
       return f':{self.selector.name}' if self.selector.reads_weights else ''
-    # Infinite: uniform slates, which the name says.
-    is_finite = np.isfinite(self.temperature)
-    return f':temperature={self.temperature:g}' if is_finite else ''
+    # Infinite: uniform slates, which the name 'random' says.
+    is_said = self.name == 'random' and np.isinf(self.temperature)
+    return '' if is_said else f':temperature={self.temperature:g}'
 
   def _choose(
     self, history: History, candidates: CandidateSet, keys: jax.Array

@@ -111,13 +111,13 @@ def random_model(init_state):
 
 @pytest.fixture
 def make_candidates():
-  def make(batch, seed=1):
+  def make(batch, seed=1, pool=12):
     rng = np.random.default_rng(seed)
     return CandidateSet(
-      category=rng.integers(0, CATEGORIES, (batch, POOL)),
-      valid=np.ones((batch, POOL), bool),
-      text=rng.normal(size=(batch, POOL, DIM)).astype(np.float32),
-      utility=rng.normal(size=(batch, POOL, TYPES)).astype(np.float32),
+      category=rng.integers(0, CATEGORIES, (batch, pool)),
+      valid=np.ones((batch, pool), bool),
+      text=rng.normal(size=(batch, pool, DIM)).astype(np.float32),
+      utility=rng.normal(size=(batch, pool, TYPES)).astype(np.float32),
     )
 
   return make

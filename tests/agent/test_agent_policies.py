@@ -64,6 +64,9 @@ def test_random_is_uniform_and_says_so():
   counts = np.bincount(left_out, minlength=4) / num
   np.testing.assert_allclose(counts, 0.25, atol=0.03)
   np.testing.assert_allclose(decision.log_propensity, np.log(0.25), atol=1e-5)
+  assert policy.policy_id == 'random'
+  uniform = policies.build(_config('lmm', np.inf), num_columns=L)
+  assert uniform.policy_id == 'lmm:temperature=inf'
 
 
 def test_greedy_and_optimistic_by_hand():
@@ -194,9 +197,10 @@ def test_all_policies_that_need_nothing_trained_show_legal_slates(
     config.num_rollouts = 4
     policy = policies.build(config, num_columns=L, response=response)
     decision = policy.choose(history, candidates, jax.random.key(0))
+    usable = np.isfinite(decision.scores)  # A policy may narrow the pool.
     for b in range(6):
       chosen = np.asarray(decision.slate[b]).tolist()
-      most = min(L, len(set(category[b].tolist())))
+      most = min(L, len(set(category[b][usable[b]].tolist())))
       assert len(set(chosen)) == L
       assert len(set(category[b][chosen].tolist())) == most
     assert policy.renders_pool == name.endswith('_rendered')

@@ -39,7 +39,7 @@ _FIRST = 60.0
 # Factors on τ that a calibration tries: 1/20 to 3, in steps of 5 %.
 _LOG_FACTORS = np.arange(-60, 23, dtype=np.float32) * 0.05
 _TOLERANCE = 0.01  # of a log propensity that is computed again from scores
-_TEMPERATURE = re.compile(r':temperature=([0-9.e+-]+)')
+_TEMPERATURE = re.compile(r':temperature=([0-9.e+-]+|inf)')
 
 
 @flax.struct.dataclass

@@ -205,6 +205,9 @@ def test_logits_from_logged_scores():
   logits = propensities.behaviour_logits(records, tuple('abcde'), (5, 3, 4))
   np.testing.assert_allclose(logits[0, :2], [[-2, 2, -2, 2]] * 2, atol=1e-6)
   np.testing.assert_array_equal(logits[1, :2], 0.0)
+  records['b'] = record('b', 'mine:temperature=inf:belief=prior', scores)
+  uniform = propensities.behaviour_logits(records, ('b',), (1, 3, 4))
+  np.testing.assert_array_equal(uniform[0, :2], 0.0)
   # A candidate that was left out has no logit.
   records['a'] = record('a', 'greedy:temperature=1', (0.0, None, 2.0, None))
   partly = propensities.behaviour_logits(records, ('a',), (1, 3, 4))
