@@ -34,13 +34,15 @@ def source(path: str, file_format: str) -> ml_collections.ConfigDict:
 
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
-  """Variants: '', 'smoke', 'preferences' and 'two_phase'.
+  """Variants: '', 'smoke', 'preferences', 'preferences_smoke', 'two_phase'.
 
   '' trains on the sessions in DIR/features. 'preferences' trains on one
-  single-turn data set, --config.sources.preferences.path=PATH; 'two_phase'
-  pre-trains on it and goes on with the sessions (paper, section 4).
+  single-turn data set, --config.sources.preferences.path=PATH, with 'smoke' on
+  the end in a few steps; 'two_phase' pre-trains on it and goes on with the
+  sessions (paper, section 4).
   """
-  common.check_variant(arg, ('smoke', 'preferences', 'two_phase'))
+  known = 'smoke', 'preferences', 'preferences_smoke', 'two_phase'
+  common.check_variant(arg, known)
   config = ml_collections.ConfigDict()
   config.seed = 0  # root of all randomness of the fit
   config.num_types = 16  # K
@@ -107,17 +109,17 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.text.learning_rate = 2e-3  # peak, of AdamW
   config.text.weight_decay = 0.05  # of AdamW
 
-  if arg in ('preferences', 'two_phase'):
+  if arg in ('preferences', 'preferences_smoke', 'two_phase'):
     public = source('preferences', 'preferences')
     public.batch_users, public.batch_observations = 512, 4096
     config.sources.preferences = public
-    if arg == 'preferences':
+    if arg != 'two_phase':
       del config.sources.sessions
       config.main_sources = ('preferences',)
     else:
       config.pretrain.sources = ('preferences',)
 
-  if arg == 'smoke':
+  if arg in ('smoke', 'preferences_smoke'):
     config.num_types = 2
     config.num_restarts = 2
     config.restart_steps = 20

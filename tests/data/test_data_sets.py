@@ -82,14 +82,9 @@ def test_whole_run(name, tmp_path, capsys):
   if name not in data_config.EMBEDDED:
     extraction.encoder = 'sketch-clip'
   extract.run(extraction, root)
-  training = train_user_model.get_config('smoke')
-  training.sources = {
-    'preferences': train_user_model.source(
-      f'preferences/{name}/train', 'preferences'
-    )
-  }
-  training.main_sources = ('preferences',)
+  training = train_user_model.get_config('preferences_smoke')
   source = training.sources.preferences
+  source.path = f'preferences/{name}/train'
   source.batch_users, source.batch_observations = 64, 512
   if name == 'hpd_v2':
     source.membership = 'example'
