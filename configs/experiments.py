@@ -283,7 +283,7 @@ NAMES = tuple(_EXPERIMENTS)
 
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
-  """Variants: one of NAMES, with ',smoke' for a tiny one."""
+  """Variants: one of NAMES in the file, with ',smoke' for a tiny one."""
   name, _, size = arg.partition(',')
   if name not in NAMES or size not in ('', 'smoke'):
     raise ValueError(

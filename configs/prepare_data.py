@@ -72,7 +72,7 @@ EMBEDDED = ('pick_a_filter',)  # those that have features, not images
 
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
-  """Variants: NAMES."""
+  """Variants: the names of data sets, as those of folders in data/."""
   common.check_variant(arg, NAMES, is_needed=True)
   config = ml_collections.ConfigDict()
   config.name = arg

@@ -19,6 +19,7 @@ from configs import common
 
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
+  """Variants: '', 'smoke' and 'gemma', which reads sessions as text."""
   common.check_variant(arg, ('smoke', 'gemma'))
   is_smoke, is_gemma = arg == 'smoke', arg == 'gemma'
   c = ml_collections.ConfigDict()

@@ -41,6 +41,18 @@ _CHATTY_PACKAGES = (
 _CHATTY_PATH = re.compile(
   rf'[/\\](?:site|dist)-packages[/\\](?:{"|".join(_CHATTY_PACKAGES)})[/\\]'
 )
+# What Python and absl say of a value that is no number or boolean, and we.
+_NOT_PARSED = (
+  (
+    r'invalid literal for int\(\) with base \d+: ',
+    'expected a whole number, not ',
+  ),
+  (r'could not convert string to float: ', 'expected a number, not '),
+  (
+    r"\('Non-boolean argument to boolean flag', (.*)\)$",
+    r'expected true or false, not \1',
+  ),
+)
 _MIN_COMPILE_SECONDS = '0.3'  # compilations below are not worth a cache file
 
 
@@ -64,7 +76,8 @@ def run(
     config: whether the script takes --config (and --config.FIELD=VALUE).
     default_config: file and variant where --config is not given.
     workdir: whether it takes --workdir.
-    flag_names: the script's own flags, handed on as keyword arguments.
+    flag_names: the script's own flags, handed on as keyword arguments; one
+      without a default has to be given.
     distributed: whether several processes, one a host, may run it together.
   """
   if workdir:
@@ -107,7 +120,7 @@ def run(
 
   def parse(argv: Sequence[str]) -> list[str]:
     with _reported_errors():
-      return _parse_flags(argv, config, default_config, workdir)
+      return _parse_flags(argv, config, default_config, workdir, flag_names)
 
   try:
     app.run(main, flags_parser=parse)
@@ -121,7 +134,11 @@ def _show_in_help(name: str) -> None:
 
 
 def _parse_flags(
-  argv: Sequence[str], config: bool, default_config: str | None, workdir: bool
+  argv: Sequence[str],
+  config: bool,
+  default_config: str | None,
+  workdir: bool,
+  flag_names: Sequence[str],
 ) -> list[str]:
   """Parses argv, and turns every way it can be wrong into a PastaError."""
   try:
@@ -131,7 +148,10 @@ def _parse_flags(
       argv = config_flag.with_default(argv, default_config)
     rest = flags.FLAGS(argv)
   except flags.Error as e:
-    raise errors.PastaError(str(e)) from e
+    text = str(e)
+    for pattern, ours in _NOT_PARSED:
+      text = re.sub(pattern, ours, text)
+    raise errors.PastaError(text) from e
   if len(rest) > 1:
     raise errors.PastaError(
       f'unexpected argument {rest[1]!r}: flags are written --name=value'
@@ -145,6 +165,12 @@ def _parse_flags(
     raise errors.PastaError(
       'flag --workdir is missing: name the directory for the results'
     )
+  for name in flag_names:
+    if flags.FLAGS[name].value is None:
+      what = flags.FLAGS[name].help.rstrip('.')
+      raise errors.PastaError(
+        f'flag --{name} is missing: name the {what[0].lower()}{what[1:]}'
+      )
   return rest
 
 

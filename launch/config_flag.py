@@ -5,6 +5,7 @@ variant with its whole traceback, and an unknown field without its path. So the
 file is loaded by a parser of our own; overrides stay with ml_collections.
 """
 
+import ast
 import difflib
 import importlib.util
 import os
@@ -27,12 +28,30 @@ def define(default: str | None) -> None:
     default: its value where it is not given: FILE.py or FILE.py:VARIANT.
   """
   config_flags.DEFINE_config_file(
-    'config', None, 'Config file, FILE.py or FILE.py:VARIANT.'
+    'config',
+    None,
+    f'Config file, FILE.py or FILE.py:VARIANT. {_variants(sys.argv[0])}',
   )
   flag = flags.FLAGS['config']
   flag.parser = _Parser()
   # For --help. Were it the flag's own, the file would be executed here.
   flag.default_as_str = f"'{default}'"
+
+
+def _variants(script: str) -> str:
+  """What the script's own config file says of its variants; '' without one."""
+  root = os.path.dirname(os.path.dirname(os.path.abspath(script)))
+  path = os.path.join('configs', os.path.basename(script))
+  try:
+    with open(os.path.join(root, path), encoding='utf-8') as f:
+      tree = ast.parse(f.read())
+  except OSError:
+    return ''
+  for node in tree.body:
+    if isinstance(node, ast.FunctionDef) and node.name == 'get_config':
+      text = ast.get_docstring(node) or ''
+      return f'{path}: {text.split(chr(10))[0]}'
+  return ''
 
 
 def with_default(argv: Sequence[str], default: str | None) -> list[str]:

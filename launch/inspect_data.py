@@ -10,7 +10,7 @@ from absl import flags
 
 from launch import cli
 
-flags.DEFINE_string('raw', None, 'Directory or zip file.', required=True)
+flags.DEFINE_string('raw', None, 'Directory of the raw files, or zip file.')
 
 if __name__ == '__main__':
   cli.run(

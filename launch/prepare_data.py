@@ -8,7 +8,7 @@ from absl import flags
 
 from launch import cli
 
-flags.DEFINE_string('raw', None, 'Directory of the raw files.', required=True)
+flags.DEFINE_string('raw', None, 'Directory of the raw files.')
 
 if __name__ == '__main__':
   cli.run('data.prepare_data:run', flag_names=('raw',))

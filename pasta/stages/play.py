@@ -29,6 +29,10 @@ def run(workdir: str, prompt: str, size: int, seed: int) -> None:
   Raises:
     PastaError: an empty prompt; no trained agent in workdir; no answer at all.
   """
+  evaluation = os.path.join(workdir, 'evaluation')
+  if not os.path.isdir(workdir):
+    raise errors.PastaError(f'flag --workdir: there is no directory {workdir}')
+  workdir_lib.read_done(evaluation, 'evaluate')
   if not prompt or not prompt.strip():
     raise errors.PastaError(
       'flag --prompt is empty: say what you want to see, e.g. '
@@ -36,10 +40,6 @@ def run(workdir: str, prompt: str, size: int, seed: int) -> None:
     )
   if not 32 <= size <= 1024:
     raise errors.PastaError(f'flag --size is {size}, expected 32 to 1024')
-  evaluation = os.path.join(workdir, 'evaluation')
-  if not os.path.isdir(workdir):
-    raise errors.PastaError(f'flag --workdir: there is no directory {workdir}')
-  workdir_lib.read_done(evaluation, 'evaluate')
   config = ml_collections.ConfigDict(
     files.read_json(os.path.join(evaluation, 'config.json'))
   )
