@@ -71,7 +71,10 @@ class Observation(NamedTuple):
     user_id: who; None where it is not known.
     weight: in the likelihood, above 0.
     extra: further numbers or texts of this observation, the same names for
-      all of a split.
+      all of a split. `order`: a number that grows with time, for 'after
+      earlier answers' and reserve 'last' (left out: the order of the file).
+      `image_uid_0`, `image_uid_1`: for the protocol 'chains'. `mean_rank`,
+      `prompt_row`: for 'rankings'. The rest is only stored.
   """
 
   prompt: str | bytes

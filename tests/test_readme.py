@@ -66,8 +66,25 @@ def test_pages_with_examples_are_those_that_run_here():
   assert found == {'pasta/latent_class/README.md', 'data/README.md'}
 
 
-def test_latent_class_example_runs(capsys):
-  (scope,) = _run('pasta/latent_class/README.md')
+def test_latent_class_examples_run(capsys, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  lines = ['person,set,alternative,chosen,price,speed']
+  for person, taste in (('ann', 0), ('ben', 1), ('cem', 0), ('dan', 1)):
+    for s in range(6):  # ann and cem take the cheap bus, the others the train
+      lines += [f'{person},{s},bus,{1 - taste},{1 + s / 10},1']
+      lines += [f'{person},{s},train,{taste},3,{2 + s / 10}']
+      lines += [f'{person},{s},car,0,4,1.5'] * (s < 5)
+  (tmp_path / 'choices.csv').write_text('\n'.join(lines) + '\n')
+  scope, of_file = _run('pasta/latent_class/README.md')
+  assert of_file['features'].shape == (24, 3, 2)
+  assert of_file['features'][9].tolist() == [[1.3, 1], [3, 2.3], [4, 1.5]]
+  assert of_file['choice'].tolist() == ([0] * 6 + [1] * 6) * 2
+  assert of_file['user'].tolist() == [
+    p for p in ('ann', 'ben', 'cem', 'dan') for _ in range(6)
+  ]
+  assert of_file['available'].sum() == 24 * 3 - 4
+  found = of_file['fit'].responsibilities.argmax(1)
+  assert found[0] == found[2] != found[1] == found[3]
   # Planted: two types in equal shares.
   assert abs(scope['fit'].responsibilities.mean(0) - 0.5).max() < 0.02
   assert scope['probabilities'].shape == (8, 4)

@@ -204,7 +204,9 @@ def from_features(
   if with_pool and features.pool is None:
     raise errors.PastaError(
       'these features were made without the candidates that slates were '
-      'picked from: make them again with with_pool = True'
+      'picked from: in a new directory make them again with with_pool = True '
+      '(quickstart: --config.simulate.with_pool=True, of human sessions '
+      '--config.extract_features.with_pool=True)'
     )
   if texts is not None and (valid & (texts.state.length == 0)).any():
     raise errors.PastaError(
