@@ -7,7 +7,8 @@ import pytest
 
 from configs import sweep_types
 from pasta import errors, files, workdir
-from pasta.stages import sweep_types as type_sweep
+from pasta.evaluate import type_sweep
+from pasta.stages import sweep_types as stage
 from pasta.storage import session_features as features_lib
 
 
@@ -51,10 +52,10 @@ def test_sweep_leaves_table_and_picture_and_is_done_once(tmp_path, capsys):
   config.fit.steps_per_call = 20
   fingerprint = workdir.prepare(where, {'a': 1}, stage='extract_features')
   with pytest.raises(errors.PastaError, match='extract_features'):
-    type_sweep.run(config, str(tmp_path))
+    stage.run(config, str(tmp_path))
   features_lib.save(os.path.join(where, '0.npz'), make_features())
   workdir.mark_done(where, 'extract_features', fingerprint, {})
-  type_sweep.run(config, str(tmp_path))
+  stage.run(config, str(tmp_path))
   first = capsys.readouterr().out
   rows = files.read_json(str(tmp_path / 'type_sweep' / 'results.json'))
   assert [r['num_types'] for r in rows] == [1, 1, 2, 2]
@@ -71,6 +72,6 @@ def test_sweep_leaves_table_and_picture_and_is_done_once(tmp_path, capsys):
   assert rows[0]['stability'] == 1.0
   assert rows[2]['stability'] == rows[3]['stability'] <= 1.0
   assert (tmp_path / 'type_sweep' / 'type_sweep.png').stat().st_size > 5000
-  type_sweep.run(config, str(tmp_path))
+  stage.run(config, str(tmp_path))
   assert capsys.readouterr().out == first
   assert 'BIC' in first
