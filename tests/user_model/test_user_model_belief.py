@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -20,7 +21,6 @@ from pasta.user_model import model as model_lib
 DIM = 6
 column_utility = jax.jit(model_lib.column_utility)
 choice_log_probs = jax.jit(model_lib.choice_log_probs)
-trajectory = jax.jit(belief.trajectory)
 
 
 def make_model(num_types=3, aggregation='max', seed=0, rank=2, trunk_dim=4):
@@ -118,44 +118,53 @@ def test_column_utility_is_the_written_out_score(aggregation):
     np.testing.assert_allclose(found[0, 0, column], expected, atol=2e-5)
 
 
-def test_belief_equals_enumeration_and_skips_missing_choices():
-  model = make_model(num_types=4)
-  text, image, choice = random_slates(5)
-  choice[1, 2] = choice[3] = -1
-  utility = column_utility(model, text, image)
-  found = trajectory(model, utility, choice)
-  expected = enumerate_posterior(model, utility, choice)
-  np.testing.assert_allclose(np.exp(found), expected, atol=1e-6)
-  # No choice at all: the prior, bit for bit.
-  np.testing.assert_array_equal(found[3, -1], model.log_prior)
-  assert (found[1, 2] == found[1, 3]).all()
+class BeliefTest(chex.TestCase):
+  """The belief, compiled and not."""
 
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_belief_equals_enumeration_and_skips_missing_choices(self):
+    model = make_model(num_types=4)
+    text, image, choice = random_slates(5)
+    choice[1, 2] = choice[3] = -1
+    utility = column_utility(model, text, image)
+    found = self.variant(belief.trajectory)(model, utility, choice)
+    expected = enumerate_posterior(model, utility, choice)
+    np.testing.assert_allclose(np.exp(found), expected, atol=1e-6)
+    # No choice at all: the prior, bit for bit.
+    np.testing.assert_array_equal(found[3, -1], model.log_prior)
+    assert (found[1, 2] == found[1, 3]).all()
 
-def test_online_equals_offline():
-  model = make_model()
-  text, image, choice = random_slates(4)
-  utility = column_utility(model, text, image)
-  utility = np.asarray(utility)
-  update = jax.jit(belief.update)
-  online = np.tile(model.log_prior, (4, 1))
-  np.testing.assert_array_equal(belief.initial(model, 4), online)
-  for turn in range(utility.shape[1]):
-    online = update(model, online, utility[:, turn], choice[:, turn])
-  picked = np.take_along_axis(
-    np.asarray(choice_log_probs(model, utility)),
-    choice[:, :, None, None],
-    2,
-  )[:, :, 0]
-  offline = model.log_prior + picked.sum(1)
-  offline -= np.logaddexp.reduce(offline, axis=1, keepdims=True)
-  np.testing.assert_allclose(online, offline, atol=1e-5)
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_online_equals_offline(self):
+    model = make_model()
+    text, image, choice = random_slates(4)
+    utility = column_utility(model, text, image)
+    utility = np.asarray(utility)
+    update = self.variant(belief.update)
+    online = np.tile(model.log_prior, (4, 1))
+    np.testing.assert_array_equal(
+      self.variant(belief.initial, static_argnums=1)(model, 4), online
+    )
+    for turn in range(utility.shape[1]):
+      online = update(model, online, utility[:, turn], choice[:, turn])
+    picked = np.take_along_axis(
+      np.asarray(choice_log_probs(model, utility)),
+      choice[:, :, None, None],
+      2,
+    )[:, :, 0]
+    offline = model.log_prior + picked.sum(1)
+    offline -= np.logaddexp.reduce(offline, axis=1, keepdims=True)
+    np.testing.assert_allclose(online, offline, atol=1e-5)
 
-
-def test_entropy_and_effective_types():
-  uniform = np.log(np.full((2, 4), 0.25, np.float32))
-  np.testing.assert_allclose(belief.effective_types(uniform), 4.0, rtol=1e-6)
-  sure = np.array([0.0, -np.inf, -np.inf], np.float32)
-  assert belief.effective_types(sure) == 1.0
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_entropy_and_effective_types(self):
+    effective_types = self.variant(belief.effective_types)
+    uniform = np.log(np.full((2, 4), 0.25, np.float32))
+    np.testing.assert_allclose(effective_types(uniform), 4.0, rtol=1e-6)
+    sure = np.array([0.0, -np.inf, -np.inf], np.float32)
+    assert effective_types(sure) == 1.0
+    entropy = self.variant(belief.entropy)(uniform)
+    np.testing.assert_allclose(entropy, np.log(4.0), rtol=1e-6)
 
 
 def choices_alone(num, text, image, choice):
