@@ -1,5 +1,6 @@
 import itertools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,12 +30,40 @@ def _log_softmax(x):
   return (x - np.log(np.exp(x).sum(-1, keepdims=True))).astype(np.float32)
 
 
-def test_a_slate_is_worth_what_is_picked():
-  # One type, no scatter, τ = 1, utilities 0 and log 3: picked with
-  # probabilities 1/4 and 3/4, worth 3/4 log 3; alone worth 0.
-  utility = jnp.array([[0.0], [np.log(3.0)]])
-  found = _of_prefixes(jnp.zeros(1), utility, _response(residual_std=(0.0,)))
-  np.testing.assert_allclose(found, [0.0, 0.75 * np.log(3.0)], rtol=1e-5)
+class ByHandTest(chex.TestCase):
+  """Slates of one and two columns, compiled and not."""
+
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_columns_are_added_by_hand(self):
+    # Nothing, then utilities 0 and log 3 with τ = 1 and no scatter.
+    response = _response(residual_std=(0.0,))
+    sample = self.variant(expected_selection.sample)
+    add = self.variant(expected_selection.add)
+    sampled = sample(jnp.array([[0.0], [np.log(3.0)]]), response)  # [L, K, S]
+    partial = expected_selection.empty((1,))
+    for column in range(2):
+      partial = add(partial, sampled[column], response)
+    np.testing.assert_allclose(partial.log_weight, np.log(4.0), rtol=1e-5)
+    found = self.variant(expected_selection.value)(partial, jnp.zeros(1))
+    np.testing.assert_allclose(found, 0.75 * np.log(3.0), rtol=1e-5)
+
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_scatter_has_mean_zero_and_the_given_variance(self):
+    sampled = self.variant(expected_selection.sample)(
+      jnp.array([[1.0, 2.0]]), _response(residual_std=(0.5, 3.0))
+    )
+    np.testing.assert_allclose(sampled.mean(-1), [[1.0, 2.0]], rtol=1e-5)
+    np.testing.assert_allclose(sampled.std(-1), [[0.5, 3.0]], rtol=1e-5)
+
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_a_slate_is_worth_what_is_picked(self):
+    # One type, no scatter, τ = 1, utilities 0 and log 3: picked with
+    # probabilities 1/4 and 3/4, worth 3/4 log 3; alone worth 0.
+    utility = jnp.array([[0.0], [np.log(3.0)]])
+    found = self.variant(expected_selection.of_prefixes)(
+      jnp.zeros(1), utility, _response(residual_std=(0.0,))
+    )
+    np.testing.assert_allclose(found, [0.0, 0.75 * np.log(3.0)], rtol=1e-5)
 
 
 def test_hedging_between_types_pays():

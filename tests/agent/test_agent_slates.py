@@ -1,6 +1,7 @@
 import functools
 import itertools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -100,58 +101,78 @@ def test_select_choice_equals_brute_force(num, size, columns):
   np.testing.assert_allclose(missing, 0.0, atol=2e-5)
 
 
-def test_select_choice_is_not_the_mean():
-  # w = (1, 9) on f = (1, 0) with 2 columns of 3: the pairs' ratios are
-  # {0, 1}: 1/10, {0, 2}: (1 + 0.5) / 2 = 0.75 where the means are 0.5, 0.75.
-  slate = slates_lib.select_choice(
-    jnp.array([1.0, 0.6, 0.5]),
-    jnp.log(jnp.array([1.0, 9.0, 1.0])),
-    jnp.arange(3),
-    jnp.ones(3, bool),
-    2,
-  )
-  assert sorted(slate.tolist()) == [0, 2]  # 0.75 against 0.64 for {0, 1}
-  mean = slates_lib.select_mean(
-    jnp.array([1.0, 0.6, 0.5]), jnp.arange(3), jnp.ones(3, bool), 2
-  )
-  assert sorted(mean.tolist()) == [0, 1]
+class ByHandTest(chex.TestCase):
+  """Small pools, compiled and not."""
 
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_allowed_are_usable_candidates_of_unused_categories(self):
+    # In turn: taken, its category used, unused, not finite, padding.
+    usable = jnp.array([True, True, True, False, False])
+    valid = jnp.array([True, True, True, True, False])
+    used = jnp.array([True, True, False, False, False])
+    taken = jnp.array([True, False, False, False, False])
+    allowed = self.variant(slates_lib.allowed)
+    found = allowed(usable, valid, used, taken)
+    assert found.tolist() == [False, False, True, False, False]
+    # Without it: the usable one before that which is not.
+    found = allowed(usable, valid, used, taken.at[2].set(True))
+    assert found.tolist() == [False, True, False, False, False]
 
-def test_select_choice_survives_far_weights_and_an_offset():
-  slate = slates_lib.select_choice(
-    jnp.array([1000.0, 1001.0, 1000.5]),
-    jnp.array([-500.0, -520.0, -510.0]),
-    jnp.arange(3),
-    jnp.ones(3, bool),
-    2,
-  )
-  assert sorted(slate.tolist()) == [1, 2]
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_select_choice_is_not_the_mean(self):
+    # w = (1, 9) on f = (1, 0) with 2 columns of 3: the pairs' ratios are
+    # {0, 1}: 1/10, {0, 2}: (1 + 0.5) / 2 = 0.75 where the means are 0.5, 0.75.
+    slate = self.variant(slates_lib.select_choice, static_argnums=4)(
+      jnp.array([1.0, 0.6, 0.5]),
+      jnp.log(jnp.array([1.0, 9.0, 1.0])),
+      jnp.arange(3),
+      jnp.ones(3, bool),
+      2,
+    )
+    assert sorted(slate.tolist()) == [0, 2]  # 0.75 against 0.64 for {0, 1}
+    mean = self.variant(slates_lib.select_mean, static_argnums=3)(
+      jnp.array([1.0, 0.6, 0.5]), jnp.arange(3), jnp.ones(3, bool), 2
+    )
+    assert sorted(mean.tolist()) == [0, 1]
 
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_select_choice_survives_far_weights_and_an_offset(self):
+    slate = self.variant(slates_lib.select_choice, static_argnums=4)(
+      jnp.array([1000.0, 1001.0, 1000.5]),
+      jnp.array([-500.0, -520.0, -510.0]),
+      jnp.arange(3),
+      jnp.ones(3, bool),
+      2,
+    )
+    assert sorted(slate.tolist()) == [1, 2]
 
-def test_ties_break_by_index_and_order_falls():
-  slate = slates_lib.select_mean(
-    jnp.array([1.0, 2.0, 2.0, 1.0]), jnp.arange(4), jnp.ones(4, bool), 3
-  )
-  assert slate.tolist() == [1, 2, 0]
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_ties_break_by_index_and_order_falls(self):
+    slate = self.variant(slates_lib.select_mean, static_argnums=3)(
+      jnp.array([1.0, 2.0, 2.0, 1.0]), jnp.arange(4), jnp.ones(4, bool), 3
+    )
+    assert slate.tolist() == [1, 2, 0]
 
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_one_category_is_filled_with_the_next_best(self):
+    slate = self.variant(slates_lib.select_mean, static_argnums=3)(
+      jnp.array([1.0, 4.0, 3.0, 2.0]),
+      jnp.array([1, 0, 0, 0]),
+      jnp.ones(4, bool),
+      3,
+    )
+    assert slate.tolist() == [1, 0, 2]
 
-def test_one_category_is_filled_with_the_next_best():
-  slate = slates_lib.select_mean(
-    jnp.array([1.0, 4.0, 3.0, 2.0]),
-    jnp.array([1, 0, 0, 0]),
-    jnp.ones(4, bool),
-    3,
-  )
-  assert slate.tolist() == [1, 0, 2]
-
-
-def test_too_few_finite_scores_still_give_different_entries():
-  score = jnp.array([jnp.nan, 1.0, -jnp.inf, jnp.nan, 0.5])
-  valid = jnp.array([True, True, True, True, False])
-  category = jnp.array([0, 0, 0, 1, 2])
-  slate = slates_lib.select_mean(score, category, valid, 3)
-  # The finite one, then the unused category, then the first of the rest.
-  assert slate.tolist() == [1, 3, 0]
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_too_few_finite_scores_still_give_different_entries(self):
+    score = jnp.array([jnp.nan, 1.0, -jnp.inf, jnp.nan, 0.5])
+    valid = jnp.array([True, True, True, True, False])
+    category = jnp.array([0, 0, 0, 1, 2])
+    slate = self.variant(slates_lib.select_mean, static_argnums=3)(
+      score, category, valid, 3
+    )
+    # The finite one, then the unused category, then the first of the rest.
+    assert slate.tolist() == [1, 3, 0]
 
 
 def test_sizes_that_do_not_fit_raise():
