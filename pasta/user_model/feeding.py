@@ -114,7 +114,7 @@ class Feeder:
     if self.is_resident:
       plans = [self.plans(step) for step in range(first, first + num_steps)]
       stacked = jax.tree.map(lambda *x: np.stack(x), *plans)
-      run, found = self._steps(run, self._resident, stacked)
+      run, found = training.call(self._steps, run, self._resident, stacked)
       return run, jax.device_get(found)
     rows, end = [], first + num_steps
     with concurrent.futures.ThreadPoolExecutor(_STEPS_AHEAD) as readers:
@@ -129,7 +129,9 @@ class Feeder:
         batches = ahead.popleft().result()
         if step + _STEPS_AHEAD < end:
           ahead.append(submit(step + _STEPS_AHEAD))
-        run, row = self._steps(run, batches)
+        if self._num_devices > 1:
+          batches = parallel.place(batches, self._num_devices)
+        run, row = training.call(self._steps, run, batches)
         rows.append(row)
     return run, jax.tree.map(lambda *x: np.stack(x), *jax.device_get(rows))
 
