@@ -12,7 +12,7 @@ import numpy as np
 
 from pasta import errors
 from pasta.agent import credit, expected_selection
-from pasta.agent.history import CandidateSet, History, Texts
+from pasta.agent.history import CandidateSet, History, Texts, column_image
 from pasta.storage.session_features import SessionFeatures
 from pasta.user_model import belief as belief_lib
 from pasta.user_model import model as model_lib
@@ -260,9 +260,7 @@ def from_features(
     texts=texts,
     initial_text=features.initial_text,
     slate_text=features.slate_text,
-    slate_image=features.slate_image.astype(np.float32)
-    .mean(3)
-    .astype(np.float16),
+    slate_image=column_image(features.slate_image),
     slate_category=features.slate_category.astype(np.int32),
     slate_utility=utility.astype(np.float32),
     log_choice=log_choice.astype(np.float32),

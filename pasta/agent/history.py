@@ -6,6 +6,7 @@ K user types, S tokens of a text.
 
 import flax.struct
 import jax
+import numpy as np
 
 
 @flax.struct.dataclass
@@ -32,7 +33,7 @@ class History:
     turn: int32 [B], 0-based.
     initial_text: [B, D], the initial prompt's text features.
     slate_text: [B, T, L, D], the shown prompts' text features.
-    slate_image: [B, T, L, D], the mean of the shown columns' image features.
+    slate_image: [B, T, L, D], `column_image` of the shown columns.
     slate_category: int32 [B, T, L], index into pasta.types.CATEGORIES.
     choice: int32 [B, T], the chosen column, -1 where there was none.
     log_belief: [B, K], log posterior over user types.
@@ -93,3 +94,12 @@ class Decision:
   scores: jax.Array
   log_propensity: jax.Array
   predicted: jax.Array
+
+
+def column_image(image: np.ndarray) -> np.ndarray:
+  """What the agent sees of columns' images [..., M, D]: float16 [..., D].
+
+  Their mean. Training and playing both call this, so that a value function
+  is asked about the very numbers that it has learned from.
+  """
+  return image.astype(np.float32).mean(-2).astype(np.float16)

@@ -104,7 +104,7 @@ class Board:
       turn=jnp.full((num,), turn, jnp.int32),
       initial_text=jnp.asarray(self._initial),
       slate_text=jnp.asarray(self._text),
-      slate_image=jnp.asarray(self._image.mean(3)),
+      slate_image=jnp.asarray(history_lib.column_image(self._image)),
       slate_category=jnp.asarray(self._category),
       choice=jnp.asarray(self._choice),
       log_belief=self.log_belief,

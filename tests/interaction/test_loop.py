@@ -6,6 +6,7 @@ import pytest
 
 from configs import common
 from pasta import errors
+from pasta.agent import episodes as episodes_lib
 from pasta.agent import policies, slates
 from pasta.agent import policy as policy_lib
 from pasta.candidates import build as candidates_build
@@ -339,3 +340,31 @@ def test_generators_can_count_what_the_encoder_reads(monkeypatch):
   assert given['count_tokens'](long) > made.encoder.max_tokens
   assert 3 <= given['count_tokens']('a red fox') < 10
   made.close()
+
+
+def test_values_are_asked_about_the_numbers_that_they_learn_from(
+  world, population, opinionated, monkeypatch
+):
+  asked = []
+  greedy = policy('greedy')
+  choose = greedy.choose
+
+  def recorded(history, candidates, key):
+    asked.append(history)
+    return choose(history, candidates, key)
+
+  monkeypatch.setattr(greedy, 'choose', recorded)
+  people = hidden(population)
+  result = loop.run(
+    world, people, greedy, SIZES, jax.random.key(0), user_model=opinionated
+  )
+  episodes = episodes_lib.from_features(result.features, opinionated)
+  for turn, played in enumerate(asked):
+    trained = episodes_lib.history_at(episodes, np.arange(4), np.full(4, turn))
+    for field in ('initial_text', 'slate_text', 'slate_image', 'choice'):
+      np.testing.assert_array_equal(
+        getattr(played, field), getattr(trained, field), err_msg=field
+      )
+    np.testing.assert_allclose(
+      played.log_belief, trained.log_belief, rtol=1e-4, atol=1e-5
+    )
