@@ -137,7 +137,9 @@ def test_sample_frequencies():
       | {'max_new_tokens': 1, 'num_lines': 1}
       | fields
     )
-    drawn = decoding.sample(jnp.broadcast_to(logits, (num, 5)), keys, sampling)
+    drawn = decoding.sample(
+      jnp.broadcast_to(logits, (num, 5)), jax.random.clone(keys), sampling
+    )
     return np.bincount(drawn, minlength=5) / num
 
   # Four standard errors are at most 4 * sqrt(0.25 / 5,000) = 0.028.
