@@ -14,7 +14,14 @@ import time
 import numpy as np
 import pytest
 
-from configs import collect, common, simulate, train_user_model, train_value
+from configs import (
+  collect,
+  common,
+  evaluate,
+  simulate,
+  train_user_model,
+  train_value,
+)
 from pasta import errors
 from pasta.stages import collect as collect_stage
 from pasta.stages import play
@@ -28,17 +35,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 ENVIRONMENT = {
   k: v for k, v in os.environ.items() if k != 'JAX_NUM_CPU_DEVICES'
 }
-POLICIES = {
-  'lmm',
-  'random',
-  'greedy',
-  'greedy_slate',
-  'optimistic',
-  'pasta',
-  'prior',
-  'bayes',
-  'oracle',
-}
+POLICIES = set(evaluate.get_config().policies)
 
 
 def command(stage: str, workdir: pathlib.Path, *flags: str) -> list[str]:
