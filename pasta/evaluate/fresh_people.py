@@ -9,13 +9,13 @@ import jax
 import ml_collections
 import numpy as np
 
-from pasta.agent import expected_selection, policies
 from pasta.agent import saved as saved_values
+from pasta.agent.policy import Policy
 from pasta.agent.value_model import ValueModel
 from pasta.evaluate import compare
 from pasta.interaction import hidden_people, loop
-from pasta.population import ceilings, true_types
 from pasta.population import population as population_lib
+from pasta.population import true_types
 from pasta.storage import session_features as features_lib
 from pasta.storage import sessions as sessions_lib
 from pasta.storage import shards
@@ -25,33 +25,31 @@ from pasta.world import world as world_lib
 
 
 def play_policy(
-  policy_config: ml_collections.ConfigDict,
+  policy: Policy,
+  population: population_lib.Population,
   config: ml_collections.ConfigDict,
   workdir: str,
   directory: str,
   world: world_lib.World,
   model: user_model_lib.UserModel | None,
-  value: ValueModel | None,
 ) -> tuple[compare.Outcome, np.ndarray | None]:
   """Fresh people of the hidden population use one policy.
 
   Args:
-    policy_config: which policy.
+    policy: chooses the slates.
+    population: where the people are drawn from.
     config: of configs/evaluate.py.
     workdir: where the agent was trained; read for belief 'oracle' only.
     directory: gets the sessions; finished shards are kept.
     world: images, encoder, candidates.
     model: the user model, where the policy needs one.
-    value: the value function, where the policy needs one.
 
   Returns:
     The outcome, and log beliefs [N, T + 1, K] where the policy has any.
   """
-  population = population_lib.build(config.population)
   crowd = population_lib.draw_crowd(
     population, config.num_people, 1, seed=config.seed
   )
-  policy = _policy(policy_config, config, population, model, value)
   needed = model if policy.uses_features else None
   told = None
   if policy.belief == 'oracle':
@@ -106,22 +104,4 @@ def load_agent(
       encoder_id,
       None if allow_unseen_generator else world.generator.generator_id,
     ),
-  )
-
-
-def _policy(policy_config, config, population, model, value):
-  """A policy by name; the ceilings get the truth, pasta its value function."""
-  if policy_config.name in ceilings.NAMES:
-    return ceilings.Ceiling(
-      policy_config.name,
-      population,
-      config.ceilings,
-      images_per_prompt=config.sizes.images_per_prompt,
-      num_columns=config.sizes.num_columns,
-    )
-  return policies.build(
-    policy_config,
-    num_columns=config.sizes.num_columns,
-    value_model=value,
-    response=None if model is None else expected_selection.learned(model),
   )

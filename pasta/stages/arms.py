@@ -19,7 +19,8 @@ from pasta import errors, workdir
 from pasta.evaluate import compare, fresh_people
 from pasta.experiments import at_once
 from pasta.population import ceilings
-from pasta.stages import registry
+from pasta.population import population as population_lib
+from pasta.stages import evaluate, registry
 from pasta.stages import stage as stages
 from pasta.storage import sessions as sessions_lib
 from pasta.user_model import saved
@@ -187,8 +188,15 @@ def run_arm(
     model = saved.load(
       os.path.join(run, 'user_model'), world.encoder.encoder_id
     )
+  population = population_lib.build(settings.population)
   outcome, _ = fresh_people.play_policy(
-    policy, settings, run, directory, world, model, value
+    evaluate.build_policy(policy, settings, population, model, value),
+    population,
+    settings,
+    run,
+    directory,
+    world,
+    model,
   )
   return outcome, directory
 

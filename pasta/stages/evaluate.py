@@ -7,10 +7,16 @@ import numpy as np
 
 from pasta import files
 from pasta import workdir as workdir_lib
+from pasta.agent import expected_selection, policies
+from pasta.agent.policy import Policy
+from pasta.agent.value_model import ValueModel
 from pasta.evaluate import compare, fresh_people
+from pasta.population import ceilings
+from pasta.population import population as population_lib
 from pasta.stages import stage
 from pasta.storage import session_features as features_lib
 from pasta.storage import sessions as sessions_lib
+from pasta.user_model.model import UserModel
 
 
 @stage.with_worlds
@@ -30,11 +36,13 @@ def run(
     model, value = fresh_people.load_agent(
       workdir, world, config.allow_unseen_generator
     )
+    population = population_lib.build(config.population)
     outcomes, beliefs = {}, {}
     for name, policy_config in config.policies.items():
+      policy = build_policy(policy_config, config, population, model, value)
       where = os.path.join(directory, 'sessions', name)
       outcomes[name], beliefs[name] = fresh_people.play_policy(
-        policy_config, config, workdir, where, world, model, value
+        policy, population, config, workdir, where, world, model
       )
     results = compare.compare(outcomes, seed=config.seed)
     results |= {
@@ -57,3 +65,27 @@ def run(
     files.write_json(os.path.join(directory, 'results.json'), results)
     for line in compare.headline(results):
       print(line)
+
+
+def build_policy(
+  policy_config: ml_collections.ConfigDict,
+  config: ml_collections.ConfigDict,
+  population: population_lib.Population,
+  model: UserModel | None,
+  value: ValueModel | None,
+) -> Policy:
+  """A policy by name; the ceilings get the truth, pasta its value function."""
+  if policy_config.name in ceilings.NAMES:
+    return ceilings.Ceiling(
+      policy_config.name,
+      population,
+      config.ceilings,
+      images_per_prompt=config.sizes.images_per_prompt,
+      num_columns=config.sizes.num_columns,
+    )
+  return policies.build(
+    policy_config,
+    num_columns=config.sizes.num_columns,
+    value_model=value,
+    response=None if model is None else expected_selection.learned(model),
+  )
