@@ -179,9 +179,12 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """
     for name, make in cls.records(raw, unit, options):
       try:
-        yield make()
+        found = make()
+      except errors.PastaError:  # A ValueError, too, but of the whole file.
+        raise
       except ValueError as e:
-        yield Skipped(name, str(e))
+        found = Skipped(name, str(e))
+      yield found
 
   @classmethod
   @abc.abstractmethod
