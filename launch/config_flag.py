@@ -35,7 +35,7 @@ def define(default: str | None) -> None:
   flag = flags.FLAGS['config']
   flag.parser = _Parser()
   # For --help. Were it the flag's own, the file would be executed here.
-  flag.default_as_str = f"'{default}'"
+  flag.default_as_str = None if default is None else f"'{default}'"
 
 
 def _variants(script: str) -> str:

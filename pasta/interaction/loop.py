@@ -123,6 +123,7 @@ def run(
       candidates = candidates.replace(texts=of_candidates)
     policy.see(texts)
     decision = jax.device_get(policy.choose(history, candidates, turn_key))
+    _check_scores(policy, decision.scores)
     slate = np.asarray(decision.slate)  # [N, L]
     shown = board.show(t, pools, slate, image_seeds, people)
     try:
@@ -203,6 +204,20 @@ def _image_seeds(
   drawn = seeds.derive(sitting_seeds, 'images', turn)
   drawn = drawn % np.uint64(pool) if pool else drawn >> np.uint64(32)
   return np.repeat(drawn[:, None], sizes.num_columns, axis=1)
+
+
+def _check_scores(policy: policy_lib.Policy, scores: np.ndarray) -> None:
+  """Raises PastaError unless scores [N, C] are finite, or −∞ to leave one out.
+
+  Selectors pass over whatever is not finite: a broken value would not show.
+  """
+  bad = np.isnan(scores) | np.isposinf(scores)
+  if bad.any():
+    raise errors.PastaError(
+      f'policy {policy.policy_id}: the score of a candidate is '
+      f'{np.asarray(scores)[bad][0]}, expected a number, or -inf to leave it '
+      'out'
+    )
 
 
 def _turn(

@@ -293,6 +293,23 @@ def test_candidates_that_a_policy_leaves_out_are_stored(
         assert turn.scores is None
 
 
+@pytest.mark.parametrize('score', [np.nan, np.inf])
+def test_a_broken_score_is_an_error(world, population, score):
+  played = policy_lib.Scored(
+    name='broken',
+    score=lambda history, candidates: jax.numpy.where(
+      jax.numpy.arange(candidates.category.shape[1]) == 3,
+      score,
+      jax.numpy.zeros(candidates.category.shape),
+    ),
+    selector=policy_lib.Selector('mean', slates.select_mean, False),
+    num_columns=SIZES.num_columns,
+    uses_features=False,
+  )
+  with pytest.raises(errors.PastaError, match=f'broken: .* is {score}'):
+    loop.run(world, hidden(population, 2), played, SIZES, jax.random.key(0))
+
+
 class _Viewer:
   """Grammar's candidates, by a generator that looks at images."""
 
