@@ -150,6 +150,10 @@ def policy(
   # 'on': the posterior; 'prior': never moved; 'oracle': the true type's.
   # pasta's is the one that it was trained with.
   config.belief = 'on'
+  # What the posterior hears: of 'choice', 'satisfaction', 'comparison'; (): as
+  # train_user_model.belief says.
+  config.feedback = ()
+  config.num_candidates = 0  # C of its pools, none rendered; 0: the world's
   config.member = -1  # of pasta's ensemble; -1: all
   config.pessimism = 0.0  # deviations over the ensemble to take off
   # Deviations of the return to take off for candidates unlike all that the

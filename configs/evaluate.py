@@ -22,6 +22,12 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.batch_size = 100  # sittings in lockstep, and sessions a shard
   # Go on where the value function never saw candidates of this generator.
   config.allow_unseen_generator = False
+  # The same people come back: their next sessions with what was learned of
+  # them, and as if they were new.
+  config.returning = ml_collections.ConfigDict()
+  config.returning.num_sessions = 3  # of each person; 1: nobody comes back
+  config.returning.num_people = 150
+  config.returning.policies = ('pasta',)  # of those below
   config.ceilings = ml_collections.ConfigDict()
   config.ceilings.num_particles = 2048  # draws behind bayes' posterior
   config.policies = ml_collections.ConfigDict()
@@ -42,4 +48,6 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     config.num_people = 12
     config.batch_size = 12
     config.ceilings.num_particles = 256
+    config.returning.num_sessions = 2
+    config.returning.num_people = 12
   return config

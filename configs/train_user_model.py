@@ -10,6 +10,7 @@ and predicted held-out people's choices with a log-likelihood of -0.87 nats
 """
 
 import ml_collections
+from ml_collections import config_dict
 
 from configs import common
 
@@ -101,6 +102,15 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.feedback_weights.pair = 1.0
   config.feedback_weights.ranking = 1.0
   config.feedback_weights.rating = 1.0
+
+  config.belief = ml_collections.ConfigDict()  # about a person, kept online
+  # How much each kind of feedback of a turn counts in it; 0: not at all.
+  config.belief.choice = 1.0
+  config.belief.satisfaction = 1.0
+  config.belief.comparison = 1.0
+  # Share of the prior that is mixed in between two sessions of a person, as
+  # people change; None: what suits held-out people best, 0 among the choices.
+  config.belief.widening = config_dict.placeholder(float)
 
   config.text = ml_collections.ConfigDict()  # regression of utility on prompts
   config.text.hidden_dim = 128  # width of its two hidden layers

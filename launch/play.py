@@ -10,6 +10,12 @@ from absl import flags
 from launch import cli
 
 flags.DEFINE_string('prompt', '', 'What you want to see, in a few words.')
+flags.DEFINE_string(
+  'person',
+  '',
+  'Who you are: what was learned of you in earlier sessions counts, and what '
+  'this one adds is kept.',
+)
 flags.DEFINE_integer('size', 256, 'Pixels of a picture, 32 to 1024.')
 flags.DEFINE_integer('seed', -1, 'Of the session; negative: from the clock.')
 
@@ -17,5 +23,5 @@ if __name__ == '__main__':
   cli.run(
     'pasta.stages.play:run',
     config=False,
-    flag_names=('prompt', 'size', 'seed'),
+    flag_names=('prompt', 'size', 'seed', 'person'),
   )

@@ -128,14 +128,17 @@ def history_at(
 
 
 @jax.jit
-def _user_model_arrays(user_model, text, image, choice, satisfaction, given):
+def _user_model_arrays(user_model, text, image, feedback, given):
   """What the user model says of a chunk of sessions.
 
   Where a belief [N, K] is given it stands at every turn.
   """
   column_utility = model_lib.column_utility(user_model, text, image)
   text_utility = model_lib.text_utility(user_model, text)
-  log_beliefs = belief_lib.trajectory(user_model, column_utility, choice)
+  choice, satisfaction, _ = feedback
+  log_beliefs = belief_lib.trajectory(
+    user_model, column_utility, feedback
+  ).log_types
   if given is not None:
     log_beliefs = jnp.broadcast_to(given[:, None], log_beliefs.shape)
   log_choice = credit.log_choice(
@@ -222,8 +225,9 @@ def from_features(
       user_model,
       features.slate_text[rows],
       features.slate_image[rows],
-      choice[rows],
-      features.satisfaction[rows],
+      belief_lib.Feedback(
+        choice[rows], features.satisfaction[rows], features.comparison[rows]
+      ),
       None if log_belief is None else log_belief[rows],
     )
     kept = min(_CHUNK_SESSIONS, len(features) - start)

@@ -15,6 +15,7 @@ from pasta.agent import expected_selection, inputs, lookahead, slates
 from pasta.agent import policy as policy_lib
 from pasta.agent import value_model as value_model_lib
 from pasta.agent.history import CandidateSet, History
+from pasta.user_model import belief
 
 # How a slate is valued, and what finds the best one of scored candidates.
 _SELECTORS = {
@@ -233,8 +234,20 @@ def build(
     PastaError: an unknown name, selector, belief or temperature; no value
       model or user model where one is needed.
   """
+  for kind in config.feedback:
+    errors.check_known(f'feedback of policy {config.name}', kind, belief.KINDS)
+  if config.feedback and config.name == 'pasta':
+    raise errors.PastaError(
+      "policy 'pasta' hears what it was trained with: expected feedback (); "
+      'set train_user_model.belief instead'
+    )
   policy = _build(config, num_columns, value_model, response)
-  return dataclasses.replace(policy, use_categories=config.use_categories)
+  return dataclasses.replace(
+    policy,
+    use_categories=config.use_categories,
+    feedback=tuple(config.feedback),
+    num_candidates=config.num_candidates,
+  )
 
 
 def _build(config, num_columns, value_model, response) -> policy_lib.Policy:

@@ -48,6 +48,9 @@ class Policy:
       policies that read none.
     use_categories: whether a slate is spread over categories; values see them
       in any case.
+    feedback: the kinds (`belief.KINDS`) that the belief hears; (): as the user
+      model has it.
+    num_candidates: C of its pools; 0: the world's.
   """
 
   name: str
@@ -57,6 +60,8 @@ class Policy:
   belief: str = 'on'
   tokeniser: Tokeniser | None = None
   use_categories: bool = True
+  feedback: tuple[str, ...] = ()
+  num_candidates: int = 0
 
   @property
   def policy_id(self) -> str:
@@ -64,6 +69,10 @@ class Policy:
     policy_id = self.name + self._drawing()
     if self.belief in ('prior', 'oracle'):
       policy_id += f':belief={self.belief}'
+    if self.feedback:
+      policy_id += f':feedback={"+".join(self.feedback)}'
+    if self.num_candidates:
+      policy_id += f':candidates={self.num_candidates}'
     return policy_id + ':no_categories' * (not self.use_categories)
 
   def begin(self, people: Any) -> None:

@@ -6,6 +6,7 @@ Letters: N people, T turns, K user types.
 import os
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -19,6 +20,7 @@ from pasta.population import true_types
 from pasta.storage import session_features as features_lib
 from pasta.storage import sessions as sessions_lib
 from pasta.storage import shards
+from pasta.user_model import belief as belief_lib
 from pasta.user_model import model as user_model_lib
 from pasta.user_model import saved
 from pasta.world import world as world_lib
@@ -32,6 +34,8 @@ def play_policy(
   directory: str,
   world: world_lib.World,
   model: user_model_lib.UserModel | None,
+  crowd: population_lib.Crowd | None = None,
+  known: loop.Known | None = None,
 ) -> tuple[compare.Outcome, np.ndarray | None]:
   """Fresh people of the hidden population use one policy.
 
@@ -43,11 +47,13 @@ def play_policy(
     directory: gets the sessions; finished shards are kept.
     world: images, encoder, candidates.
     model: the user model, where the policy needs one.
+    crowd: the sittings; None: one of each of config.num_people.
+    known: of the crowd's people, from earlier sessions; None: nothing.
 
   Returns:
     The outcome, and log beliefs [N, T + 1, K] where the policy has any.
   """
-  crowd = population_lib.draw_crowd(
+  crowd = crowd or population_lib.draw_crowd(
     population, config.num_people, 1, seed=config.seed
   )
   needed = model if policy.uses_features else None
@@ -65,11 +71,13 @@ def play_policy(
       jax.random.fold_in(jax.random.key(config.seed), batch),
       session_prefix=policy.policy_id,
       user_model=needed,
+      known=None if known is None else _select(known, index),
       true_log_belief=None if told is None else told[index],
     )
     arrays = {'utilities': result.utilities, 'predicted': result.predicted}
     if needed is not None:
       arrays['log_beliefs'] = result.log_beliefs
+      arrays['log_joint'] = np.asarray(result.belief.log_joint)
     return shards.Shard(result.sessions, arrays=arrays)
 
   os.makedirs(directory, exist_ok=True)
@@ -88,6 +96,22 @@ def play_policy(
     renders_pool=policy.renders_pool,
   )
   return outcome, arrays.get('log_beliefs')
+
+
+def _select(known: loop.Known, index: np.ndarray) -> loop.Known:
+  """What is known of some of the people, by position."""
+  belief = jax.tree.map(lambda x: x[index], known.belief)
+  return loop.Known(belief, tuple(known.session_ids[i] for i in index))
+
+
+def known_after(directory: str, model: user_model_lib.UserModel) -> loop.Known:
+  """What is known of people after the sessions that `play_policy` has left."""
+  log_joint = jnp.asarray(shards.read_arrays(directory)['log_joint'])
+  fresh = belief_lib.initial(model, len(log_joint))
+  return loop.Known(
+    belief_lib.carried(model, fresh.replace(log_joint=log_joint)),
+    tuple(s.session_id for s in sessions_lib.read_dir(directory)),
+  )
 
 
 def load_agent(

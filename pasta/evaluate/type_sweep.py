@@ -58,7 +58,7 @@ def measure(
 
   Returns:
     `evaluate.evaluate` on the test people; 'assignments', each one's most
-    probable type given all of their choices; 'bic' and 'num_parameters' on the
+    probable type given all of their feedback; 'bic' and 'num_parameters' on the
     train people; 'step_megabytes', memory of a step of EM; and
     'update_microseconds', time of one person's belief update.
   """
@@ -79,11 +79,11 @@ def measure(
 
 
 def _assign(model: UserModel, source: Source) -> list[int]:
-  """Each person's most probable type, given all of their choices."""
+  """Each person's most probable type, given all of their feedback."""
   people = predictions.turns(source, np.arange(source.num_users))
   utility = model_lib.column_utility(model, people.text, people.image)
-  beliefs = belief.trajectory(model, utility, people.choice)
-  return np.asarray(beliefs[:, -1].argmax(-1)).tolist()
+  beliefs = belief.trajectory(model, utility, people.feedback, people.starts)
+  return np.asarray(beliefs.log_types[:, -1].argmax(-1)).tolist()
 
 
 def add_stability(rows: list[dict]) -> None:
@@ -145,16 +145,17 @@ def _update_seconds(model: UserModel, source: Source) -> float:
   """Median time of one person's belief update, features to posterior."""
 
   @jax.jit
-  def update(model, log_belief, text, image, choice):
+  def update(model, known, text, image, feedback):
     utility = model_lib.column_utility(model, text, image)
-    return belief.update(model, log_belief, utility, choice)
+    return belief.update(model, known, utility, feedback)
 
-  log_belief = belief.initial(model, 1)
+  known = belief.initial(model, 1)
   first = source.read(np.arange(1))
-  arrays = first.text, first.image, first.feedback['choice']
+  feedback = belief.Feedback(**{k: first.feedback[k] for k in belief.KINDS})
+  arrays = first.text, first.image, feedback
   times = []
   for _ in range(_TIMED_UPDATES):
     started = time.perf_counter()
-    jax.block_until_ready(update(model, log_belief, *arrays))
+    jax.block_until_ready(update(model, known, *arrays))
     times.append(time.perf_counter() - started)
   return float(np.median(times))

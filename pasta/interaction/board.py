@@ -10,6 +10,7 @@ import numpy as np
 
 from pasta import seeds
 from pasta.agent import history as history_lib
+from pasta.candidates.base import CandidateGenerator
 from pasta.interaction import extraction
 from pasta.interaction import people as people_lib
 from pasta.storage import session_features as features_lib
@@ -30,7 +31,9 @@ class Board:
     user_model: user_model_lib.UserModel | None,
     with_features: bool,
     with_pool: bool,
+    belief: belief_lib.Belief | None,
     fixed_belief: jax.Array | None,
+    generator: CandidateGenerator,
   ):
     self._world = world
     self._sizes = sizes
@@ -48,15 +51,21 @@ class Board:
     self._pool_text = None
     if with_pool:
       self._pool_text = np.zeros(
-        (num, turns, world.generator.num_candidates, dim), np.float16
+        (num, turns, generator.num_candidates, dim), np.float16
       )
-    self._is_fixed = fixed_belief is not None
-    if self._is_fixed:
-      self.log_belief = fixed_belief
-    elif user_model is None:
-      self.log_belief = jnp.zeros((num, 1))
-    else:
-      self.log_belief = belief_lib.initial(user_model, num)
+    self._fixed_belief = fixed_belief
+    self.belief = belief
+    if belief is None and user_model is not None:
+      self.belief = belief_lib.initial(user_model, num)
+
+  @property
+  def log_belief(self) -> jax.Array:
+    """Over types, as policies are told it [N, K]."""
+    if self._fixed_belief is not None:
+      return self._fixed_belief
+    if self.belief is None:
+      return jnp.zeros((len(self._initial), 1))
+    return self.belief.log_types
 
   def candidate_set(
     self, turn, pools, texts, policy, image_seeds
@@ -149,20 +158,20 @@ class Board:
       log_belief=None if self._model is None else np.asarray(self.log_belief),
     )
 
-  def record(self, turn, shown, choice, category) -> None:
+  def record(self, turn, shown, answer, category) -> None:
     """Takes the answers in; updates the belief."""
-    self._choice[:, turn] = choice
+    self._choice[:, turn] = answer.choice
     self._category[:, turn] = category
     if self._with_features:
       self._text[:, turn] = shown.text
       self._image[:, turn] = shown.image
-      if self._model is not None and not self._is_fixed:
-        self.log_belief = _update_belief(
+      if self._model is not None:
+        self.belief = _update_belief(
           self._model,
-          self.log_belief,
+          self.belief,
           jnp.asarray(shown.text),
           jnp.asarray(shown.image),
-          jnp.asarray(choice, jnp.int32),
+          _feedback(answer),
         )
 
   def features(self, records) -> features_lib.SessionFeatures | None:
@@ -182,7 +191,19 @@ _text_utility = jax.jit(user_model_lib.text_utility)
 _column_utility = jax.jit(user_model_lib.column_utility)
 
 
+def _feedback(answer: people_lib.Answer) -> belief_lib.Feedback:
+  """What N people answered, as the belief hears it."""
+  comparison = answer.comparison
+  if comparison is None:
+    comparison = np.full(len(answer.choice), features_lib.MISSING_COMPARISON)
+  return belief_lib.Feedback(
+    choice=jnp.asarray(answer.choice, jnp.int32),
+    satisfaction=jnp.asarray(answer.satisfaction, jnp.float32),
+    comparison=jnp.asarray(comparison, jnp.int32),
+  )
+
+
 @jax.jit
-def _update_belief(model, log_belief, text, image, choice):
+def _update_belief(model, belief, text, image, feedback):
   utility = user_model_lib.column_utility(model, text, image)
-  return belief_lib.update(model, log_belief, utility, choice)
+  return belief_lib.update(model, belief, utility, feedback)

@@ -10,6 +10,7 @@ world, and a prompt that both show gives the same images.
 
 import dataclasses
 import time
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,18 @@ from pasta.user_model import model as user_model_lib
 from pasta.world import world as world_lib
 
 
+class Known(NamedTuple):
+  """What is known of N people from earlier sessions of theirs.
+
+  Attributes:
+    belief: that their next sessions start from, `belief.carried`.
+    session_ids: of each person's last session; '' for those who had none.
+  """
+
+  belief: belief_lib.Belief
+  session_ids: tuple[str, ...]
+
+
 @dataclasses.dataclass(frozen=True)
 class Result:
   """What a batch of N sittings gave.
@@ -42,6 +55,7 @@ class Result:
       no truth.
     predicted: what the policy thought its slates were worth [N, T], in units
       of return; NaN for policies that predict none.
+    belief: after the last turn, of all N; None without a user model.
   """
 
   sessions: list[sessions.Session]
@@ -49,6 +63,7 @@ class Result:
   log_beliefs: np.ndarray | None
   utilities: np.ndarray | None
   predicted: np.ndarray
+  belief: belief_lib.Belief | None
 
 
 def run(
@@ -59,6 +74,7 @@ def run(
   key: jax.Array,
   *,
   user_model: user_model_lib.UserModel | None = None,
+  known: Known | None = None,
   image_seed_pool: int = 0,
   session_prefix: str = 'session',
   true_log_belief: np.ndarray | None = None,
@@ -73,6 +89,7 @@ def run(
     sizes: T, L, M.
     key: typed key; drives stochastic policies only.
     user_model: for belief and utilities; needed by policies that use features.
+    known: of the N people; None: nothing, the prior.
     image_seed_pool: draw each turn's image seed from this many values, so that
       the cache can answer for a repeated prompt; 0 means all 2^32.
     session_prefix: session ids are `<prefix>-<sitting seed>`.
@@ -91,7 +108,10 @@ def run(
     raise errors.PastaError(
       f'policy {policy.policy_id} needs a trained user model, none was given'
     )
+  if user_model is not None:
+    user_model = _as_heard(policy, user_model)
   policy.begin(people)
+  generator = world.generator_of(policy.num_candidates)
   num = len(people.initial_prompts)
   board = board_lib.Board(
     num,
@@ -100,15 +120,17 @@ def run(
     user_model,
     with_features=policy.uses_features or people.needs_features,
     with_pool=with_pool,
+    belief=None if known is None else known.belief,
     fixed_belief=_fixed_belief(policy, user_model, num, true_log_belief),
+    generator=generator,
   )
   started = time.time()
   turns: list[list[sessions.Turn]] = [[] for _ in range(num)]
   histories = [PromptHistory(p) for p in people.initial_prompts]
   beliefs, utilities, predicted = [board.log_belief], [], []
-  seen = {'images': None} if world.generator.sees_images else {}
+  seen = {'images': None} if generator.sees_images else {}
   for t in range(sizes.num_turns):
-    pools = world.generator.propose(
+    pools = generator.propose(
       histories, seeds.derive(people.sitting_seeds, 'candidates', t), **seen
     )
     texts = [[c.text for c in pool] for pool in pools]
@@ -133,7 +155,7 @@ def run(
     board.record(
       t,
       shown,
-      answer.choice,
+      answer,
       np.take_along_axis(np.asarray(candidates.category), slate, 1),
     )
     policy.observe(shown, answer.choice)
@@ -157,11 +179,12 @@ def run(
       source=people.source,
       initial_prompt=people.initial_prompts[i],
       policy_id=policy.policy_id,
-      generator_id=world.generator.generator_id,
+      generator_id=generator.generator_id,
       t2i_id=world.t2i.model_id,
       images_per_prompt=sizes.images_per_prompt,
       started_at=started,
       turns=tuple(turns[i]),
+      belief_after='' if known is None else known.session_ids[i],
     )
     for i in range(num)
   ]
@@ -175,7 +198,21 @@ def run(
       None if not utilities or utilities[0] is None else np.stack(utilities, 1)
     ),
     predicted=np.stack(predicted, 1) if predicted else np.zeros((num, 0)),
+    belief=board.belief,
   )
+
+
+def _as_heard(
+  policy: policy_lib.Policy, model: user_model_lib.UserModel
+) -> user_model_lib.UserModel:
+  """The user model whose belief leaves out what a policy does not hear."""
+  if not policy.feedback:
+    return model
+  weights = {
+    kind: weight if kind in policy.feedback else jnp.zeros_like(weight)
+    for kind, weight in model.feedback_weights.items()
+  }
+  return model.replace(feedback_weights=weights)
 
 
 def _fixed_belief(
@@ -188,7 +225,7 @@ def _fixed_belief(
   if user_model is None or policy.belief in ('on', 'off'):
     return None
   if policy.belief == 'prior':
-    return belief_lib.initial(user_model, num)
+    return belief_lib.initial(user_model, num).log_types
   if true_log_belief is None:
     raise errors.PastaError(
       f"policy {policy.policy_id} has belief 'oracle': it needs people whose "

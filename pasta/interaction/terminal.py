@@ -18,6 +18,7 @@ class TerminalPerson:
   """The person at the keyboard, as one of the `people_lib.People`.
 
   Args:
+    user_id: who they are.
     prompt: what they typed.
     seed: root of the sitting.
     directory: where the contact sheets go.
@@ -35,6 +36,7 @@ class TerminalPerson:
 
   def __init__(
     self,
+    user_id: str,
     prompt: str,
     seed: int,
     directory: str,
@@ -45,7 +47,7 @@ class TerminalPerson:
     read: Callable[[str], str],
     write: Callable[[str], None],
   ):
-    self.user_ids = ('terminal',)
+    self.user_ids = (user_id,)
     self.initial_prompts = (prompt,)
     self.sitting_seeds = np.array([seed], np.uint64)
     self._directory = directory

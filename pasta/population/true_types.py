@@ -28,9 +28,10 @@ _SMALLEST = 1e-6
 
 
 @jax.jit
-def _final_belief(user_model, text, image, choice):
+def _final_belief(user_model, text, image, feedback):
   utility = user_model_lib.column_utility(user_model, text, image)
-  return belief_lib.trajectory(user_model, utility, choice)[:, -1]
+  found = belief_lib.trajectory(user_model, utility, feedback)
+  return found.log_types[:, -1]
 
 
 def type_beliefs(
@@ -39,7 +40,7 @@ def type_beliefs(
   types: np.ndarray,
   num_true_types: int,
 ) -> np.ndarray:
-  """The mean belief about people of each true type, after all they chose.
+  """The mean belief about people of each true type, after all they said.
 
   Args:
     user_model: the learned types.
@@ -54,7 +55,12 @@ def type_beliefs(
   evidence = (
     np.asarray(
       _final_belief(
-        user_model, features.slate_text, features.slate_image, features.choice
+        user_model,
+        features.slate_text,
+        features.slate_image,
+        belief_lib.Feedback(
+          **{kind: getattr(features, kind) for kind in belief_lib.KINDS}
+        ),
       ),
       np.float64,
     )

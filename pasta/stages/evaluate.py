@@ -1,16 +1,18 @@
 """All policies on the same fresh people of the hidden population."""
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import ml_collections
 import numpy as np
 
-from pasta import files
+from pasta import errors, files
 from pasta import workdir as workdir_lib
 from pasta.agent import expected_selection, policies
 from pasta.agent.policy import Policy
 from pasta.agent.value_model import ValueModel
-from pasta.evaluate import compare, fresh_people
+from pasta.evaluate import compare, fresh_people, returning
 from pasta.population import ceilings
 from pasta.population import population as population_lib
 from pasta.stages import stage
@@ -51,6 +53,19 @@ def run(
       'seed': config.seed,
       'population': config.population.to_dict(),
     }
+    if config.returning.num_sessions > 1:
+      results['returning'] = {}
+      for name in config.returning.policies:
+        errors.check_known(
+          "config field 'returning.policies'", name, list(config.policies)
+        )
+        policy = build_policy(
+          config.policies[name], config, population, model, value
+        )
+        where = os.path.join(directory, 'returning', name)
+        results['returning'][name] = returning.play(
+          policy, population, config, workdir, where, world, model
+        )
     if beliefs.get('pasta') is not None:
       ids = [
         s.session_id
@@ -63,8 +78,16 @@ def run(
         {'belief': np.exp(beliefs['pasta']), 'session_id': np.array(ids)},
       )
     files.write_json(os.path.join(directory, 'results.json'), results)
-    for line in compare.headline(results):
+    for line in lines(results):
       print(line)
+
+
+def lines(results: Mapping[str, Any]) -> list[str]:
+  """The headline of an evaluation's results."""
+  return [
+    *compare.headline(results),
+    *returning.lines(results.get('returning', {})),
+  ]
 
 
 def build_policy(

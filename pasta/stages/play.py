@@ -4,6 +4,7 @@ import os
 import time
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -13,11 +14,13 @@ from pasta.agent import expected_selection, policies
 from pasta.evaluate import fresh_people
 from pasta.interaction import loop, terminal
 from pasta.report import taste
+from pasta.storage import beliefs
 from pasta.storage import sessions as sessions_lib
+from pasta.user_model import belief as belief_lib
 from pasta.world import world as world_lib
 
 
-def run(workdir: str, prompt: str, size: int, seed: int) -> None:
+def run(workdir: str, prompt: str, size: int, seed: int, person: str) -> None:
   """Runs one session with the agent of a working directory.
 
   Args:
@@ -25,9 +28,12 @@ def run(workdir: str, prompt: str, size: int, seed: int) -> None:
     prompt: the initial prompt.
     size: pixels of a picture.
     seed: of the session; negative: from the clock.
+    person: who sits there: the session starts from what was learned of them
+      before, and what it adds is kept; '': somebody new, nothing is kept.
 
   Raises:
-    PastaError: an empty prompt; no trained agent in workdir; no answer at all.
+    PastaError: an empty prompt; no trained agent in workdir; no answer at all;
+      a belief about the person that cannot be used.
   """
   evaluation = os.path.join(workdir, 'evaluation')
   if not os.path.isdir(workdir):
@@ -47,7 +53,7 @@ def run(workdir: str, prompt: str, size: int, seed: int) -> None:
   config.world.t2i.num_workers, config.world.t2i.store = 0, ''
   world = world_lib.World(config.world)
   try:
-    _play(workdir, prompt, size, seed, config, world)
+    _play(workdir, prompt, size, seed, person, config, world)
   finally:
     world.close()
 
@@ -57,6 +63,7 @@ def _play(
   prompt: str,
   size: int,
   seed: int,
+  name: str,
   config: ml_collections.ConfigDict,
   world: world_lib.World,
 ) -> None:
@@ -73,7 +80,22 @@ def _play(
   pictures = os.path.join(directory, f'pictures-{int(root):016x}')
   os.makedirs(pictures, exist_ok=True)
   words = taste.type_words(model, world.text_features)
+  people = os.path.join(directory, 'people')
+  user_model = workdir_lib.upstream(workdir, 'user_model', 'train_user_model')
+  belief = belief_lib.initial(model, 1)
+  kept = known = None
+  if name:
+    kept = beliefs.load(people, name, user_model, belief.log_joint.shape[1:])
+    if kept is None:
+      print(f'I do not know {name} yet.')
+    else:
+      print(f'I know {name} from {len(kept.session_ids)} session(s) before.')
+      belief = belief.replace(log_joint=jnp.asarray(kept.log_joint)[None])
+      known = loop.Known(
+        belief_lib.carried(model, belief), (kept.session_ids[-1],)
+      )
   person = terminal.TerminalPerson(
+    name or 'terminal',
     prompt,
     int(root),
     pictures,
@@ -92,6 +114,7 @@ def _play(
     jax.random.key(int(root >> np.uint64(33))),
     user_model=model,
     session_prefix='play',
+    known=known,
   )
   if not result.sessions[0].turns:
     raise errors.PastaError(
@@ -105,3 +128,11 @@ def _play(
   for line in terminal.belief_lines(result.log_beliefs[0, -1], words):
     print(f'  {line}')
   print(f'Session saved: {path}')
+  if name:
+    ids = kept.session_ids if kept else ()
+    after = beliefs.Kept(
+      np.asarray(result.belief.log_joint[0]),
+      (*ids, result.sessions[0].session_id),
+    )
+    beliefs.save(people, name, user_model, after, kept)
+    print(f'What I believe of {name} is kept: {beliefs.path(people, name)}')

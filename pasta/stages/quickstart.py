@@ -8,8 +8,7 @@ import jax
 import ml_collections
 
 from pasta import files
-from pasta.evaluate import compare
-from pasta.stages import registry, stage
+from pasta.stages import evaluate, registry, stage
 
 
 def run(config: ml_collections.ConfigDict, workdir: str) -> None:
@@ -30,7 +29,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
         # Before the report, which shows it; kept at a second, skipping run.
         files.write_json(path, timing)
   results = files.read_json(os.path.join(workdir, 'evaluation', 'results.json'))
-  for line in compare.headline(results):
+  for line in evaluate.lines(results):
     print(line)
   print(f'report: {os.path.join(workdir, "report", "index.html")}')
 

@@ -32,6 +32,7 @@ _SESSION_FIELDS = {
   't2i_id': str,
   'images_per_prompt': int,
   'started_at': float,
+  'belief_after': str,
 }
 _TURN_FIELDS = {
   'scores': float,
@@ -110,6 +111,8 @@ class Session:
     images_per_prompt: M.
     started_at: Unix time, seconds.
     turns: the turns, oldest first.
+    belief_after: id of the person's session after which the belief stood that
+      this one started from; '': it started from the prior.
   """
 
   session_id: str
@@ -122,6 +125,7 @@ class Session:
   images_per_prompt: int
   started_at: float
   turns: tuple[Turn, ...]
+  belief_after: str = ''
 
 
 def history(initial_prompt: str, turns: Sequence[Turn]) -> PromptHistory:

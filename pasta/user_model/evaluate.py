@@ -5,6 +5,7 @@ What sessions are measured by hangs on whole turns; other data have measures of
 their kind of feedback.
 """
 
+import jax.numpy as jnp
 import numpy as np
 
 from pasta import metrics
@@ -13,6 +14,7 @@ from pasta.user_model.model import UserModel
 from pasta.user_model.predictions import ByObservation, ByTurn
 from pasta.user_model.sources import Source
 
+_WIDENING_GRID = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 _SCALE_GRID = np.linspace(-0.8, 0.8, 17)  # of log τ, around the fitted one
 
 
@@ -80,6 +82,20 @@ def calibrate(model: UserModel, held_out: Source) -> UserModel:
     scores.append(score(moved, held_out)['choice_log_likelihood'])
   shift = float(_SCALE_GRID[int(np.argmax(scores))])
   return model.replace(choice_log_scale=model.choice_log_scale + shift)
+
+
+def tune_widening(model: UserModel, held_out: Source) -> UserModel:
+  """Sets the widening between sessions to what predicts choices best.
+
+  Of two that predict equally well the smaller: where held-out people have one
+  session each, nothing is widened.
+  """
+  scores = []
+  for widening in _WIDENING_GRID:
+    moved = model.replace(widening=jnp.asarray(widening, jnp.float32))
+    scores.append(score(moved, held_out)['choice_log_likelihood'])
+  best = _WIDENING_GRID[int(np.argmax(scores))]
+  return model.replace(widening=jnp.asarray(best, jnp.float32))
 
 
 def calibration_error(

@@ -172,6 +172,51 @@ def satisfaction_mean(
   return jax.nn.sigmoid(scaled + offset)
 
 
+def offset_log_prior(dtype: jnp.dtype = jnp.float32) -> jax.Array:
+  """Log probability of each of the J values of a person's offset [J].
+
+  Some people always rate high: the offset is normal with mean 0 over people,
+  here on a grid.
+  """
+  return jax.nn.log_softmax(-0.5 * jnp.asarray(_OFFSET_GRID, dtype) ** 2)
+
+
+def satisfaction_by_offset(
+  utility: jax.Array, value: jax.Array, mask: jax.Array, params: dict
+) -> jax.Array:
+  """Log density of a satisfaction under each type and each offset.
+
+  Gaussian around `satisfaction_mean`.
+
+  Args:
+    utility: R of the chosen columns [N, K].
+    value: in [0, 1], [N]; free where masked.
+    mask: [N], 1 = observed.
+    params: level [K], log_scale [], log_sigma [] (noise of a rating),
+      log_spread [] (standard deviation of the offset, in logits).
+
+  Returns:
+    [N, K, J], for the offsets of `offset_log_prior`; it can be positive.
+  """
+  chex.assert_rank([utility, value, mask], [2, 1, 1])
+  chex.assert_equal_shape_prefix([utility, value, mask], 1)
+  # NaN times zero is NaN in the gradient too, so it is replaced beforehand.
+  value = _known(value, mask)[:, None, None]
+  grid = jnp.asarray(_OFFSET_GRID, utility.dtype)
+  offset = jnp.exp(params['log_spread']) * grid  # [J]
+  scaled = params['level'] + jnp.exp(params['log_scale']) * _known(
+    utility, mask
+  )
+  mean = jax.nn.sigmoid(scaled[..., None] + offset)  # [N, K, J]
+  log_sigma = params['log_sigma']
+  density = (
+    -0.5 * ((value - mean) * jnp.exp(-log_sigma)) ** 2
+    - log_sigma
+    - 0.5 * jnp.log(2 * jnp.pi)
+  )
+  return density * mask.astype(density.dtype)[:, None, None]
+
+
 def satisfaction(
   utility: jax.Array,
   value: jax.Array,
@@ -182,47 +227,30 @@ def satisfaction(
 ) -> jax.Array:
   """Log density of each person's satisfactions under each type.
 
-  Gaussian around `satisfaction_mean`, whose offset (some people always rate
-  high) is normal with mean 0 over people and integrated out on a grid. Were
-  the ratings of a person taken as independent instead, types would be spent on
-  generosity and not on taste.
+  The offset is integrated out over all of a person's ratings. Were these taken
+  as independent instead, types would be spent on generosity and not on taste.
 
   Args:
     utility: R of the chosen columns [N, K].
     value: in [0, 1], [N].
     weight: [N], 1 = observed; other numbers multiply the log density.
-    params: level [K], log_scale [], log_sigma [] (noise of a rating),
-      log_spread [] (standard deviation of the offset, in logits).
+    params: as for `satisfaction_by_offset`.
     group: which of the G people [N], int, growing.
     num_groups: G.
 
   Returns:
     Log density [G, K]; it can be positive; 0 for people without a rating.
   """
-  chex.assert_rank([utility, value, weight, group], [2, 1, 1, 1])
-  chex.assert_equal_shape_prefix([utility, value, weight, group], 1)
-  observed = weight > 0
-  # NaN times zero is NaN in the gradient too, so it is replaced beforehand.
-  value = _known(value, observed)[:, None, None]
-  grid = jnp.asarray(_OFFSET_GRID, utility.dtype)
-  offset = jnp.exp(params['log_spread']) * grid  # [J]
-  scaled = params['level'] + jnp.exp(params['log_scale']) * _known(
-    utility, observed
-  )
-  mean = jax.nn.sigmoid(scaled[..., None] + offset)  # [N, K, J]
-  log_sigma = params['log_sigma']
-  density = (
-    -0.5 * ((value - mean) * jnp.exp(-log_sigma)) ** 2
-    - log_sigma
-    - 0.5 * jnp.log(2 * jnp.pi)
-  )
+  chex.assert_rank([weight, group], 1)
+  chex.assert_equal_shape_prefix([utility, weight, group], 1)
+  density = satisfaction_by_offset(utility, value, weight > 0, params)
   per_offset = jax.ops.segment_sum(
     density * weight.astype(density.dtype)[:, None, None],
     group,
     num_groups,
     indices_are_sorted=True,
   )  # [G, K, J]
-  return jax.nn.logsumexp(per_offset + jax.nn.log_softmax(-0.5 * grid**2), -1)
+  return jax.nn.logsumexp(per_offset + offset_log_prior(density.dtype), -1)
 
 
 def cross_turn_log_probs(difference: jax.Array, params: dict) -> jax.Array:
@@ -257,7 +285,7 @@ def cross_turn(
   """Log P(comparison | k) of better / same / worse than the turn before.
 
   Args:
-    difference: as in `cross_turn_log_probs` [N, K].
+    difference: as in `cross_turn_log_probs` [N, K]; free where masked.
     comparison: −1 worse, 0 same, 1 better [N], int; free where masked.
     mask: [N], 1 = observed.
     params: as in `cross_turn_log_probs`.
@@ -268,7 +296,7 @@ def cross_turn(
   chex.assert_rank([difference, comparison, mask], [2, 1, 1])
   chex.assert_equal_shape_prefix([difference, comparison, mask], 1)
   chex.assert_type(comparison, int)
-  log_probs = cross_turn_log_probs(difference, params)  # [N, K, 3]
+  log_probs = cross_turn_log_probs(_known(difference, mask), params)
   picked = jax.nn.one_hot(comparison + 1, 3, dtype=difference.dtype)
   observed = mask.astype(difference.dtype)[:, None]
   return jnp.sum(log_probs * picked[:, None], -1) * observed

@@ -27,6 +27,10 @@ class UserModel:
     comparison: log_scale [], centre [], log_half_width [].
     rating: intercept [], log_slope [], log_sigma []; of ratings with mean 0
       and standard deviation 1.
+    feedback_weights: how much each kind of feedback counts in beliefs [];
+      0: not at all.
+    widening: share of the prior that is mixed into the belief about a person
+      between two sessions of theirs [], in [0, 1].
     text: the regression E[R_k | prompt] of `text_utility`.
     constants: what the scorer gets beside features, never trained; here the
       heads' normalisation.
@@ -39,6 +43,8 @@ class UserModel:
   satisfaction: dict[str, jax.Array]
   comparison: dict[str, jax.Array]
   rating: dict[str, jax.Array]
+  feedback_weights: dict[str, jax.Array]
+  widening: jax.Array
   text: PyTree
   constants: dict[str, jax.Array]
   scorer: scores.Scorer = flax.struct.field(pytree_node=False)
@@ -98,6 +104,12 @@ def init(
       'log_slope': jnp.zeros(()),
       'log_sigma': jnp.zeros(()),
     },
+    feedback_weights={
+      'choice': jnp.ones(()),
+      'satisfaction': jnp.ones(()),
+      'comparison': jnp.ones(()),
+    },
+    widening=jnp.zeros(()),
     text=init_text(text_key, text.shape[-1], text_hidden_dim, num_types),
     constants=constants,
     scorer=scorer,

@@ -38,15 +38,16 @@ class Turns(NamedTuple):
   Attributes:
     text: [U, O, L, D].
     image: [U, O, L, M, D].
-    choice: [U, O], int; -1 in padding.
-    comparison: with the turn before [U, O], int, as in `Observations`.
+    feedback: of the turns [U, O]; choice -1 in padding.
+    starts: [U, O], bool, 1 = first turn of another session than the turn
+      before.
     mask: [U, O], bool, 1 = observed.
   """
 
   text: np.ndarray
   image: np.ndarray
-  choice: np.ndarray
-  comparison: np.ndarray
+  feedback: belief.Feedback
+  starts: np.ndarray
   mask: np.ndarray
 
 
@@ -54,23 +55,32 @@ def turns(source: Source, people: np.ndarray) -> Turns:
   """Some of a source's people, by position; it has `num_places`."""
   batch = source.side_by_side(people)
   mask = batch.weight > 0
-  choice = np.where(mask, batch.feedback['choice'], -1)
-  flat = batch.text, batch.image, choice, batch.feedback['comparison'], mask
-  return Turns(*(x.reshape(len(people), -1, *x.shape[1:]) for x in flat))
+  feedback = belief.Feedback(**{k: batch.feedback[k] for k in belief.KINDS})
+  feedback = feedback._replace(choice=np.where(mask, feedback.choice, -1))
+  text, image, feedback, mask = jax.tree.map(
+    lambda x: x.reshape(len(people), -1, *x.shape[1:]),
+    (batch.text, batch.image, feedback, mask),
+  )
+  at = np.minimum(
+    source.first[people, None] + np.arange(mask.shape[1]), len(source.row) - 1
+  )
+  starts = mask & source.starts[at]
+  starts[:, 0] = False  # There is nothing to carry over yet.
+  return Turns(text, image, feedback, starts, mask)
 
 
 class ByTurn(NamedTuple):
   """Per observation, [U, O] each; meaningless where a mask is 0.
 
   Attributes:
-    log_prob: of the choice that was made, given earlier choices.
+    log_prob: of the choice that was made, given all earlier feedback.
     is_correct: the most probable column was chosen, float in {0, 1}.
     confidence: probability of the most probable column.
     mismatched_log_prob: as log_prob, but given another person's earlier
-      choices: only what own ones add to that is personalisation.
+      feedback: only what own adds to that is personalisation.
     mismatched_is_correct: as is_correct, with that belief.
     comparison_correct: the most probable of worse / same / better was said,
-      given the choices up to this turn.
+      given all earlier feedback and this turn's choice.
     choice_mask: 1 = a choice.
     comparison_mask: 1 = a comparison.
   """
@@ -88,10 +98,10 @@ class ByTurn(NamedTuple):
 def sequential(model: UserModel, people: Turns) -> ByTurn:
   """Predictions for U people with O observations, pure; see `ByTurn`."""
   utility = model_lib.column_utility(model, people.text, people.image)
-  choice = people.choice
-  beliefs = belief.trajectory(model, utility, choice)  # [U, O + 1, K]
+  choice = people.feedback.choice
+  beliefs = belief.trajectory(model, utility, people.feedback, people.starts)
   per_type = model_lib.choice_log_probs(model, utility)  # [U, O, L, K]
-  before = beliefs[:, :-1, None]
+  before = beliefs.log_types[:, :-1, None]  # [U, O, 1, K]
   log_probs = jax.nn.logsumexp(per_type + before, -1)  # [U, O, L]
   # The next person's belief at the same turn, the first's for the last.
   mismatched = jax.nn.logsumexp(per_type + jnp.roll(before, -1, 0), -1)
@@ -99,7 +109,9 @@ def sequential(model: UserModel, people: Turns) -> ByTurn:
   chosen = jnp.einsum('uolk,uol->uok', utility, picked)
   difference = jnp.diff(chosen, axis=1, prepend=chosen[:, :1])
   compared = likelihoods.cross_turn_log_probs(difference, model.comparison)
-  compared = jax.nn.logsumexp(compared + beliefs[:, 1:, :, None], 2)
+  # The belief once the choice is known, but not yet what else was said.
+  known = before[:, :, 0] + jnp.einsum('uolk,uol->uok', per_type, picked)
+  compared = jax.nn.logsumexp(compared + known[..., None], 2)
   answer = jnp.argmax(compared, -1) - 1
   return ByTurn(
     log_prob=(log_probs * picked).sum(-1),
@@ -109,9 +121,11 @@ def sequential(model: UserModel, people: Turns) -> ByTurn:
     mismatched_is_correct=(jnp.argmax(mismatched, -1) == choice).astype(
       jnp.float32
     ),
-    comparison_correct=(answer == people.comparison).astype(jnp.float32),
+    comparison_correct=(answer == people.feedback.comparison).astype(
+      jnp.float32
+    ),
     choice_mask=people.mask,
-    comparison_mask=people.mask & (jnp.abs(people.comparison) <= 1),
+    comparison_mask=people.mask & (jnp.abs(people.feedback.comparison) <= 1),
   )
 
 

@@ -1,5 +1,6 @@
 """Fitted user models on disk."""
 
+import dataclasses
 import json
 import os
 from typing import Any
@@ -84,6 +85,13 @@ def load(
     raise errors.PastaError(
       f'{directory}: the user model was fitted with the scorer '
       f'{content["scorer"]}, not {type(scorer).__name__}'
+    )
+  fields = {f.name for f in dataclasses.fields(UserModel)} - {'scorer'}
+  if set(content['shapes']) != fields:
+    raise errors.PastaError(
+      f'{directory}: the user model was saved by another version of pasta (it '
+      f'has not, or alone, {sorted(fields ^ set(content["shapes"]))}); train '
+      'it again in a new directory'
     )
   abstract = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x['shape'], np.dtype(x['dtype'])),

@@ -36,6 +36,8 @@ class Source:
     available: [N, L], bool, or None where all columns are there.
     feedback: by kind, as in `observations.Observations`.
     num_bytes: of all features, were they in memory.
+    starts: of each observation, whether it is the first of its session [N],
+      bool; None where there are no sessions.
     num_places: O where people have few observations and are predicted side by
       side, as arrays [U, O]; None where observations are read one by one.
       Held-out people keep the O of all: one program serves both.
@@ -51,6 +53,7 @@ class Source:
   available: np.ndarray | None
   feedback: dict[str, np.ndarray]
   num_bytes: int
+  starts: np.ndarray | None = None
   num_places: int | None = None
 
   @property
@@ -112,6 +115,7 @@ class Source:
       weight=self.weight[at],
       available=None if self.available is None else self.available[at],
       feedback={k: v[at] for k, v in self.feedback.items()},
+      starts=None if self.starts is None else self.starts[at],
       num_bytes=self.num_bytes * len(at) // max(self.num_observations, 1),
     )
 
@@ -159,6 +163,7 @@ def from_sessions(
       'comparison': comparison.astype(np.int32),
     },
     num_bytes=text[:1].nbytes * num + image[:1].nbytes * num,
+    starts=np.diff(places.session, prepend=-1) != 0,
     num_places=int(np.diff(places.first).max()),
   )
 

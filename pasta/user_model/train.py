@@ -15,6 +15,7 @@ from absl import logging
 
 from pasta import errors
 from pasta.user_model import (
+  belief,
   evaluate,
   feeding,
   saved,
@@ -73,7 +74,13 @@ def fit(
       part.train.num_observations + part.held_out.num_observations,
     )
   columns = [sources.columns(p.train, _MOST_COLUMNS) for p in parts.values()]
-  model = _initial_model(init_key, columns, config, scorer)
+  model = _initial_model(init_key, columns, config, scorer).replace(
+    feedback_weights={
+      kind: jnp.asarray(config.belief[kind], jnp.float32)
+      for kind in belief.KINDS
+    },
+    widening=jnp.asarray(config.belief.widening or 0.0, jnp.float32),
+  )
   people = sum(part.train.num_users for part in parts.values())
   if model.num_types > people:
     logging.warning(
@@ -103,6 +110,8 @@ def fit(
   if first.held_out.num_users:
     if first.held_out.num_places is not None:  # Sessions: beliefs matter.
       model = evaluate.calibrate(model, first.held_out)
+      if config.belief.widening is None:
+        model = evaluate.tune_widening(model, first.held_out)
     held_out = sources.columns(first.held_out, _MOST_COLUMNS)
   model, text_metrics = text_utility.fit(
     model,
@@ -127,6 +136,7 @@ def fit(
     )
   found |= _final_metrics(model, parts, config.main_sources[0], baseline)
   found['choice_scale'] = float(jnp.exp(model.choice_log_scale))
+  found['widening'] = float(model.widening)
   return jax.device_get(model), found
 
 
@@ -187,6 +197,16 @@ def _check_config(
         f'{field} is {steps[field]}, expected at least restart_steps + '
         f'num_move_rounds * move_steps, {least}'
       )
+  errors.check_least(
+    config.belief,
+    'belief.{}',
+    **dict.fromkeys(belief.KINDS, 0),
+  )
+  widening = config.belief.widening
+  if widening is not None and not 0 <= widening <= 1:
+    raise errors.PastaError(
+      f'belief.widening is {widening}, expected a share in [0, 1]'
+    )
   wanted = {*config.main_sources, *config.pretrain.sources}
   if not config.main_sources or wanted != set(data):
     raise errors.PastaError(

@@ -10,6 +10,7 @@ import numpy as np
 
 from pasta import errors
 from pasta.candidates import build as candidates_build
+from pasta.candidates.base import CandidateGenerator
 from pasta.encoders import clip
 from pasta.t2i import base as t2i_lib
 from pasta.t2i import resized
@@ -36,21 +37,35 @@ class World:
     self._config = config
     model = maker.build_t2i(config.t2i)
     self.encoder = clip.ClipEncoder.load(config.encoder)
-    try:
-      self.generator = candidates_build.build(
-        config.candidates,
-        # What text-to-image models read of a prompt is as long, or longer.
-        count_tokens=lambda text: int(self.encoder.num_tokens([text])[0]),
-        max_prompt_tokens=self.encoder.max_tokens,
-      )
-    except ValueError as e:
-      raise errors.PastaError(str(e)) from None
+    self._generators = {}
+    self.generator = self.generator_of(config.candidates.num_candidates)
     self._store = maker.open_store(config.t2i)
     self._maker = maker.Maker(model, self.encoder, self._store)
     self.t2i = self._maker.t2i
     self._text: dict[str, np.ndarray] = {}
     self._image: dict[maker.Column, np.ndarray] = {}
     self._sizes = {}
+
+  def generator_of(self, num_candidates: int) -> CandidateGenerator:
+    """The generator with pools of C candidates; 0: of the config's size.
+
+    Raises:
+      PastaError: it cannot make pools of this size.
+    """
+    candidates = ml_collections.ConfigDict(self._config.candidates.to_dict())
+    candidates.num_candidates = num_candidates or candidates.num_candidates
+    if candidates.num_candidates not in self._generators:
+      try:
+        made = candidates_build.build(
+          candidates,
+          # What text-to-image models read of a prompt is as long, or longer.
+          count_tokens=lambda text: int(self.encoder.num_tokens([text])[0]),
+          max_prompt_tokens=self.encoder.max_tokens,
+        )
+      except ValueError as e:
+        raise errors.PastaError(str(e)) from None
+      self._generators[candidates.num_candidates] = made
+    return self._generators[candidates.num_candidates]
 
   def close(self) -> None:
     self._maker.close()

@@ -83,17 +83,26 @@ def test_episodes_hold_beliefs_rewards_and_ends(features, user_model):
     features.slate_image.astype(np.float32).mean(3),
     atol=2e-3,
   )
-  # The belief of session 3 by hand: prior, then two updates by its choices.
+  # The belief of session 3 by hand: prior, then two updates by its answers.
   belief = belief_lib.initial(user_model, 1)
   for t in range(T):
-    np.testing.assert_allclose(episodes.log_belief[3, t], belief[0], atol=1e-5)
+    np.testing.assert_allclose(
+      episodes.log_belief[3, t], belief.log_types[0], atol=1e-5
+    )
     utility = _column_utility(
       user_model,
       features.slate_text[3:4, t].astype(np.float32),
       features.slate_image[3:4, t].astype(np.float32),
     )
     belief = _update_belief(
-      user_model, belief, utility, features.choice[3:4, t]
+      user_model,
+      belief,
+      utility,
+      belief_lib.Feedback(
+        features.choice[3:4, t],
+        features.satisfaction[3:4, t],
+        features.comparison[3:4, t],
+      ),
     )
   assert np.abs(np.diff(episodes.log_belief[3], axis=0)).max() > 1e-3
   np.testing.assert_allclose(

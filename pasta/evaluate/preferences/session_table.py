@@ -100,5 +100,5 @@ def _cosine_is_correct(source: sources.Source) -> np.ndarray:
     turns = predictions.turns(source, np.array([person]))
     text, image = measures.unit(turns.text[0]), measures.unit(turns.image[0])
     cosine = np.einsum('old,olmd->olm', text, image)
-    found.append(cosine.max(-1).argmax(-1) == turns.choice[0])
+    found.append(cosine.max(-1).argmax(-1) == turns.feedback.choice[0])
   return np.stack(found)
