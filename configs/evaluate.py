@@ -29,7 +29,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.returning.num_people = 150
   config.returning.policies = ('pasta',)  # of those below
   config.ceilings = ml_collections.ConfigDict()
-  config.ceilings.num_particles = 2048  # draws behind bayes' posterior
+  config.ceilings.num_particles = 2048  # draws behind the exact posterior
+  # Of these, drawn by their weight, those that a hedging slate is made for.
+  config.ceilings.slate_particles = 192
   config.policies = ml_collections.ConfigDict()
   for name in (
     'lmm',
@@ -40,6 +42,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     'pasta',
     'prior',
     'bayes',
+    'bayes_slate',
+    'bayes_full',
+    'type_told',
     'oracle',
   ):
     config.policies[name] = common.policy(name)
@@ -50,4 +55,5 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     config.ceilings.num_particles = 256
     config.returning.num_sessions = 2
     config.returning.num_people = 12
+    config.ceilings.slate_particles = 32
   return config

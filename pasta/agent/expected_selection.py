@@ -51,7 +51,8 @@ class Response:
 
   Attributes:
     choice_log_scale: log τ, [].
-    residual_std: σ [K], what images add to their prompt's utility.
+    residual_std: σ [K], what images add to their prompt's utility; [N, K]
+      where it differs between the N columns that are tried.
   """
 
   choice_log_scale: jax.Array
@@ -92,7 +93,7 @@ def sample(utility: jax.Array, response: Response) -> jax.Array:
   """
   chex.assert_axis_dimension_lteq(utility, -2, _MAX_COLUMNS)
   noise = jnp.asarray(_NORMALS[: utility.shape[-2]])[:, None]  # [N, 1, S]
-  return utility[..., None] + response.residual_std[:, None] * noise
+  return utility[..., None] + response.residual_std[..., None] * noise
 
 
 def add(partial: Partial, sampled: jax.Array, response: Response) -> Partial:

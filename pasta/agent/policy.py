@@ -102,8 +102,13 @@ class Policy:
     keys = key if key.ndim else jax.random.split(key, batch)
     return self._choose(history, candidates, keys)
 
-  def observe(self, shown: Any, choice: np.ndarray) -> None:
-    """Sees what was shown (`interaction.people.Shown`) and the choices [N]."""
+  def observe(self, shown: Any, answer: Any) -> None:
+    """Sees what was shown and what N people answered to it.
+
+    Args:
+      shown: `interaction.people.Shown`.
+      answer: `interaction.people.Answer`.
+    """
 
   def _drawing(self) -> str:
     """How slates are made of scores, as a part of the policy's id."""

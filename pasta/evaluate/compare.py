@@ -1,10 +1,13 @@
 """Policies compared on the same people: returns, intervals, gap closed.
 
 The headline is the share of the gap from lmm (the language model's own order)
-to bayes (the true population, exact posterior, myopic) that a policy closes.
-The gap splits into common taste (`prior`, which knows the population but never
-adapts) and adaptation (the rest). All intervals are 95 % percentile bootstraps
-over people; differences are paired.
+to bayes_slate (the true population, exact posterior of choices, the slate of
+the best expected pick) that a policy closes. Beside it stands the share of the
+gap to bayes_full, which hears all feedback, and to bayes, which picks columns
+one by one and was the end of the gap up to version 0.1.0. The gap splits into
+common taste (`prior`, which knows the population but never adapts) and
+adaptation (the rest). All intervals are 95 % percentile bootstraps over
+people; differences are paired.
 """
 
 import dataclasses
@@ -16,6 +19,9 @@ from pasta import metrics
 from pasta.storage import sessions as sessions_lib
 
 NUM_RESAMPLES = 2000
+# The zero of the gap, and what counts as its end; the first is the headline's.
+BASELINE = 'lmm'
+CEILINGS = ('bayes_slate', 'bayes_full', 'bayes')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +136,7 @@ def compare(
   *,
   seed: int,
   agent: str = 'pasta',
-  baseline: str = 'lmm',
+  baseline: str = BASELINE,
 ) -> dict[str, object]:
   """All tables of the report, as plain JSON values.
 
@@ -141,8 +147,10 @@ def compare(
     baseline: the zero of the gap.
 
   Returns:
-    policies, paired, gap_closed and split; gap_closed and split are absent
-    where the policies they need were not run.
+    policies, paired, gap_closed and split. gap_closed[ceiling][policy] has the
+    share of the gap up to each of CEILINGS that was run, the split is of the
+    gap up to the first; both are absent where the policies they need were not
+    run.
   """
 
   def interval(x: metrics.Interval) -> dict[str, float | None]:
@@ -193,12 +201,15 @@ def compare(
           win_share(x.final_utility, y.final_utility)
         ),
       }
-  if {baseline, 'bayes'} <= set(outcomes):
+  for ceiling in CEILINGS:
+    if not {baseline, ceiling} <= set(outcomes):
+      continue
     shares = gap_shares(
-      {n: o.returns for n, o in outcomes.items()}, baseline, 'bayes', seed=seed
+      {n: o.returns for n, o in outcomes.items()}, baseline, ceiling, seed=seed
     )
-    result['gap_closed'] = {n: interval(s) for n, s in shares.items()}
-    if 'prior' in shares:
+    closed = result.setdefault('gap_closed', {})
+    closed[ceiling] = {n: interval(s) for n, s in shares.items()}
+    if 'prior' in shares and ceiling == CEILINGS[0]:
       common = shares['prior']
       result['split'] = {
         'common_taste': interval(common),
@@ -216,8 +227,10 @@ def headline(results: Mapping) -> list[str]:
     results['policies'].items(), key=lambda item: item[1]['return']['mean']
   )
   for name, row in rows:
-    closed = results.get('gap_closed', {}).get(name, {}).get('mean')
-    share = '' if closed is None else f'  {100 * closed:6.1f} % of lmm→bayes'
+    share = ''
+    for ceiling, closed in results.get('gap_closed', {}).items():
+      if closed[name]['mean'] is not None:
+        share += f'  {100 * closed[name]["mean"]:6.1f} % of lmm→{ceiling}'
     value = row['return']
     lines.append(
       f'{name:>12}  return {value["mean"]:.3f} '

@@ -10,6 +10,9 @@ import numpy as np
 from pasta.evaluate import compare
 
 NUM_RESAMPLES = 2000
+# Where gaps begin and end: the share is of that up to bayes_slate, beside it
+# stands that up to bayes, the end up to version 0.1.0.
+ENDS = (compare.BASELINE, 'bayes_slate', 'bayes')
 
 
 class Resamples:
@@ -58,8 +61,8 @@ def summarise(
   """One row an arm.
 
   Args:
-    outcomes: arm -> for each seed {'arm', 'lmm', 'bayes'}: the arm's own
-      outcome and the two ends of the gap in its own world.
+    outcomes: arm -> for each seed 'arm', its own outcome, and those of ENDS,
+      between which gaps lie, in its own world.
     arms: arm -> label, series, x, row, column, reference.
     reference: the arm that arms without a reference of their own are compared
       with, person by person; '' for none.
@@ -78,7 +81,7 @@ def summarise(
   rows = []
   for name, arm in arms.items():
     returns = gather(name, 'arm', 'returns')
-    low, high = gather(name, 'lmm', 'returns'), gather(name, 'bayes', 'returns')
+    low, high, columns = (gather(name, end, 'returns') for end in ENDS)
     final = gather(name, 'arm', 'final_utility')
     num_turns = outcomes[name][0]['arm'].satisfaction.shape[1]
     row = {
@@ -106,6 +109,7 @@ def summarise(
         'gain': resamples.ratio(returns - low),
         'relative_gain': resamples.ratio(returns - low, low),
         'share': resamples.ratio(returns - low, high - low),
+        'share_of_bayes': resamples.ratio(returns - low, columns - low),
         'distinct_categories': float(
           np.mean(gather(name, 'arm', 'num_categories'))
         ),

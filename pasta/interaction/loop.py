@@ -158,7 +158,7 @@ def run(
       answer,
       np.take_along_axis(np.asarray(candidates.category), slate, 1),
     )
-    policy.observe(shown, answer.choice)
+    policy.observe(shown, answer)
     beliefs.append(board.log_belief)
     utilities.append(answer.utility)
     predicted.append(decision.predicted)

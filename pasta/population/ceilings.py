@@ -1,17 +1,30 @@
 """Policies that know the truth, to measure the others against.
 
-- `oracle` knows the person: taste and intent.
-- `bayes` knows the population's true parameters and the choice model, keeps
-  the exact posterior over persons given the same choices that every agent sees
-  (by importance weights on draws from the true prior), and acts myopically.
-- `prior` is `bayes` that never updates: what common taste alone is worth.
+All know the population's true parameters and act for the turn at hand. They
+differ in what they are told of the person, in what feedback their posterior
+hears, and in how they fill a slate:
 
-All three score a candidate by the expected utility of its column's best image
-and select as the other policies do.
+| name | told | hears | slate |
+|---|---|---|---|
+| `prior` | – | nothing: what common taste alone is worth | columns |
+| `bayes` | – | choices | columns |
+| `bayes_slate` | – | choices | hedging |
+| `bayes_full` | – | choices, satisfaction, comparisons | hedging |
+| `type_told` | the true type | all of these | hedging |
+| `oracle` | taste and intent | nothing is left to hear | columns |
+
+'columns' takes the candidates of the best expected utility one by one.
+'hedging' builds the slate whose pick has the best expected utility, as
+`greedy_slate` does with learned types (`agent.expected_selection`): what
+people pick is worth more than a slate's columns on average, and a slate that
+holds something for each person who is still likely is worth most. A column's
+utility is that of its best image: exact moments, normal in between. Sampled
+scenes in place of that change nothing for `bayes_slate`.
 """
 
+import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,24 +32,53 @@ import ml_collections
 import numpy as np
 
 from pasta import errors
+from pasta.agent import expected_selection, slates
 from pasta.agent import history as history_lib
-from pasta.agent import slates
 from pasta.agent.policy import Policy
 from pasta.population import population as population_lib
+from pasta.population import posterior as posterior_lib
 from pasta.t2i.sketch import scene
 
-NAMES = ('prior', 'bayes', 'oracle')
-# E[max of M standard normals], M = 1..8; numerical integration.
+# Mean and deviation of the largest of M standard normals, M = 1..8; numerical
+# integration.
 _BEST_OF = (0.0, 0.56419, 0.84628, 1.02938, 1.16296, 1.26721, 1.35218, 1.42360)
+_BEST_STD = (1.0, 0.82565, 0.74798, 0.70122, 0.66898, 0.64492, 0.62603, 0.61065)
+
+
+class _Kind(NamedTuple):
+  """How one ceiling differs from the others.
+
+  Attributes:
+    told: 'nothing', 'type' or 'person'.
+    hears: kinds of feedback, of `posterior.KINDS`.
+    hedges: whether slates hedge.
+  """
+
+  told: str
+  hears: tuple[str, ...]
+  hedges: bool
+
+
+_KINDS = {
+  'prior': _Kind('nothing', (), False),
+  'bayes': _Kind('nothing', ('choice',), False),
+  'bayes_slate': _Kind('nothing', ('choice',), True),
+  'bayes_full': _Kind('nothing', posterior_lib.KINDS, True),
+  'type_told': _Kind('type', posterior_lib.KINDS, True),
+  'oracle': _Kind('person', (), False),
+}
+NAMES = tuple(_KINDS)
 
 
 class Ceiling(Policy):
   """One of the policies above, for hidden people alone.
 
   Args:
-    name: 'prior', 'bayes' or 'oracle'.
+    name: one of NAMES.
     population: the truth.
-    config: `num_particles`, draws from the true prior behind the posterior.
+    config: `num_particles`, draws from the true prior behind the posterior;
+      `slate_particles`, those of equal weight that a hedging slate is made
+      for.
     images_per_prompt: M.
     num_columns: L.
   """
@@ -59,70 +101,82 @@ class Ceiling(Policy):
         f'ceilings need 1 to {len(_BEST_OF)} images per prompt, not '
         f'{images_per_prompt}'
       )
+    errors.check_least(
+      config, 'ceilings.{}', num_particles=1, slate_particles=1
+    )
     super().__init__(name=name, num_columns=num_columns, uses_features=False)
+    self._kind = _KINDS[name]
     self._population = population
-    self._images_per_prompt = images_per_prompt
-    rng = np.random.default_rng([population.config.seed, 7])
-    _, tastes = population_lib.draw_tastes(
-      population, config.num_particles, rng
+    self._best_of = (
+      _BEST_OF[images_per_prompt - 1],
+      _BEST_STD[images_per_prompt - 1],
     )
-    values, weights = population_lib.draw_intents(
-      population, config.num_particles, rng
-    )
-    # Persons and intents are independent: one draw of each a particle.
-    self._tastes = jnp.asarray(tastes, jnp.float32)  # [P, S, V]
-    self._intents = jnp.asarray(
-      population_lib.intent_table(values, weights), jnp.float32
-    )
+    self._slate_particles = config.slate_particles
+    self._noise = posterior_lib.noise(population)
+    if self._kind.told == 'person':
+      # One particle, to which the whole person is added.
+      nobody = jnp.zeros((1, *population_lib.VALID.shape))
+      self._particles = posterior_lib.Particles(nobody, nobody)
+    else:
+      self._particles = posterior_lib.draw(
+        population,
+        config.num_particles,
+        with_types=self._kind.told == 'nothing',
+      )
 
   def begin(self, people: Any) -> None:
-    """Takes its seat beside N people, and knows who they are."""
+    """Takes its seat beside N people; knows who they are where it is told."""
     crowd = people.crowd
     # The initial prompt tells everyone what it names.
     known = crowd.intents * crowd.named[..., None]
-    self._known = jnp.asarray(known, jnp.float32)  # [N, S, V]
-    self._open = jnp.asarray(1.0 - crowd.named, jnp.float32)  # [N, S]
-    self._truth = jnp.asarray(crowd.tastes + crowd.intents, jnp.float32)
-    self._log_weights = jnp.zeros((len(crowd), self._tastes.shape[0]))
+    if self._kind.told == 'type':
+      known = known + self._population.tastes[crowd.types]
+    elif self._kind.told == 'person':
+      known = crowd.tastes + crowd.intents
+    self._told = posterior_lib.Told(
+      jnp.asarray(known, jnp.float32),  # [N, S, V]
+      jnp.asarray(1.0 - crowd.named, jnp.float32),  # [N, S]
+    )
+    shifts = 'satisfaction' in self._kind.hears
+    self._posterior = posterior_lib.initial(
+      self._particles,
+      len(crowd),
+      self._noise.log_share if shifts else jnp.zeros(1),
+    )
 
   def see(self, texts: Sequence[Sequence[str]]) -> None:
     """See Policy."""
     self._texts = texts
 
-  def observe(self, shown: Any, choice: np.ndarray) -> None:
-    """Sees the slates' scenes [N, L, M, S] and the choices [N]."""
-    if self.name == 'bayes':
-      self._log_weights = _update(
-        self._log_weights,
-        self._tastes,
-        self._intents,
-        self._known,
-        self._open,
-        jnp.asarray(shown.scenes),
-        jnp.asarray(choice),
-        self._population.config.choice_noise,
-      )
+  def observe(self, shown: Any, answer: Any) -> None:
+    """See Policy; reads the slates' scenes [N, L, M, S]."""
+    hears = self._kind.hears
+    if not hears:
+      return
+    satisfaction = comparison = None
+    if 'satisfaction' in hears:
+      satisfaction = jnp.asarray(answer.satisfaction, jnp.float32)
+    if 'comparison' in hears and answer.comparison is not None:
+      comparison = jnp.asarray(answer.comparison)
+    self._posterior = posterior_lib.update(
+      self._posterior,
+      self._particles,
+      self._told,
+      self._noise,
+      jnp.asarray(shown.scenes),
+      jnp.asarray(answer.choice),
+      satisfaction,
+      comparison,
+    )
 
   def scores(self, texts: Sequence[Sequence[str]]) -> jax.Array:
     """Expected utility of every candidate [N, C]."""
-    probs = {
-      t: scene.value_probs(t)
-      for t in dict.fromkeys(t for row in texts for t in row)
-    }
-    table = jnp.asarray(
-      np.array([[probs[t] for t in row] for row in texts]), jnp.float32
-    )
-    spread = _BEST_OF[self._images_per_prompt - 1]
-    if self.name == 'oracle':
-      return _known_scores(table, self._truth, spread)
-    return _posterior_scores(
-      table,
-      self._log_weights,
-      self._tastes,
-      self._intents,
-      self._known,
-      self._open,
-      spread,
+    return _expected_utility(
+      _probs(texts),
+      self._posterior.log_weights,
+      self._particles,
+      self._told,
+      self._best_of,
     )
 
   def _choose(
@@ -131,12 +185,25 @@ class Ceiling(Policy):
     candidates: history_lib.CandidateSet,
     keys: jax.Array,
   ) -> history_lib.Decision:
-    """The slate of the best expected utilities."""
+    """The slate of the best expected utilities, or of the best pick."""
     del history, keys
-    scores = self.scores(self._texts)
-    slate = jax.vmap(
-      lambda s, c, v: slates.select_mean(s, c, v, self.num_columns)
-    )(scores, candidates.groups, candidates.valid)
+    if self._kind.hedges:
+      slate, scores = _hedging_slates(
+        _probs(self._texts),
+        self._posterior.log_weights,
+        self._particles,
+        self._told,
+        self._best_of,
+        candidates,
+        -jnp.log(self._noise.choice),
+        num_columns=self.num_columns,
+        num_particles=min(self._slate_particles, len(self._particles.tastes)),
+      )
+    else:
+      scores = self.scores(self._texts)
+      slate = jax.vmap(
+        lambda s, c, v: slates.select_mean(s, c, v, self.num_columns)
+      )(scores, candidates.groups, candidates.valid)
     return history_lib.Decision(
       slate=slate,
       scores=scores,
@@ -145,60 +212,82 @@ class Ceiling(Policy):
     )
 
 
-def _best_of(mean: jax.Array, variance: jax.Array, spread: float) -> jax.Array:
-  """Expected best of M images: exact moments, normal in between."""
-  return mean + spread * jnp.sqrt(jnp.maximum(variance, 0.0))
-
-
-@jax.jit
-def _known_scores(table, truth, spread):
-  """Scores [N, C] for known weights [N, S, V]; table [N, C, S, V]."""
-  mean = jnp.einsum('ncsv,nsv->ncs', table, truth)
-  second = jnp.einsum('ncsv,nsv->ncs', table, truth**2)
-  return _best_of(mean.sum(-1), (second - mean**2).sum(-1), spread)
-
-
-@jax.jit
-def _posterior_scores(
-  table, log_weights, tastes, intents, known, open_slots, spread
-):
-  """Scores [N, C] averaged over particles with log weights [N, P]."""
-  weights = jax.nn.softmax(log_weights, -1)
-
-  # Particles last: every product below is then a plain matrix product.
-  tastes, intents = (jnp.moveaxis(x, 0, -1) for x in (tastes, intents))
-
-  def one(table, weights, known, open_slots):  # [C, S, V] [P] [S, V] [S]
-    total = (
-      tastes + intents * open_slots[:, None, None] + known[..., None]
-    )  # [S, V, P]
-    mean = jnp.matmul(jnp.moveaxis(table, 1, 0), total)  # [S, C, P]
-    num_candidates, num_particles = mean.shape[1:]
-    second = table.reshape(num_candidates, -1) @ (
-      (total**2).reshape(-1, num_particles)
-    )  # [C, P]
-    variance = second - (mean**2).sum(0)
-    return _best_of(mean.sum(0), variance, spread) @ weights  # [C]
-
-  return jax.lax.map(lambda x: one(*x), (table, weights, known, open_slots))
-
-
-@jax.jit
-def _update(
-  log_weights, tastes, intents, known, open_slots, scenes, choice, choice_noise
-):
-  """Multiplies in the likelihood of choices [N] among scenes [N, L, M, S]."""
-  num_values = tastes.shape[-1]
-
-  def one(log_weights, known, open_slots, scenes, choice):
-    shown = jax.nn.one_hot(scenes, num_values)  # [L, M, S, V]
-    total = tastes + intents * open_slots[:, None] + known  # [P, S, V]
-    utility = jnp.einsum('lmsv,psv->plm', shown, total).max(-1)  # [P, L]
-    log_probs = jax.nn.log_softmax(
-      utility / jnp.maximum(choice_noise, 1e-3), -1
-    )
-    return log_weights + log_probs[:, choice]
-
-  return jax.lax.map(
-    lambda x: one(*x), (log_weights, known, open_slots, scenes, choice)
+def _probs(texts: Sequence[Sequence[str]]) -> jax.Array:
+  """Probabilities of the candidates' values [N, C, S, V]."""
+  probs = {
+    t: scene.value_probs(t)
+    for t in dict.fromkeys(t for row in texts for t in row)
+  }
+  return jnp.asarray(
+    np.array([[probs[t] for t in row] for row in texts]), jnp.float32
   )
+
+
+def _moments(
+  probs: jax.Array, persons: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Mean and deviation of an image's utility, [C, P] each.
+
+  Args:
+    probs: of the candidates' values [C, S, V].
+    persons: weights [P, S, V].
+  """
+  # Particles last: every product below is then a plain matrix product.
+  persons = jnp.moveaxis(persons, 0, -1)  # [S, V, P]
+  mean = jnp.matmul(jnp.moveaxis(probs, 1, 0), persons)  # [S, C, P]
+  num_candidates, num_particles = mean.shape[1:]
+  second = probs.reshape(num_candidates, -1) @ (
+    (persons**2).reshape(-1, num_particles)
+  )  # [C, P]
+  variance = second - (mean**2).sum(0)
+  return mean.sum(0), jnp.sqrt(jnp.maximum(variance, 0.0))
+
+
+@jax.jit
+def _expected_utility(probs, log_weights, particles, told, best_of):
+  """Scores [N, C] averaged over particles with log weights [N, P]."""
+
+  def one(x):
+    probs, log_weights, told = x
+    mean, std = _moments(
+      probs, posterior_lib.persons(particles, told.known, told.open)
+    )
+    return (mean + best_of[0] * std) @ jax.nn.softmax(log_weights)
+
+  return jax.lax.map(one, (probs, log_weights, told))
+
+
+@functools.partial(jax.jit, static_argnames=('num_columns', 'num_particles'))
+def _hedging_slates(
+  probs,
+  log_weights,
+  particles,
+  told,
+  best_of,
+  candidates,
+  choice_log_scale,
+  *,
+  num_columns,
+  num_particles,
+):
+  """Slates [N, L] of the best expected pick, and candidates' values [N, C]."""
+
+  def one(x):
+    probs, log_weights, told, candidates = x
+    index = posterior_lib.resampled(log_weights, num_particles)
+    likely = jax.tree.map(lambda x: x[index], particles)
+    mean, std = _moments(
+      probs, posterior_lib.persons(likely, told.known, told.open)
+    )  # [C, R]
+    pool = jax.tree.map(lambda x: x[None], candidates)
+    slate, first, _ = expected_selection.insert(
+      lambda sets, expected: expected,
+      jnp.full((1, num_particles), -jnp.log(num_particles)),
+      pool.replace(utility=(mean + best_of[0] * std)[None]),
+      expected_selection.Response(choice_log_scale, best_of[1] * std),
+      num_columns,
+    )
+    return slate[0], first[0]
+
+  # One person after the other: all at once would hold N times the draws.
+  return jax.lax.map(one, (probs, log_weights, told, candidates))

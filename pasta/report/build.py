@@ -35,7 +35,7 @@ _USER_MODEL_METRICS = (
   'effective_types',
 )
 _VALUE_METRICS = ('loss_q', 'loss_v', 'q_return_correlation', 'v_mean')
-_COMPARED = ('pasta', 'lmm', 'bayes')
+_COMPARED = (headline.AGENT, headline.BASELINE, headline.CEILING)
 _SLATE_SIZE = 96  # pixels of a picture of a whole slate, which come in number
 _NUM_OPEN_TYPES = 9  # cards on the page; the rest opens on demand
 _ABSENT = {
@@ -167,6 +167,7 @@ def _results(directory: str, drawn: dict) -> dict[str, Any]:
       'tiles': headline.tiles(results),
       'split_sentence': headline.split_sentence(results),
       'rows': headline.rows(results),
+      'gap_ends': [palette.style(c).label for c in headline.ceilings(results)],
       'satisfaction_rows': headline.satisfaction_rows(results),
       'population': _flatten(results['population']),
       'policy_ids': [

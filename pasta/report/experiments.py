@@ -13,14 +13,15 @@ from pasta.report import figures, headline, palette, theme
 
 _COLOURS = ('pasta', 'greedy', 'bayes', 'optimistic', 'prior', 'lmm', 'random')
 _FIGURES = {  # what a plot shows -> (axis, factor, digits)
-  'share': ('% of lmm → bayes', 100.0, 0),
+  'share': ('% of lmm → bayes slate', 100.0, 0),
   'gain': ('return over lmm', 1.0, 3),
   'relative_gain': ('% more return than lmm', 100.0, 1),
   'final_utility': ('utility of the final image', 1.0, 2),
 }
 _COLUMNS = (  # of tables: (key, title, factor, digits)
   ('return', 'return', 1.0, 3),
-  ('share', 'share of lmm → bayes, %', 100.0, 0),
+  ('share', 'share of lmm → bayes slate, %', 100.0, 0),
+  ('share_of_bayes', 'share of lmm → bayes, %', 100.0, 0),
   ('relative_gain', 'over lmm, %', 100.0, 1),
   ('difference', 'difference to reference', 1.0, 3),
   ('overestimate', 'predicted − realised', 1.0, 3),

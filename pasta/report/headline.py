@@ -7,11 +7,13 @@ quantity is undefined, and an estimate is absent where a policy was not run.
 
 from typing import Any
 
+from pasta.evaluate import compare
 from pasta.report import palette
 
 MISSING = '–'
 _THIN = '\u202f'  # narrow no-break space
-AGENT, BASELINE = 'pasta', 'lmm'
+AGENT, BASELINE = 'pasta', compare.BASELINE
+CEILING = compare.CEILINGS[0]
 
 
 def has_mean(estimate: dict[str, Any] | None) -> bool:
@@ -60,6 +62,13 @@ def _paired(results: dict[str, Any], other: str, what: str):
   return results['paired'].get(f'{AGENT}-{other}', {}).get(what)
 
 
+def gap_closed(
+  results: dict[str, Any], policy: str, ceiling: str = CEILING
+) -> dict[str, Any] | None:
+  """The share of the gap up to a ceiling that a policy closes, if measured."""
+  return results.get('gap_closed', {}).get(ceiling, {}).get(policy)
+
+
 def title(results: dict[str, Any]) -> str:
   """The page's first line: one finding, no stronger than the interval."""
   lead = _paired(results, BASELINE, 'return')
@@ -70,7 +79,7 @@ def title(results: dict[str, Any]) -> str:
     return 'pasta is not distinguishable from the baseline'
   if where == 'below':
     return 'pasta does worse than the baseline'
-  closed = results.get('gap_closed', {}).get(AGENT)
+  closed = gap_closed(results, AGENT)
   if has_mean(closed):
     if closed['mean'] > 1:
       return (
@@ -87,14 +96,14 @@ def title(results: dict[str, Any]) -> str:
 def tiles(results: dict[str, Any]) -> list[dict[str, str]]:
   """The few figures that matter, each with interval, verdict and meaning."""
   out = []
-  closed = results.get('gap_closed', {}).get(AGENT)
+  closed = gap_closed(results, AGENT)
   if has_mean(closed):
     out.append(
       {
         **_cell(closed, 'percent'),
         'label': 'of the gap closed',
-        'text': 'of what bayes, which knows the population’s true parameters, '
-        'gains over the baseline.',
+        'text': f'of what {palette.style(CEILING).label}, which knows the '
+        'population’s true parameters, gains over the baseline.',
         'verdict': verdict(closed),
       }
     )
@@ -178,6 +187,11 @@ def _cell(estimate: dict[str, Any] | None, kind: str) -> dict[str, str]:
   return {'figure': figure, 'interval': interval(estimate, kind)}
 
 
+def ceilings(results: dict[str, Any]) -> list[str]:
+  """The ends of the gap that were measured, the headline's first."""
+  return [c for c in compare.CEILINGS if c in results.get('gap_closed', {})]
+
+
 def rows(results: dict[str, Any]) -> list[dict[str, Any]]:
   """One row a policy of the headline table, best known order first."""
   out = []
@@ -197,7 +211,10 @@ def rows(results: dict[str, Any]) -> list[dict[str, Any]]:
         'wins': _cell(
           _paired(results, name, 'final_image_win_share'), 'percent'
         ),
-        'gap': _cell(results.get('gap_closed', {}).get(name), 'percent'),
+        'gaps': [
+          _cell(gap_closed(results, name, ceiling), 'percent')
+          for ceiling in ceilings(results)
+        ],
         'renders': policy.get('renders_per_turn', MISSING),
         'categories': _plain(policy.get('distinct_categories')),
       }

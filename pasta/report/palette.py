@@ -4,7 +4,8 @@ Plots are drawn once, in the light theme; every colour of that theme is unique,
 so that the inline SVG can trade it for the CSS variable of the same name and
 follow the reader's light or dark setting. The colours of any two policies
 stay at least 0.10 apart in OKLab, also as seen with protanopia, deuteranopia
-and tritanopia; marker and dash tell them apart a second time.
+and tritanopia; marker and dash tell them apart a second time. Ceilings of one
+kind share a colour: markers and labels tell them apart.
 """
 
 import dataclasses
@@ -92,11 +93,33 @@ POLICIES = {
   'oracle': PolicyStyle(
     'oracle', 'ceiling: knows this very person', 'oracle', 's', True
   ),
-  'bayes': PolicyStyle(
+  'type_told': PolicyStyle(
+    'type told',
+    'ceiling: knows the true type, exact posterior of the rest',
+    'oracle',
+    'h',
+    True,
+  ),
+  'bayes_full': PolicyStyle(
+    'bayes full',
+    'ceiling: bayes slate that hears all feedback',
     'bayes',
-    'ceiling: true population, exact posterior, no planning',
+    '*',
+    True,
+  ),
+  'bayes_slate': PolicyStyle(
+    'bayes slate',
+    'ceiling: true population, exact posterior of choices, the slate of the '
+    'best expected pick, no planning',
     'bayes',
     'o',
+    True,
+  ),
+  'bayes': PolicyStyle(
+    'bayes',
+    'ceiling: the same posterior, the best columns one by one',
+    'bayes',
+    'd',
     True,
   ),
   'pasta': PolicyStyle(

@@ -7,13 +7,13 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from pasta.report import figures, palette
+from pasta.report import figures, headline, palette
 
 Estimate = dict[str, float]  # mean, low, high
 
 _C = palette.LIGHT
 # Where the gap begins, what common taste alone reaches of it, where it ends.
-_FLOOR, _MIDDLE, _CEILING = 'lmm', 'prior', 'bayes'
+_FLOOR, _MIDDLE, _CEILING = headline.BASELINE, 'prior', headline.CEILING
 
 
 def _marker(policy: str, size: float) -> dict[str, Any]:

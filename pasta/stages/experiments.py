@@ -89,7 +89,7 @@ def _rank(row: dict, figure: str) -> tuple:
 
 
 def _run(experiment, name, seed, store, worlds) -> dict:
-  """One arm on one seed, and the ends of the gap in the same world."""
+  """One arm on one seed, and the ends of the gaps in the same world."""
   base, arms = experiment.base, experiment.arms
   arm = arms[name]
   previous = ''
@@ -112,7 +112,7 @@ def _run(experiment, name, seed, store, worlds) -> dict:
     'arm': outcome,
     'diversity': arms_lib.diversity(played, worlds(config.evaluate.world)),
   }
-  for end in ('lmm', 'bayes'):
+  for end in summary.ENDS:
     found[end], _ = arms_lib.run_arm(
       plain, base.evaluate.policies[end], store, worlds
     )

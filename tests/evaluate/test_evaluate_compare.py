@@ -53,13 +53,16 @@ def test_compare_pairs_the_same_people():
     'lmm': make(np.tile(level, (1, 5))),
     'pasta': make(np.tile(level, (1, 5)) + 0.01, final=np.ones(200)),
     'prior': make(np.tile(level, (1, 5)) + 0.01),
-    'bayes': make(np.tile(level, (1, 5)) + 0.04),
+    'bayes': make(np.tile(level, (1, 5)) + 0.02),
+    'bayes_slate': make(np.tile(level, (1, 5)) + 0.04),
   }
   result = compare.compare(outcomes, seed=0)
   difference = result['paired']['pasta-lmm']['return']
   assert difference['low'] == pytest.approx(0.05)
   assert result['paired']['pasta-lmm']['final_image_win_share']['mean'] == 1
-  assert result['gap_closed']['pasta']['mean'] == pytest.approx(0.25)
+  assert set(result['gap_closed']) == {'bayes', 'bayes_slate'}
+  closed = {c: r['pasta']['mean'] for c, r in result['gap_closed'].items()}
+  assert closed == pytest.approx({'bayes': 0.5, 'bayes_slate': 0.25})
   assert result['split']['common_taste']['mean'] == pytest.approx(0.25)
   assert result['split']['adaptation']['mean'] == pytest.approx(0.75)
   assert result['policies']['lmm']['comparison'][0]['better'] == 1.0

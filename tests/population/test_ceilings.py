@@ -1,21 +1,26 @@
 """Ceilings: the posterior against Bayes' rule by hand, and their order."""
 
+import dataclasses
 import types
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
 
 from configs import common
 from pasta import errors
+from pasta.agent import history as history_lib
 from pasta.population import ceilings
 from pasta.population import population as population_lib
-from pasta.t2i.sketch import scene
+from pasta.t2i.sketch import lexicon, scene
 
 
 def make(name, population, num_particles=64):
-  config = ml_collections.ConfigDict({'num_particles': num_particles})
+  config = ml_collections.ConfigDict(
+    {'num_particles': num_particles, 'slate_particles': 32}
+  )
   return ceilings.Ceiling(
     name, population, config, images_per_prompt=4, num_columns=4
   )
@@ -31,6 +36,16 @@ def shown(scenes):
   return types.SimpleNamespace(scenes=scenes)
 
 
+def answer(choice, satisfaction=0.5, comparison=None):
+  """What a ceiling reads of what people answer."""
+  choice = np.asarray(choice)
+  return types.SimpleNamespace(
+    choice=choice,
+    satisfaction=np.full(len(choice), satisfaction),
+    comparison=comparison,
+  )
+
+
 @pytest.fixture(scope='module')
 def population():
   return population_lib.build(common.population())
@@ -44,11 +59,12 @@ def test_posterior_is_bayes_rule_over_the_particles(population):
   shape = (2, 2, 4, 4, population_lib.NUM_SLOTS)  # two turns
   scenes = rng.integers(0, 4, shape, np.int8)
   choices = np.array([[1, 3], [2, 0]])
-  tastes, intents = np.array(policy._tastes), np.array(policy._intents)
+  tastes = np.array(policy._particles.tastes)
+  intents = np.array(policy._particles.intents)
   expected = np.zeros((2, 64))
   slot = np.arange(population_lib.NUM_SLOTS)
   for turn in range(2):
-    policy.observe(shown(scenes[turn]), choices[turn])
+    policy.observe(shown(scenes[turn]), answer(choices[turn]))
     for i in range(2):
       table = (
         tastes
@@ -60,8 +76,9 @@ def test_posterior_is_bayes_rule_over_the_particles(population):
       expected[i] += logits[:, choices[turn, i]] - np.log(
         np.exp(logits).sum(-1)
       )
-  np.testing.assert_allclose(policy._log_weights, expected, atol=2e-4)
-  weights = np.asarray(jax.nn.softmax(policy._log_weights, -1))
+  found = policy._posterior.log_weights
+  np.testing.assert_allclose(found, expected, atol=2e-4)
+  weights = np.asarray(jax.nn.softmax(found, -1))
   assert (1 / (weights**2).sum(-1) < 64).all()  # Effective particles.
 
 
@@ -82,14 +99,83 @@ def test_unknown_ceiling_is_named(population):
     make('god', population)
 
 
-def test_only_bayes_learns(population):
+@pytest.mark.parametrize('name', ceilings.NAMES)
+def test_who_hears_what(population, name):
+  """Scores move with each kind of feedback that a ceiling hears."""
   crowd = population_lib.draw_crowd(population, 1, 1, seed=9)
   scenes = np.zeros((1, 4, 4, population_lib.NUM_SLOTS), np.int8)
   scenes[0, 1:, :, 2] = np.arange(1, 4)[:, None]
-  for name, learns in (('prior', False), ('bayes', True)):
+  texts = [['a fox, pixel art', 'a fox, oil painting']]
+
+  def after(*answers):
     policy = make(name, population)
     policy.begin(people(crowd))
-    before = policy.scores([['a fox, pixel art', 'a fox, oil painting']])
-    policy.observe(shown(scenes), np.array([2]))
-    after = policy.scores([['a fox, pixel art', 'a fox, oil painting']])
-    assert bool(jax.numpy.any(before != after)) == learns
+    for one in answers:
+      policy.observe(shown(scenes), one)
+    return policy.scores(texts)
+
+  first = answer([2])
+  hears = ceilings._KINDS[name].hears
+  assert bool((after(first) != after()).any()) == ('choice' in hears)
+  happier = answer([2], satisfaction=0.9)
+  assert bool((after(happier) != after(first)).any()) == (
+    'satisfaction' in hears
+  )
+  better, worse = (answer([1], comparison=np.array([x])) for x in (1, -1))
+  assert bool((after(first, better) != after(first, worse)).any()) == (
+    'comparison' in hears
+  )
+
+
+def test_what_is_told_is_added_to_every_particle(population):
+  crowd = population_lib.draw_crowd(population, 3, 1, seed=9)
+  for name, scale in (('type_told', 0.1), ('oracle', 0.0)):
+    policy = make(name, population)
+    policy.begin(people(crowd))
+    told = np.asarray(policy._told.known)
+    expected = (
+      crowd.intents * crowd.named[..., None] + (population.tastes[crowd.types])
+    )
+    if name == 'oracle':
+      expected = crowd.tastes + crowd.intents
+    np.testing.assert_allclose(told, expected, atol=1e-6)
+    # What is left to learn are deviations of a person, or nothing.
+    assert np.asarray(policy._particles.tastes).std() <= scale
+
+
+def test_hedging_slates_hold_something_for_each_type():
+  """Two types of 3/5 and 2/5: columns serve the first, a hedge serves both."""
+  config = common.population()
+  config.num_types, config.person_scale, config.common_scale = 2, 0.0, 0.0
+  config.intent_scale = config.intent_share = 0.0
+  population = population_lib.build(config)
+  tastes = np.zeros_like(population.tastes)
+  style = lexicon.SLOT_NAMES.index('style')
+  names = [v.name for v in lexicon.SLOTS['style']]
+  ink, oil, pixel = (names.index(n) for n in ('ink', 'oil', 'pixel_art'))
+  tastes[0, style, [ink, oil]] = 4.0, 3.0
+  tastes[1, style, pixel] = 3.0
+  population = dataclasses.replace(
+    population, tastes=tastes, type_prior=np.array([0.6, 0.4])
+  )
+  crowd = population_lib.draw_crowd(population, 1, 1, seed=9)
+  crowd = dataclasses.replace(crowd, named=np.zeros_like(crowd.named))
+  texts = [['a fox, oil painting', 'a fox, ink drawing', 'a fox, pixel art']]
+  pool = history_lib.CandidateSet(
+    category=jnp.array([[0, 1, 2]]),
+    valid=jnp.ones((1, 3), bool),
+    text=None,
+    utility=None,
+  )
+  for name, expected in (('bayes', {0, 1}), ('bayes_slate', {1, 2})):
+    config = ml_collections.ConfigDict(
+      {'num_particles': 200, 'slate_particles': 50}
+    )
+    policy = ceilings.Ceiling(
+      name, population, config, images_per_prompt=4, num_columns=2
+    )
+    policy.begin(people(crowd))
+    policy.see(texts)
+    decision = policy.choose(None, pool, jax.random.key(0))
+    assert set(np.asarray(decision.slate)[0].tolist()) == expected, name
+    assert np.isfinite(decision.scores).all()

@@ -22,7 +22,9 @@ LEVELS = {
   'greedy': 0.72,
   'optimistic': 0.74,
   'pasta': 0.78,
-  'bayes': 0.85,
+  'bayes': 0.82,
+  'bayes_slate': 0.85,
+  'bayes_full': 0.95,
   'oracle': 1.7,
 }
 _OPENINGS = (

@@ -95,7 +95,7 @@ def test_page_holds_the_numbers(finished):
     assert f'{policy["return"]["mean"]:.2f}' in page.text, name
     for turn in policy['satisfaction']:
       assert f'{turn["mean"]:.2f}' in page.text, name
-  closed = results['gap_closed']['pasta']['mean']
+  closed = results['gap_closed']['bayes_slate']['pasta']['mean']
   assert f'closes {100 * closed:.0f} % of the gap' in page.text
   assert '12 people' in page.text and '62.0' in page.text
   assert 'slot_scales.style' in page.text

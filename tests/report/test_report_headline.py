@@ -13,7 +13,9 @@ def _estimate(mean, low, high):
 def _results(lead, closed=None, greedy=None):
   results = {
     'paired': {'pasta-lmm': {'return': _estimate(*lead)}},
-    'gap_closed': {'pasta': _estimate(*closed)} if closed else {},
+    'gap_closed': (
+      {'bayes_slate': {'pasta': _estimate(*closed)}} if closed else {}
+    ),
   }
   if greedy:
     results['paired']['pasta-greedy'] = {'return': _estimate(*greedy)}
@@ -81,21 +83,26 @@ def test_rows_hold_each_policys_numbers():
   for name, row in rows.items():
     expected = results['policies'][name]['return']['mean']
     assert row['return']['figure'] == f'{expected:.2f}'
+  # One share for each end of the gap that was measured.
+  assert headline.ceilings(results) == ['bayes_slate', 'bayes_full', 'bayes']
+  for name, gap in zip(headline.ceilings(results), rows['pasta']['gaps']):
+    expected = results['gap_closed'][name]['pasta']['mean']
+    assert gap['figure'] == headline.percent(expected)
   lead = results['paired']['pasta-random']['return']
   assert rows['random']['lead']['figure'] == f'+{lead["mean"]:.2f}'
   assert rows['pasta']['lead']['figure'] == headline.MISSING
 
 
 def test_undefined_gap_is_left_out():
-  levels = {'pasta': 0.5, 'lmm': 0.9, 'bayes': 0.1, 'prior': 0.2}
+  levels = {'pasta': 0.5, 'lmm': 0.9, 'bayes_slate': 0.1, 'prior': 0.2}
   results, _ = report_fabricated.results(num_people=200, levels=levels)
-  assert results['gap_closed']['pasta']['mean'] is None
+  assert headline.gap_closed(results, 'pasta')['mean'] is None
   assert headline.split_sentence(results) == ''
   assert 'worse than the baseline' in headline.title(results)
   assert all('gap' not in t['label'] for t in headline.tiles(results))
-  assert {r['gap']['figure'] for r in headline.rows(results)} == {
-    headline.MISSING
-  }
+  assert [[g['figure'] for g in r['gaps']] for r in headline.rows(results)] == (
+    4 * [[headline.MISSING]]
+  )
 
 
 def test_unknown_policy_gets_a_row():

@@ -35,9 +35,12 @@ def _arm(label, x=None, reference=''):
 def test_shares_and_differences_are_paired_over_seeds():
   # Gaps of 2 and 4; the arm gains 1 and 2 (one half), the other 0.
   ends = [
-    {'lmm': _outcome([1.0, 1.0]), 'bayes': _outcome([3.0, 3.0])},
-    {'lmm': _outcome([1.0, 3.0]), 'bayes': _outcome([5.0, 7.0])},
+    {'lmm': _outcome([1.0, 1.0]), 'bayes_slate': _outcome([3.0, 3.0])},
+    {'lmm': _outcome([1.0, 3.0]), 'bayes_slate': _outcome([5.0, 7.0])},
   ]
+  for end in ends:  # 0.1.0's end of the gap: half as far
+    middle = (end['lmm'].returns + end['bayes_slate'].returns) / 2
+    end['bayes'] = _outcome(middle)
   half = [_outcome([2.0, 2.0], 1.0, 2.5), _outcome([3.0, 5.0], 1.0, 4.5)]
   outcomes = {
     'half': [{'arm': o, 'diversity': 0.5, **e} for o, e in zip(half, ends)],
@@ -49,6 +52,7 @@ def test_shares_and_differences_are_paired_over_seeds():
   assert rows[0]['share']['mean'] == pytest.approx(0.5)
   # Each seed's own share is one half, so no resample can say otherwise.
   assert rows[0]['share']['low'] == pytest.approx(0.5)
+  assert rows[0]['share_of_bayes']['mean'] == pytest.approx(1.0)
   assert rows[0]['difference']['mean'] == pytest.approx(1.5)
   assert rows[0]['difference']['low'] == pytest.approx(1.0)
   assert rows[0]['overestimate']['mean'] == pytest.approx(0.5)
@@ -67,7 +71,7 @@ def test_shares_and_differences_are_paired_over_seeds():
 def test_no_gap_has_no_share():
   same = _outcome([1.0, 1.0])
   outcomes = {
-    'a': [{'arm': same, 'lmm': same, 'bayes': same, 'diversity': 0.0}]
+    'a': [{'arm': same, 'diversity': 0.0, **dict.fromkeys(summary.ENDS, same)}]
   }
   row = summary.summarise(outcomes, {'a': _arm('a')}, '')[0]
   assert row['share'] == {'mean': None, 'low': None, 'high': None}
