@@ -55,7 +55,7 @@ def _value(
   c.credit, c.base, c.backbone = 'choice', 'none', 'mlp'
   c.width, c.head_dims = width, head_dims
   c.batch_sessions, c.num_twins = batch_sessions, 2
-  c.weight_decay = 0.0
+  c.weight_decay, c.history = 0.0, 'full'
   return c
 
 

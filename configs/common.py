@@ -162,6 +162,21 @@ def policy(
   return config
 
 
+def value_decay() -> ml_collections.ConfigDict:
+  """Weight decay of values, by base: see pasta/agent/weight_decay.py."""
+  config = ml_collections.ConfigDict()
+  for base, at_thousand, floor in (
+    ('myopic', 300.0, 91.0),
+    ('none', 18.0, 1.0),
+  ):
+    rule = config[base] = ml_collections.ConfigDict()
+    # At 1,000 training sessions; it falls as one over their number, like a
+    # prior that data outweigh.
+    rule.at_thousand = at_thousand
+    rule.floor = floor  # least, however many sessions there are
+  return config
+
+
 def population() -> ml_collections.ConfigDict:
   """The hidden population. Scales are in units of utility."""
   config = ml_collections.ConfigDict()

@@ -16,6 +16,7 @@ people that were evaluated: -0.04 to +0.08, and +0.01 for pasta with credit
 """
 
 import ml_collections
+from ml_collections import config_dict
 
 from configs import common
 
@@ -58,6 +59,8 @@ def fitted_q(is_smoke: bool) -> ml_collections.ConfigDict:
   c.belief = 'on'  # whether belief and utilities enter: 'on' or 'off'
   c.num_categories = 5  # G, as in types.CATEGORIES
   c.base = 'myopic'
+  c.history = 'full'
+  c.projection_dim = 4
   c.backbone = 'transformer'  # or 'mlp'
   c.width = 16 if is_smoke else 32
   c.num_layers = 1
@@ -70,6 +73,7 @@ def fitted_q(is_smoke: bool) -> ml_collections.ConfigDict:
   c.target_rate = 0.02  # EMA step of the target parameters an update
   c.learning_rate = 1e-3
   c.warmup_steps = 10 if is_smoke else 100
-  c.weight_decay = 300.0  # at 1,000 sessions
+  c.weight_decay = config_dict.placeholder(float)
+  c.decay = common.value_decay()
   c.max_gradient_norm = 1.0
   return c

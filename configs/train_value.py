@@ -26,7 +26,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   c.seed = 0  # of initialisation, batches and the held-out split
   # Data.
   c.data = 'mixed'  # sessions: 'human', 'simulated' or 'mixed', both
-  c.reward = 'dense'  # 'dense': every turn's satisfaction; 'sparse': the last
+  # 'dense': every turn's satisfaction; 'sparse': the last; 'expected': every
+  # turn's as the user model expects it after the choice.
+  c.reward = 'dense'
   # The belief in the state: 'on'; 'prior', never moved; 'oracle', as if the
   # types were known; 'off', neither belief nor utilities (needs base 'none').
   c.belief = 'on'
@@ -45,6 +47,10 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   c.target_rate = 0.01  # EMA step of the target parameters an update
   # Network.
   c.base = 'myopic'  # f = expected utility + residual; 'none': from scratch
+  # What a state holds of past slates beside belief and turn: 'full', their
+  # features; 'projected', a few learned numbers of each; 'none'.
+  c.history = 'full'
+  c.projection_dim = 4  # numbers a turn for history 'projected'
   # 'transformer' over turn tokens; 'mlp'; 'gemma', sessions as text.
   c.backbone = 'gemma' if is_gemma else 'transformer'
   c.width = 16 if is_smoke else 32  # of the state embedding
@@ -80,10 +86,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   c.batch_sessions = 16 if is_smoke else 8 if is_gemma else 48
   c.learning_rate = 1e-3  # peak, of AdamW on a cosine
   c.warmup_steps = 10 if is_smoke else 100  # updates
-  # Decoupled, on matrices, at 1,000 training sessions; it falls as one over
-  # their number, like a prior that data outweigh. Without it f overfits.
-  c.weight_decay = 300.0
-  c.decay_sessions = 3300  # with base 'myopic' it falls no further beyond
+  # Decoupled, on matrices; not set: by base and number of sessions.
+  c.weight_decay = config_dict.placeholder(float)
+  c.decay = common.value_decay()
   c.max_gradient_norm = 1.0  # gradients are clipped to this global norm
   # Running.
   # Updates a compiled call, between metrics and between checkpoints.

@@ -93,11 +93,12 @@ class _Features:
     """See Backbone."""
     del pretrained
     s = settings
+    turns = (1, s.num_turns)
+    token_dim = 4 * s.embedding_dim + s.num_categories
     states = inputs.States(
-      tokens=jnp.zeros(
-        (1, s.num_turns, 4 * s.embedding_dim + s.num_categories)
-      ),
-      belief=jnp.zeros((1, s.num_turns, s.num_types)),
+      tokens=jnp.zeros((*turns, 0 if s.history == 'none' else token_dim)),
+      belief=jnp.zeros((*turns, s.num_types)),
+      prompt=jnp.zeros((*turns, 2)),
     )
     shape = (1, s.num_turns, 1)
     items = Items(

@@ -30,7 +30,10 @@ def network_inputs(
     episodes.slate_category,
     episodes.slate_utility,
   )
-  return inputs.States(tokens, jnp.exp(episodes.log_belief)), items
+  prompt = inputs.prompt_moments(
+    constants, settings, episodes.log_belief, episodes.prompt_utility
+  )
+  return inputs.States(tokens, jnp.exp(episodes.log_belief), prompt), items
 
 
 def shown_values(
@@ -124,5 +127,7 @@ def settings_of(
     num_types=example.log_belief.shape[-1],
     credit=config.credit,
     belief=config.belief,
+    history=config.history,
+    projection_dim=config.projection_dim,
     gemma=None if base is None else base.settings,
   )

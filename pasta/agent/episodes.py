@@ -18,7 +18,7 @@ from pasta.user_model import belief as belief_lib
 from pasta.user_model import model as model_lib
 
 _CHUNK_SESSIONS = 256
-_REWARDS = ('dense', 'sparse')
+_REWARDS = ('dense', 'sparse', 'expected')
 
 
 @flax.struct.dataclass
@@ -47,6 +47,8 @@ class Episodes:
     log_choice: [N, T, L], log probability under the belief that a person
       chooses each column, from text utilities.
     log_belief: [N, T, K], before each turn's choice.
+    prompt_utility: [N, T, K], of the prompt that each turn extends, see
+      `History`.
     expected: [N, T, L], expected utility of selection of the slate's first
       1, …, L columns (see `expected_selection`).
     choice: int32 [N, T], -1 on turns that are not valid.
@@ -68,6 +70,7 @@ class Episodes:
   slate_utility: jax.Array
   log_choice: jax.Array
   log_belief: jax.Array
+  prompt_utility: jax.Array
   expected: jax.Array
   choice: jax.Array
   reward: jax.Array
@@ -114,6 +117,9 @@ def history_at(
     mask = is_past.reshape(is_past.shape + (1,) * (x.ndim - 2))
     return jnp.where(mask, x, jnp.asarray(empty, x.dtype))
 
+  def now(x):
+    return jnp.take_along_axis(x, turn[:, None, None], 1)[:, 0]
+
   return History(
     turn=turn.astype(jnp.int32),
     initial_text=episode.initial_text,
@@ -121,14 +127,13 @@ def history_at(
     slate_image=past(episode.slate_image),
     slate_category=past(episode.slate_category),
     choice=past(episode.choice, -1),
-    log_belief=jnp.take_along_axis(episode.log_belief, turn[:, None, None], 1)[
-      :, 0
-    ],
+    log_belief=now(episode.log_belief),
+    prompt_utility=now(episode.prompt_utility),
   )
 
 
 @jax.jit
-def _user_model_arrays(user_model, text, image, feedback, given):
+def _user_model_arrays(user_model, initial_text, text, image, feedback, given):
   """What the user model says of a chunk of sessions.
 
   Where a belief [N, K] is given it stands at every turn.
@@ -144,18 +149,26 @@ def _user_model_arrays(user_model, text, image, feedback, given):
   log_choice = credit.log_choice(
     log_beliefs[:, :-1], text_utility, user_model.choice_log_scale
   )
-  expected = model_lib.expected_satisfaction(
-    user_model,
-    jnp.take_along_axis(
-      column_utility, jnp.maximum(choice, 0)[..., None, None], 2
-    )[:, :, 0],
-  )
+  chosen = jnp.take_along_axis(
+    column_utility, jnp.maximum(choice, 0)[..., None, None], 2
+  )[:, :, 0]  # [N, T, K]
+  initial = model_lib.text_utility(user_model, initial_text)
+  prompt = jnp.concatenate([initial[:, None], chosen[:, :-1]], 1)
+  expected = model_lib.expected_satisfaction(user_model, chosen)
   expected = (jnp.exp(log_beliefs[:, 1:]) * expected).sum(-1)
   satisfaction = jnp.where(jnp.isnan(satisfaction), expected, satisfaction)
   selected = expected_selection.of_prefixes(
     log_beliefs[:, :-1], text_utility, expected_selection.learned(user_model)
   )
-  return text_utility, log_choice, log_beliefs[:, :-1], selected, satisfaction
+  return (
+    text_utility,
+    log_choice,
+    log_beliefs[:, :-1],
+    prompt,
+    selected,
+    satisfaction,
+    expected,
+  )
 
 
 _pool_utility = jax.jit(model_lib.text_utility)
@@ -176,7 +189,9 @@ def from_features(
     features: N sessions; a turn without a choice ends its session.
     user_model: gives beliefs and utilities. A satisfaction that was not
       recorded is replaced by the one it expects after that turn's choice.
-    reward: 'dense', every turn's satisfaction; 'sparse', the last turn's only.
+    reward: 'dense', every turn's satisfaction; 'sparse', the last turn's only;
+      'expected', every turn's as the user model expects it after that turn's
+      choice, which is free of what people's reports scatter by.
     log_belief: [N, K], a belief that choices do not move; None for the
       posterior.
     with_pool: whether to keep the candidates that slates were picked from.
@@ -223,6 +238,7 @@ def from_features(
     rows = np.minimum(rows, len(features) - 1)
     chunk = _user_model_arrays(
       user_model,
+      features.initial_text[rows],
       features.slate_text[rows],
       features.slate_image[rows],
       belief_lib.Feedback(
@@ -235,10 +251,11 @@ def from_features(
     if with_pool:
       of_pool = _pool_utility(user_model, features.pool.text[rows])
       pool_utility.append(np.asarray(of_pool)[:kept])
-  utility, log_choice, log_belief, selected, satisfaction = (
+  utility, log_choice, log_belief, prompt, selected, satisfaction, expected = (
     np.concatenate(x) for x in zip(*parts, strict=True)
   )
-  gain = np.where(valid, satisfaction, 0.0).astype(np.float32)
+  gain = expected if reward == 'expected' else satisfaction
+  gain = np.where(valid, gain, 0.0).astype(np.float32)
   if not np.isfinite(utility).all() or not np.isfinite(gain).all():
     raise errors.PastaError(
       'the user model predicts non-finite utilities or satisfactions for '
@@ -269,6 +286,7 @@ def from_features(
     slate_utility=utility.astype(np.float32),
     log_choice=log_choice.astype(np.float32),
     log_belief=log_belief.astype(np.float32),
+    prompt_utility=prompt.astype(np.float32),
     expected=selected.astype(np.float32),
     choice=choice,
     reward=gain,

@@ -37,6 +37,9 @@ class History:
     slate_category: int32 [B, T, L], index into pasta.types.CATEGORIES.
     choice: int32 [B, T], the chosen column, -1 where there was none.
     log_belief: [B, K], log posterior over user types.
+    prompt_utility: [B, K], what each type feels for the prompt that this turn
+      extends: for the column chosen last, from its images; before the first
+      choice for the initial prompt, from its text.
   """
 
   turn: jax.Array
@@ -46,6 +49,7 @@ class History:
   slate_category: jax.Array
   choice: jax.Array
   log_belief: jax.Array
+  prompt_utility: jax.Array
 
 
 @flax.struct.dataclass

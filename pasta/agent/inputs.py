@@ -58,12 +58,15 @@ class States:
   """What the networks read of the states h_0 … h_{T−1} of one session.
 
   Attributes:
-    tokens: [T, F], normalised; token t describes turn t − 1.
+    tokens: [T, F], normalised; token t describes turn t − 1. F = 0 for history
+      'none'.
     belief: [T, K], probabilities over types before turn t's choice.
+    prompt: [T, 2], `prompt_moments` of the prompt that turn t extends.
   """
 
   tokens: jax.Array
   belief: jax.Array
+  prompt: jax.Array
 
 
 @flax.struct.dataclass
@@ -126,10 +129,42 @@ def support_excess(constants: Constants, text: jax.Array) -> jax.Array:
   return jnp.maximum(distance / constants.support_limit - 1.0, 0.0)
 
 
+def prompt_moments(
+  constants: Constants,
+  settings: NetworkSettings,
+  log_belief: jax.Array,
+  utility: jax.Array,
+) -> jax.Array:
+  """How much is thought of the prompt that a turn extends: [..., 2].
+
+  m and s of its utility under the belief, on the scale of the items'. What a
+  candidate is worth hangs on what it is added to.
+
+  Args:
+    constants: normalisation.
+    settings: static shape.
+    log_belief: [..., K].
+    utility: [..., K].
+  """
+  if settings.belief == 'off':
+    return jnp.zeros((*utility.shape[:-1], 2), jnp.float32)
+  mean, spread = moments(log_belief, utility[..., None, :])
+  c = constants
+  return jnp.concatenate(
+    [
+      normalise(mean, c.utility_mean, c.utility_scale),
+      normalise(spread, c.spread_mean, c.spread_scale),
+    ],
+    -1,
+  )
+
+
 def tokens_of(
   constants: Constants, settings: NetworkSettings, seen: Episodes | History
 ) -> jax.Array:
   """`make_tokens` of whole sessions, or of what is known of them: [B, T, F]."""
+  if settings.history == 'none':
+    return jnp.zeros((*seen.choice.shape, 0))
   return jax.vmap(make_tokens, in_axes=(None, None, 0, 0, 0, 0, 0))(
     constants,
     settings.num_categories,
@@ -146,12 +181,16 @@ def states_at(
 ) -> States:
   """States [B, T, ...] of which that of the history's turn counts."""
   tokens = tokens_of(constants, settings, history)
-  # The belief counts at the current turn only: others are never read out.
+  # Both count at the current turn only: others are never read out.
   belief = jnp.broadcast_to(
     jnp.exp(history.log_belief)[:, None],
     (*tokens.shape[:2], history.log_belief.shape[-1]),
   )
-  return States(tokens, belief)
+  prompt = prompt_moments(
+    constants, settings, history.log_belief, history.prompt_utility
+  )
+  prompt = jnp.broadcast_to(prompt[:, None], (*tokens.shape[:2], 2))
+  return States(tokens, belief, prompt)
 
 
 def make_items(

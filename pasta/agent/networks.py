@@ -79,8 +79,10 @@ class _Block(nn.Module):
 class StateEncoder(nn.Module):
   """[..., T, F] tokens and [..., T, K] beliefs to states [..., T, W].
 
-  The belief enters behind the backbone: it is a function of the past turns,
-  and the one of the current turn is all that a policy keeps.
+  The belief and the worth of the prompt that is extended enter behind the
+  backbone: they follow from the past turns, and those of the current turn are
+  all that a policy keeps. With history 'none' the turn is all that stands
+  before them.
   """
 
   settings: NetworkSettings
@@ -92,8 +94,15 @@ class StateEncoder(nn.Module):
     turn = self.param(
       'turn', nn.initializers.normal(0.02), (s.num_turns, s.width)
     )
-    if s.backbone == 'transformer':
-      x = nn.Dense(s.width)(states.tokens) + turn
+    tokens = states.tokens
+    if s.history == 'projected':
+      tokens = nn.Dense(s.projection_dim, use_bias=False, name='projection')(
+        tokens
+      )
+    if s.history == 'none':
+      x = jnp.broadcast_to(turn, (*tokens.shape[:-1], s.width))
+    elif s.backbone == 'transformer':
+      x = nn.Dense(s.width)(tokens) + turn
       for _ in range(s.num_layers):
         x = _Block(s.num_heads)(x)
     else:
@@ -102,17 +111,17 @@ class StateEncoder(nn.Module):
       kernel = self.param(
         'kernel',
         nn.initializers.lecun_normal(batch_axis=(0,)),
-        (s.num_turns, states.tokens.shape[-1], s.width),
+        (s.num_turns, tokens.shape[-1], s.width),
       )
       # The kernel first: the other order is a transposed product on a CPU, at
       # half the speed.
-      x = jnp.einsum('tfw,...tf->...tw', kernel, states.tokens)
+      x = jnp.einsum('tfw,...tf->...tw', kernel, tokens)
       x = nn.relu(jnp.cumsum(x, -2) + turn)
       x = nn.Dense(s.width)(x)
     belief = states.belief
     if s.belief == 'off':
       belief = jnp.zeros_like(belief)
-    x = jnp.concatenate([nn.LayerNorm()(x), belief], -1)
+    x = jnp.concatenate([nn.LayerNorm()(x), belief, states.prompt], -1)
     return nn.relu(nn.Dense(s.width)(x))
 
 

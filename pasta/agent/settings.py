@@ -17,6 +17,7 @@ from pasta import errors
 from pasta.agent.credit import CREDITS
 
 BACKBONES = ('transformer', 'mlp', 'gemma')
+HISTORIES = ('full', 'projected', 'none')
 BELIEFS = ('on', 'off', 'prior', 'oracle')
 
 
@@ -103,6 +104,10 @@ class NetworkSettings:
     belief: 'on': the posterior after the choices; 'prior': it never moves;
       'oracle': that of an agent who knows the types. 'off': neither belief nor
       utilities enter.
+    history: what a state holds of past slates beside the turn, the belief and
+      the worth of the prompt that is extended. 'full': the features of each;
+      'projected': `projection_dim` learned numbers of each; 'none': nothing.
+    projection_dim: numbers a turn for history 'projected'.
     gemma: of the backbone 'gemma'; None for others.
   """
 
@@ -119,6 +124,8 @@ class NetworkSettings:
   num_types: int
   credit: str
   belief: str
+  history: str
+  projection_dim: int
   gemma: GemmaSettings | None = None
 
   def __post_init__(self):
@@ -127,6 +134,7 @@ class NetworkSettings:
       ('base', ('none', 'myopic')),
       ('credit', CREDITS),
       ('belief', BELIEFS),
+      ('history', HISTORIES),
     ):
       check_known(field, getattr(self, field), known)
     if (self.backbone == 'gemma') != (self.gemma is not None):

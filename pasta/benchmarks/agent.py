@@ -82,6 +82,7 @@ def draw(num: int, columns: int, dim: int) -> Episodes:
     slate_utility=normal(*shape, _TYPES),
     log_choice=jax.nn.log_softmax(normal(*shape)),
     log_belief=jax.nn.log_softmax(normal(num, _TURNS, _TYPES)),
+    prompt_utility=normal(num, _TURNS, _TYPES),
     expected=normal(*shape),
     choice=jnp.asarray(rng.integers(columns, size=shape[:2])),
     reward=normal(num, _TURNS),

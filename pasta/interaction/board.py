@@ -53,6 +53,7 @@ class Board:
       self._pool_text = np.zeros(
         (num, turns, generator.num_candidates, dim), np.float16
       )
+    self._prompt_utility = jnp.zeros((num, 1))
     self._fixed_belief = fixed_belief
     self.belief = belief
     if belief is None and user_model is not None:
@@ -108,6 +109,8 @@ class Board:
     """What the agent knows before turn `turn`."""
     if self._with_features and turn == 0:
       self._initial = self._world.text_features(list(initial_prompts))
+      if self._model is not None:
+        self._prompt_utility = _text_utility(self._model, self._initial)
     num = len(self._initial)
     return history_lib.History(
       turn=jnp.full((num,), turn, jnp.int32),
@@ -117,6 +120,7 @@ class Board:
       slate_category=jnp.asarray(self._category),
       choice=jnp.asarray(self._choice),
       log_belief=self.log_belief,
+      prompt_utility=self._prompt_utility,
     )
 
   def show(self, turn, pools, slate, image_seeds, people) -> people_lib.Shown:
@@ -173,6 +177,7 @@ class Board:
           jnp.asarray(shown.image),
           _feedback(answer),
         )
+        self._prompt_utility = self.belief.previous
 
   def features(self, records) -> features_lib.SessionFeatures | None:
     if not self._with_features:

@@ -185,7 +185,7 @@ def fit(
     settings=state.settings,
     score=config.score,
     predicts=config.backup in rivals.LEARN_VALUES
-    and config.reward == 'dense'
+    and config.reward in ('dense', 'expected')
     and config.discount == 1,
     frozen=frozen,
   )

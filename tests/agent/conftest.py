@@ -44,6 +44,9 @@ def _episodes(num, seed=0, turns=TURNS, full=True, pool=False):
     slate_utility=masked(rng.normal(size=(*shape, TYPES)).astype(np.float32)),
     log_choice=_log_softmax(log_choice),
     log_belief=_log_softmax(belief),
+    prompt_utility=masked(
+      rng.normal(size=(num, turns, TYPES)).astype(np.float32)
+    ),
     choice=np.where(valid, rng.integers(0, COLUMNS, (num, turns)), -1).astype(
       np.int32
     ),
@@ -156,4 +159,5 @@ def value_config():
   config.head_dims = (8,)
   config.batch_sessions = 8
   config.warmup_steps = 0
+  config.weight_decay = 1.0  # Tests call `iql` without `weight_decay.complete`.
   return config

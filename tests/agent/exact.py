@@ -136,6 +136,9 @@ def to_episodes(problem: Problem, log: Log, *, with_pool: bool) -> Episodes:
     slate_utility=utility[log.slate],
     log_choice=problem.log_choice(log.state, log.slate).astype(np.float32),
     log_belief=belief[log.state],
+    prompt_utility=np.zeros(
+      (*log.state.shape, len(problem.states)), np.float32
+    ),
     expected=np.zeros(log.slate.shape, np.float32),
     choice=np.where(log.valid, log.choice, -1).astype(np.int32),
     reward=np.where(log.valid, log.reward, 0.0).astype(np.float32),

@@ -308,6 +308,7 @@ def _two_turn_mdp(num):
     slate_utility=np.zeros((*shape, 1), np.float32),
     log_choice=np.zeros(shape, np.float32),
     log_belief=np.zeros((num, 2, 1), np.float32),
+    prompt_utility=np.zeros((num, 2, 1), np.float32),
     choice=np.zeros((num, 2), np.int32),
     reward=reward,
     valid=np.ones((num, 2), bool),

@@ -19,6 +19,7 @@ def _state(utility, belief, turn, num_turns):
     slate_category=none,
     choice=jnp.full((1, num_turns), -1),
     log_belief=jnp.log(jnp.asarray(belief, jnp.float32))[None],
+    prompt_utility=jnp.zeros((1, len(belief))),
   )
   return history, CandidateSet(
     category=jnp.arange(num)[None],

@@ -38,6 +38,7 @@ def _bare(category):
     slate_category=none,
     choice=none,
     log_belief=none,
+    prompt_utility=none,
   )
   category = jnp.asarray(category)
   return history, CandidateSet(

@@ -18,6 +18,7 @@ from pasta.user_model import model as model_lib
 N, T, L, M, D, K = 5, 3, 2, 2, 6, 3
 
 _column_utility = jax.jit(model_lib.column_utility)
+_text_utility = jax.jit(model_lib.text_utility)
 _update_belief = jax.jit(belief_lib.update)
 
 
@@ -123,6 +124,35 @@ def test_sparse_reward_and_missing_satisfaction(features, user_model):
   )
   assert 0 < filled.reward[0, 1] < 1
   assert filled.reward[0, 1] != dense.reward[0, 1]
+  # Of 'expected' it is what all turns hold, whatever people said.
+  expected = episodes_lib.from_features(features, user_model, reward='expected')
+  assert expected.reward[0, 1] == filled.reward[0, 1]
+  np.testing.assert_array_equal(expected.reward == 0, ~expected.valid)
+  assert np.abs(expected.reward - dense.reward)[dense.valid].min() > 1e-4
+
+
+def test_the_prompt_that_is_extended_is_the_initial_one_then_the_chosen(
+  features, user_model
+):
+  episodes = episodes_lib.from_features(features, user_model)
+  np.testing.assert_allclose(
+    episodes.prompt_utility[:, 0],
+    _text_utility(user_model, features.initial_text),
+    atol=1e-5,
+  )
+  for session, turn in ((0, 1), (3, 2), (1, 1)):
+    chosen = features.choice[session, turn - 1]
+    at = (slice(session, session + 1), turn - 1, chosen)
+    expected = _column_utility(
+      user_model, features.slate_text[at], features.slate_image[at]
+    )
+    np.testing.assert_allclose(
+      episodes.prompt_utility[session, turn], expected[0], atol=1e-5
+    )
+  # Not the text's, which leaves open what the images show.
+  text = _text_utility(user_model, features.slate_text[0, 0])
+  apart = np.abs(text - episodes.prompt_utility[0, 1]).max(1)
+  assert apart.min() > 1e-3
 
 
 def test_a_history_holds_the_turns_before(features, user_model):
@@ -272,17 +302,23 @@ def test_restarts_and_other_members_change_nothing(make_episodes, tmp_path):
   assert max(apart) > 1e-3
 
 
-def test_the_decay_falls_with_the_sessions_but_a_residual_keeps_some():
+@pytest.mark.parametrize(
+  'base, expected', [('myopic', [60.0, 20.0, 20.0]), ('none', [9.0, 3.0, 0.5])]
+)
+def test_the_decay_falls_with_the_sessions_down_to_a_floor(base, expected):
   config = config_file.get_config()
-  config.weight_decay, config.decay_sessions = 60.0, 3000
+  config.base = base
+  config.decay.myopic.update({'at_thousand': 60.0, 'floor': 20.0})
+  config.decay.none.update({'at_thousand': 9.0, 'floor': 0.5})
   found = [
     weight_decay.complete(config, n).weight_decay for n in (1000, 3000, 30000)
   ]
-  assert found == [60.0, 20.0, 20.0]
-  config.base = 'none'
-  assert weight_decay.complete(config, 30000).weight_decay == 2.0
+  assert found == expected
   # At most a tenth of a weight an update.
+  config.decay[base].at_thousand = 2000.0
   assert weight_decay.complete(config, 10).weight_decay == pytest.approx(100.0)
+  config.weight_decay = 7.0
+  assert weight_decay.complete(config, 10).weight_decay == 7.0
 
 
 def test_a_diverging_run_stops_with_its_step(make_episodes, tmp_path):

@@ -382,6 +382,14 @@ def test_values_are_asked_about_the_numbers_that_they_learn_from(
       np.testing.assert_array_equal(
         getattr(played, field), getattr(trained, field), err_msg=field
       )
-    np.testing.assert_allclose(
-      played.log_belief, trained.log_belief, rtol=1e-4, atol=1e-5
-    )
+    for field in ('log_belief', 'prompt_utility'):
+      np.testing.assert_allclose(
+        getattr(played, field),
+        getattr(trained, field),
+        rtol=1e-4,
+        atol=1e-5,
+        err_msg=field,
+      )
+  # What the prompt is worth that is extended moves from turn to turn.
+  worth = np.stack([played.prompt_utility for played in asked])
+  assert (np.abs(np.diff(worth, axis=0)).max((1, 2)) > 1e-3).all()

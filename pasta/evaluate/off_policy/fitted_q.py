@@ -148,7 +148,7 @@ def complete(
     config.discount = discount
     config.backup = 'sarsa'  # of another policy
     config.num_twins = 1  # a minimum of twins would be biased
-  return weight_decay.scaled(config, num_sessions)
+  return weight_decay.complete(config, num_sessions)
 
 
 def resample(

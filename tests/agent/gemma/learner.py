@@ -42,6 +42,7 @@ def make_config(directory, **fields):
   config.num_steps, config.steps_per_call = 24, 6
   config.log_steps, config.checkpoint_steps = 6, 6
   config.warmup_steps = 1
+  config.weight_decay = 1.0  # Of tests that call `iql` themselves.
   config.update_from_flattened_dict(fields)
   return config
 

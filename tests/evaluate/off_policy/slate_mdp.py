@@ -116,6 +116,7 @@ def episodes(mdp, log, log_propensity):
       np.float32
     ),
     log_belief=np.zeros((num, TURNS, 1), np.float32),
+    prompt_utility=np.zeros((num, TURNS, 1), np.float32),
     expected=np.zeros((num, TURNS, COLUMNS), np.float32),
     choice=log['column'].astype(np.int32),
     reward=log['reward'].astype(np.float32),
