@@ -160,7 +160,25 @@ def check(features: SessionFeatures, name: str = 'features') -> None:
       f'{name}: session {features.session_id[bad]} chose outside its slate '
       f'of {sizes["L"]}: {choice[bad].tolist()}'
     )
-
+  for field, outside, expected in (
+    (
+      'satisfaction',
+      ~np.isnan(features.satisfaction)
+      & ~((features.satisfaction >= 0) & (features.satisfaction <= 1)),
+      'in [0, 1], or NaN where it was not given',
+    ),
+    (
+      'comparison',
+      ~np.isin(features.comparison, (-1, 0, 1, MISSING_COMPARISON)),
+      f'-1, 0 or 1, or {MISSING_COMPARISON} where it was not given',
+    ),
+  ):
+    if outside.any():
+      bad = int(np.argmax(outside.any(1)))
+      raise errors.PastaError(
+        f'{name}: {field} of session {features.session_id[bad]} is '
+        f'{getattr(features, field)[bad][outside[bad]][0]}, expected {expected}'
+      )
   if features.pool is not None:
     outside = (features.pool.slate < 0) | (features.pool.slate >= sizes['C'])
     if outside.any():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pasta import errors, seeds, workdir
+from pasta.candidates.base import CandidateGenerator
 from pasta.surrogate import draws, flow, saved
 from pasta.world import world as world_lib
 
@@ -50,6 +51,10 @@ class SurrogateWorld:
     self.encoder, self.generator = world.encoder, world.generator
     self.t2i = Unrendered(f'surrogate:{fingerprint}({world.t2i.model_id})')
     self._world, self._model = world, model
+
+  def generator_of(self, num_candidates: int) -> CandidateGenerator:
+    """See `world.World`."""
+    return self._world.generator_of(num_candidates)
 
   @property
   def num_images_made(self) -> int:

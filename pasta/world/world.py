@@ -37,8 +37,8 @@ class World:
     self._config = config
     model = maker.build_t2i(config.t2i)
     self.encoder = clip.ClipEncoder.load(config.encoder)
+    self.generator = self._build_generator(config.candidates)
     self._generators = {}
-    self.generator = self.generator_of(config.candidates.num_candidates)
     self._store = maker.open_store(config.t2i)
     self._maker = maker.Maker(model, self.encoder, self._store)
     self.t2i = self._maker.t2i
@@ -52,20 +52,26 @@ class World:
     Raises:
       PastaError: it cannot make pools of this size.
     """
-    candidates = ml_collections.ConfigDict(self._config.candidates.to_dict())
-    candidates.num_candidates = num_candidates or candidates.num_candidates
-    if candidates.num_candidates not in self._generators:
-      try:
-        made = candidates_build.build(
-          candidates,
-          # What text-to-image models read of a prompt is as long, or longer.
-          count_tokens=lambda text: int(self.encoder.num_tokens([text])[0]),
-          max_prompt_tokens=self.encoder.max_tokens,
-        )
-      except ValueError as e:
-        raise errors.PastaError(str(e)) from None
-      self._generators[candidates.num_candidates] = made
-    return self._generators[candidates.num_candidates]
+    if num_candidates in (0, self.generator.num_candidates):
+      return self.generator
+    if num_candidates not in self._generators:
+      config = ml_collections.ConfigDict(self._config.candidates.to_dict())
+      config.num_candidates = num_candidates
+      self._generators[num_candidates] = self._build_generator(config)
+    return self._generators[num_candidates]
+
+  def _build_generator(
+    self, config: ml_collections.ConfigDict
+  ) -> CandidateGenerator:
+    try:
+      return candidates_build.build(
+        config,
+        # What text-to-image models read of a prompt is as long, or longer.
+        count_tokens=lambda text: int(self.encoder.num_tokens([text])[0]),
+        max_prompt_tokens=self.encoder.max_tokens,
+      )
+    except ValueError as e:
+      raise errors.PastaError(str(e)) from None
 
   def close(self) -> None:
     self._maker.close()

@@ -119,13 +119,12 @@ def test_sparse_reward_and_missing_satisfaction(features, user_model):
   )
   missing = features.satisfaction.copy()
   missing[0, 1] = np.nan
-  filled = episodes_lib.from_features(
-    dataclasses.replace(features, satisfaction=missing), user_model
-  )
+  with_gap = dataclasses.replace(features, satisfaction=missing)
+  filled = episodes_lib.from_features(with_gap, user_model)
   assert 0 < filled.reward[0, 1] < 1
   assert filled.reward[0, 1] != dense.reward[0, 1]
-  # Of 'expected' it is what all turns hold, whatever people said.
-  expected = episodes_lib.from_features(features, user_model, reward='expected')
+  # Of 'expected' it is what all turns hold.
+  expected = episodes_lib.from_features(with_gap, user_model, reward='expected')
   assert expected.reward[0, 1] == filled.reward[0, 1]
   np.testing.assert_array_equal(expected.reward == 0, ~expected.valid)
   assert np.abs(expected.reward - dense.reward)[dense.valid].min() > 1e-4

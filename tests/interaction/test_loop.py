@@ -16,6 +16,7 @@ from pasta.interaction import people as people_lib
 from pasta.population import population as population_lib
 from pasta.storage import session_features as features_lib
 from pasta.storage import sessions as sessions_lib
+from pasta.user_model import belief as belief_lib
 from pasta.user_model import heads
 from pasta.user_model import model as model_lib
 from pasta.world import world as world_lib
@@ -235,6 +236,75 @@ def test_a_belief_that_is_frozen_or_told(world, population, opinionated):
   )
   with pytest.raises(errors.PastaError, match='true type is known'):
     run(world, hidden(population), 'greedy', 'oracle', **options)
+
+
+def test_a_session_starts_from_what_is_known_of_people(
+  world, population, opinionated
+):
+  options = {'user_model': opinionated}
+  before = run(world, hidden(population), 'greedy', **options)
+  assert {s.belief_after for s in before.sessions} == {''}
+  np.testing.assert_array_equal(
+    before.belief.log_types, before.log_beliefs[:, -1]
+  )
+  known = loop.Known(
+    belief_lib.carried(opinionated, before.belief),
+    tuple(s.session_id for s in before.sessions),
+  )
+  people = hidden(population)
+  after = run(world, people, 'greedy', known=known, **options)
+  np.testing.assert_allclose(
+    after.log_beliefs[:, 0], before.log_beliefs[:, -1], atol=1e-5
+  )
+  assert [s.belief_after for s in after.sessions] == list(known.session_ids)
+
+
+def test_a_belief_hears_what_its_policy_hears(world, population, opinionated):
+  def played(*kinds):
+    config = common.policy('greedy')
+    config.feedback = kinds
+    made = policies.build(config, num_columns=SIZES.num_columns)
+    options = {'user_model': opinionated}
+    people = hidden(population)
+    result = loop.run(world, people, made, SIZES, jax.random.key(0), **options)
+    return made.policy_id, result
+
+  name, result = played('choice')
+  assert name == 'greedy:feedback=choice'
+  features = result.features
+  utility = model_lib.column_utility(
+    opinionated, features.slate_text, features.slate_image
+  )
+  said = belief_lib.Feedback(
+    features.choice,
+    np.full_like(features.satisfaction, np.nan),
+    np.full_like(features.comparison, -2),
+  )
+  expected = belief_lib.trajectory(opinionated, utility, said).log_types
+  np.testing.assert_allclose(result.log_beliefs, expected, atol=1e-4)
+  _, everything = played()
+  assert np.abs(everything.log_beliefs - result.log_beliefs).max() > 1e-3
+  with pytest.raises(errors.PastaError, match='feedback of policy greedy is'):
+    played('applause')
+
+
+def test_a_policy_has_pools_of_its_own_size(world, population, opinionated):
+  config = common.policy('greedy')
+  config.num_candidates = 40
+  made = policies.build(config, num_columns=SIZES.num_columns)
+  people, options = hidden(population), {'user_model': opinionated}
+  before = world.num_images_made
+  result = loop.run(world, people, made, SIZES, jax.random.key(0), **options)
+  drawn = world.num_images_made - before
+  for session in result.sessions:
+    assert 'c40' in session.generator_id
+    assert {len(t.candidates) for t in session.turns} == {40}
+  shown = SIZES.num_turns * SIZES.num_columns * SIZES.images_per_prompt
+  assert drawn <= 4 * shown
+  config.num_candidates = 7
+  made = policies.build(config, num_columns=SIZES.num_columns)
+  with pytest.raises(errors.PastaError, match='num_candidates is 7'):
+    loop.run(world, people, made, SIZES, jax.random.key(0), **options)
 
 
 def test_a_rendered_pool_is_judged_by_its_images(

@@ -200,9 +200,9 @@ def test_a_killed_collect_goes_on_to_the_same_sessions(workdir, tmp_path):
 def play_here(workdir, monkeypatch):
   """Plays in this process: answers and prompt to the last session."""
 
-  def run(answers: str, prompt: str) -> sessions_lib.Session:
+  def run(answers: str, prompt: str, person='', seed=3) -> sessions_lib.Session:
     monkeypatch.setattr('sys.stdin', io.StringIO(answers))
-    play.run(str(workdir), prompt, size=64, seed=3)
+    play.run(str(workdir), prompt, size=64, seed=seed, person=person)
     return list(sessions_lib.read_dir(str(workdir / 'play/sessions')))[-1]
 
   return run
@@ -223,6 +223,27 @@ def test_a_person_plays_a_session(workdir, play_here, capsys):
   assert session.turns[1].satisfaction is None
   pictures = list((workdir / 'play').glob('pictures-*/turn-*.png'))
   assert len(pictures) == 5
+
+
+def test_a_person_comes_back(workdir, play_here, capsys):
+  answers = '1\n9\n\n' + '1\n9\nb\n\n' * 4
+  new = play_here(answers, 'a fox', person='ada')
+  said = capsys.readouterr().out
+  assert 'I do not know ada yet.' in said and new.belief_after == ''
+  again = play_here(answers, 'an owl', person='ada', seed=4)
+  said = capsys.readouterr().out
+  assert 'I know ada from 1 session(s) before.' in said
+  assert again.belief_after == new.session_id
+  assert new.user_id == again.user_id == 'ada'
+  # The session begins with what the last one ended with.
+  path = workdir / 'play' / 'people' / 'ada.json'
+  content = json.loads(path.read_text())
+  assert content['session_ids'] == [new.session_id, again.session_id]
+  path.write_text(json.dumps(content | {'user_model': 'another'}))
+  with pytest.raises(errors.PastaError, match='of the user model another'):
+    play_here(answers, 'an owl', person='ada')
+  with pytest.raises(errors.PastaError, match='no name of a person'):
+    play_here(answers, 'an owl', person='../ada')
 
 
 @pytest.mark.parametrize('prompt', ['an old robot', 'a fox and ' * 1000])

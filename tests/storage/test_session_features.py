@@ -61,6 +61,23 @@ def test_choice_outside_the_slate_names_the_session():
     features_lib.check(bad)
 
 
+@pytest.mark.parametrize(
+  'field,value',
+  [
+    ('satisfaction', 7.0),
+    ('satisfaction', np.inf),
+    ('satisfaction', -0.1),
+    ('comparison', 2),
+    ('comparison', -3),
+  ],
+)
+def test_answers_out_of_range_name_the_session(field, value):
+  features = make_features()
+  getattr(features, field)[1, 0] = value
+  with pytest.raises(errors.PastaError, match=f'{field} of session s1 is'):
+    features_lib.check(features)
+
+
 def test_wrong_shape_is_named():
   bad = dataclasses.replace(make_features(), choice=np.zeros((3, 4), np.int8))
   with pytest.raises(errors.PastaError, match='choice has T = 4, others 5'):
