@@ -41,6 +41,8 @@ def world() -> ml_collections.ConfigDict:
   config.candidates.name = 'grammar'
   config.candidates.num_candidates = 25  # L_C
   config.candidates.max_words = 36  # keeps prompts under CLIP's 77 tokens
+  # Never overwrite what the chosen prompt names; grammars alone.
+  config.candidates.append_only = False
   config.candidates.chat = chat()
   config.candidates.gemma = gemma()
   config.cache_texts = 400_000  # cached prompts' features
@@ -206,6 +208,9 @@ def population() -> ml_collections.ConfigDict:
   config.satisfaction_noise = 0.08  # sd of the reported satisfaction
   config.generosity_spread = 0.3  # sd over people of a shift, in logits
   config.drift_scale = 0.0  # sd of a turn's step in every taste: people change
+  # h: half of the people lose 2 h of utility for a style or a palette that all
+  # images of the column they chose last show; 0: nobody tires.
+  config.habituation = 0.0
   config.comparison_threshold = 0.4  # 'same' below this difference
   config.comparison_noise = 0.4  # sd
   return config

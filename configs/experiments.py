@@ -127,12 +127,41 @@ def _rivals(c) -> None:
     'greedy_slate_rendered',
     'prior',
     'bayes',
+    'bayes_slate',
+    'bayes_full',
+    'type_told',
     'oracle',
     'lmm',
     'random',
   ):
     c.arms[policy] = arms.arm(policy.replace('_', ' '), policy)
   c.arms.optimistic = arms.arm('optimistic', 'optimistic', spread_weight=0.3)
+
+
+def _ceilings(c) -> None:
+  c.title = 'What knowing the truth is worth'
+  c.question = (
+    'Nothing is learned: all know the population. They differ in what they are '
+    'told of the person, in the feedback that they hear, and in whether slates '
+    'hedge.'
+  )
+  c.reference = 'bayes_slate'
+  for policy in (
+    'lmm',
+    'prior',
+    'bayes',
+    'bayes_slate',
+    'bayes_full',
+    'type_told',
+    'oracle',
+  ):
+    c.arms[policy] = arms.arm(policy.replace('_', ' '), policy)
+  c.arms.bayes_slate_fine = arms.arm(
+    'bayes slate, four times the particles',
+    'bayes_slate',
+    ('evaluate.ceilings.num_particles', 8192),
+    ('evaluate.ceilings.slate_particles', 768),
+  )
 
 
 def _credit(c) -> None:
@@ -269,6 +298,7 @@ _EXPERIMENTS = {
   'sessions': _sessions,
   'behaviour': _behaviour,
   'rivals': _rivals,
+  'ceilings': _ceilings,
   'credit': _credit,
   'matrix': worlds.matrix,
   'surrogate': _surrogate,

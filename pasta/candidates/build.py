@@ -20,8 +20,8 @@ def build(
   """Builds the generator that a config names.
 
   Args:
-    config: has `name`, `num_candidates`, `max_words` and, for a language model,
-      a sub-config of its name.
+    config: has `name`, `num_candidates`, `max_words`, `append_only` and, for a
+      language model, a sub-config of its name.
     count_tokens: how many tokens a prompt has for who reads it; a language
       model's prompts are cut by it.
     max_prompt_tokens: that it may have.
@@ -32,12 +32,19 @@ def build(
   """
   if config.name in _GRAMMARS:
     plain = grammar.Grammar(
-      num_candidates=config.num_candidates, max_words=config.max_words
+      num_candidates=config.num_candidates,
+      max_words=config.max_words,
+      append_only=config.append_only,
     )
     return plain if config.name == 'grammar' else terse.Terse(plain)
   if config.name not in _KNOWN:
     raise ValueError(
       f'candidates.name is {config.name!r}; known: {", ".join(_KNOWN)}'
+    )
+  if config.append_only:
+    raise ValueError(
+      f'candidates.append_only is True: expected False for {config.name!r}, '
+      'which writes what it likes'
     )
   # A language model takes seconds to import.
   made = pools.Pools(

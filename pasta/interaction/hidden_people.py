@@ -1,5 +1,7 @@
 """People of the hidden population."""
 
+import numpy as np
+
 from pasta import seeds
 from pasta.interaction.people import Answer, Shown
 from pasta.population import population as population_lib
@@ -21,13 +23,21 @@ class HiddenPeople:
     self.initial_prompts = crowd.initial_prompts
     self.sitting_seeds = seeds.derive(crowd.noise_seeds, 'world')
     self._previous = None
+    self._boredom = np.zeros_like(crowd.tastes)
 
   def answer(self, shown: Shown) -> Answer:
     previous = self._previous if shown.turn else None
     choice, satisfaction, comparison, utility = population_lib.answer(
-      self.population, self.crowd, shown.scenes, previous, shown.turn
+      self.population,
+      population_lib.bored(self.crowd, self._boredom),
+      shown.scenes,
+      previous,
+      shown.turn,
     )
     self._previous = utility
+    self._boredom = population_lib.next_boredom(
+      self._boredom, shown.scenes, choice
+    )
     return Answer(
       choice=choice,
       satisfaction=satisfaction,

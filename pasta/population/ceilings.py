@@ -20,6 +20,9 @@ people pick is worth more than a slate's columns on average, and a slate that
 holds something for each person who is still likely is worth most. A column's
 utility is that of its best image: exact moments, normal in between. Sampled
 scenes in place of that change nothing for `bayes_slate`.
+
+Where people tire of looks (`population.habituation`), all know who does, how
+much, and of what at the turn at hand.
 """
 
 import functools
@@ -133,16 +136,22 @@ class Ceiling(Policy):
       known = known + self._population.tastes[crowd.types]
     elif self._kind.told == 'person':
       known = crowd.tastes + crowd.intents
-    self._told = posterior_lib.Told(
-      jnp.asarray(known, jnp.float32),  # [N, S, V]
-      jnp.asarray(1.0 - crowd.named, jnp.float32),  # [N, S]
-    )
+    self._habituation = crowd.habituation[:, None, None]
+    self._fresh = known  # [N, S, V]
+    self._open = jnp.asarray(1.0 - crowd.named, jnp.float32)  # [N, S]
+    self._boredom = np.zeros_like(known)
+    self._tell()
     shifts = 'satisfaction' in self._kind.hears
     self._posterior = posterior_lib.initial(
       self._particles,
       len(crowd),
       self._noise.log_share if shifts else jnp.zeros(1),
     )
+
+  def _tell(self) -> None:
+    """What is known of people, as bored as they are."""
+    known = self._fresh - self._habituation * self._boredom
+    self._told = posterior_lib.Told(jnp.asarray(known, jnp.float32), self._open)
 
   def see(self, texts: Sequence[Sequence[str]]) -> None:
     """See Policy."""
@@ -151,8 +160,15 @@ class Ceiling(Policy):
   def observe(self, shown: Any, answer: Any) -> None:
     """See Policy; reads the slates' scenes [N, L, M, S]."""
     hears = self._kind.hears
-    if not hears:
-      return
+    if hears:
+      self._hear(hears, shown, answer)
+    self._boredom = population_lib.next_boredom(
+      self._boredom, shown.scenes, answer.choice
+    )
+    self._tell()
+
+  def _hear(self, hears: tuple[str, ...], shown: Any, answer: Any) -> None:
+    """Moves the posterior by what people said of what they saw."""
     satisfaction = comparison = None
     if 'satisfaction' in hears:
       satisfaction = jnp.asarray(answer.satisfaction, jnp.float32)

@@ -6,6 +6,15 @@ and a personal deviation. Behind each session stands an intent: values that the
 person has in mind this time, some of which the initial prompt names. People
 judge a column by its best image, choose with noise, and report a satisfaction.
 
+Where `habituation` is h > 0, people differ in how soon they tire of a look:
+h_i is 2 h for half of them and 0 for the others. For each style and palette v,
+
+  u_t(v) = taste(v) − h_i A_t(v),
+  A_{t+1}(v) = 0.7 A_t(v) + the share of the chosen column's images showing v,
+
+with A_0 = 0 at the start of every session. What people have in mind for a
+session, and all other slots, are untouched.
+
 Only people and the ceilings `bayes` and `oracle` see this; learners see
 prompts, pixels and feedback.
 """
@@ -21,6 +30,10 @@ from pasta.t2i.sketch import lexicon, scene
 
 NUM_SLOTS = scene.NUM_SLOTS
 NUM_VALUES = scene.MAX_VALUES
+TIRING_SLOTS = tuple(
+  lexicon.SLOT_NAMES.index(name) for name in ('style', 'palette')
+)
+BOREDOM_DECAY = 0.7  # a turn
 # Slots that an initial prompt names at most: people type about twelve words.
 _MOST_NAMED = 3
 # 1 where a slot has a value of that index, else padding, [S, V].
@@ -58,6 +71,7 @@ class Crowd:
     intents: weights of this session's intent [N, S, V].
     named: 1 where the initial prompt names the slot [N, S].
     generosity: shift of the reported satisfaction, in logits [N].
+    habituation: h_i [N].
     noise_seeds: root of each sitting's noise [N].
   """
 
@@ -68,6 +82,7 @@ class Crowd:
   intents: np.ndarray
   named: np.ndarray
   generosity: np.ndarray
+  habituation: np.ndarray
   noise_seeds: np.ndarray
 
   def __len__(self) -> int:
@@ -104,6 +119,7 @@ def build(config: ml_collections.ConfigDict) -> Population:
     choice_noise=0,
     satisfaction_noise=0,
     drift_scale=0,
+    habituation=0,
   )
   rng = np.random.default_rng([config.seed, 0])
   slot_scale = np.array([config.slot_scales[n] for n in lexicon.SLOT_NAMES])
@@ -204,6 +220,9 @@ def draw_crowd(
   named = (lots < config.named_share) & (rank < _MOST_NAMED)
   weights = np.where(named, config.intent_scale, weights)
   generosity = config.generosity_spread * rng.standard_normal(num_people)
+  # A stream of its own: people are the same whether or not some tire.
+  lots = seeds.uniform(seed, 'habituation', np.arange(num_people))
+  habituation = np.where(lots < 0.5, 2 * config.habituation, 0.0)
   noise = seeds.derive(seed, 'sitting', np.arange(num))
   initial = []
   for i in range(num):
@@ -223,6 +242,7 @@ def draw_crowd(
     intents=intent_table(values, weights),
     named=named.astype(np.float64),
     generosity=generosity[repeat],
+    habituation=habituation[repeat],
     noise_seeds=noise,
   )
 
@@ -266,6 +286,30 @@ def drifted(population: Population, crowd: Crowd, turn: int) -> Crowd:
   return dataclasses.replace(crowd, tastes=crowd.tastes + steps)
 
 
+def bored(crowd: Crowd, boredom: np.ndarray) -> Crowd:
+  """The crowd as it feels with boredom A [N, S, V]; see the module."""
+  if not crowd.habituation.any():
+    return crowd
+  tiring = crowd.habituation[:, None, None] * boredom
+  return dataclasses.replace(crowd, tastes=crowd.tastes - tiring)
+
+
+def next_boredom(
+  boredom: np.ndarray, scenes: np.ndarray, choice: np.ndarray
+) -> np.ndarray:
+  """A_{t+1} [N, S, V] from A_t; see the module.
+
+  Args:
+    boredom: A_t [N, S, V]; zeros at the start of a session.
+    scenes: int8 [N, L, M, S], what the slates of turn t show.
+    choice: the columns chosen at turn t, int [N].
+  """
+  chosen = scenes[np.arange(len(choice)), choice]  # [N, M, S]
+  share = (chosen[..., None] == np.arange(NUM_VALUES)).mean(1)  # [N, S, V]
+  tires = np.isin(np.arange(NUM_SLOTS), TIRING_SLOTS)
+  return BOREDOM_DECAY * boredom + share * tires[:, None]
+
+
 def answer(
   population: Population,
   crowd: Crowd,
@@ -280,7 +324,7 @@ def answer(
 
   Args:
     population: the truth.
-    crowd: N sittings.
+    crowd: N sittings, as bored as they are (`bored`).
     scenes: int8 [N, L, M, S], what the slates show.
     previous: utility of the column chosen in the turn before [N], or None.
     turn: 0-based.

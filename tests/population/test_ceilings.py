@@ -12,6 +12,7 @@ import pytest
 from configs import common
 from pasta import errors
 from pasta.agent import history as history_lib
+from pasta.interaction import hidden_people
 from pasta.population import ceilings
 from pasta.population import population as population_lib
 from pasta.t2i.sketch import lexicon, scene
@@ -179,3 +180,35 @@ def test_hedging_slates_hold_something_for_each_type():
     decision = policy.choose(None, pool, jax.random.key(0))
     assert set(np.asarray(decision.slate)[0].tolist()) == expected, name
     assert np.isfinite(decision.scores).all()
+
+
+def test_all_score_the_boredom_of_the_turn():
+  config = common.population()
+  config.habituation = 0.5
+  population = population_lib.build(config)
+  crowd = population_lib.draw_crowd(population, 6, 1, seed=9)
+  assert 0 < crowd.habituation.sum() < 6
+  sitting = hidden_people.HiddenPeople(population, crowd)
+  policy = make('oracle', population)
+  policy.begin(sitting)
+  rng = np.random.default_rng(0)
+  boredom = np.zeros_like(crowd.tastes)
+  for turn in range(3):
+    scenes = rng.integers(0, 4, (6, 4, 4, population_lib.NUM_SLOTS), np.int8)
+    told = crowd.tastes + crowd.intents
+    told = told - crowd.habituation[:, None, None] * boredom
+    np.testing.assert_allclose(policy._told.known, told, atol=1e-5)
+    seen = types.SimpleNamespace(scenes=scenes, turn=turn)
+    given = sitting.answer(seen)
+    # People feel just that: the choice is the best of it but for the noise.
+    column = told[
+      np.arange(6)[:, None, None, None],
+      np.arange(population_lib.NUM_SLOTS),
+      scenes,
+    ]
+    column = column.sum(-1).max(-1)
+    np.testing.assert_allclose(
+      given.utility, column[np.arange(6), given.choice]
+    )
+    policy.observe(seen, given)
+    boredom = population_lib.next_boredom(boredom, scenes, given.choice)

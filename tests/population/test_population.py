@@ -131,7 +131,9 @@ def test_initial_prompt_names_what_it_says_it_names():
   assert set(lexicon.SLOT_NAMES) == set(population.config.slot_scales)
 
 
-@pytest.mark.parametrize('field', ['num_types', 'choice_noise', 'type_scale'])
+@pytest.mark.parametrize(
+  'field', ['num_types', 'choice_noise', 'type_scale', 'habituation']
+)
 def test_bad_knobs_are_named(field):
   with pytest.raises(errors.PastaError, match=f'population.{field} is -1'):
     make(**{field: -1})
@@ -152,3 +154,42 @@ def test_tastes_drift_from_turn_to_turn():
     assert found == pytest.approx(scale * turn**0.5, rel=0.05)
   with pytest.raises(errors.PastaError, match='drift_scale'):
     make(drift_scale=-1.0)
+
+
+def test_half_of_the_people_tire_and_all_else_is_the_same():
+  tiring = make(habituation=0.5)
+  crowd = population_lib.draw_crowd(tiring, 400, 2, seed=5)
+  assert set(crowd.habituation) == {0.0, 1.0}
+  assert crowd.habituation.mean() == pytest.approx(0.5, abs=0.06)
+  # A person's sittings are alike.
+  np.testing.assert_array_equal(crowd.habituation[::2], crowd.habituation[1::2])
+  calm = population_lib.draw_crowd(make(), 400, 2, seed=5)
+  assert not calm.habituation.any()
+  for field in ('tastes', 'intents', 'generosity', 'noise_seeds'):
+    np.testing.assert_array_equal(getattr(calm, field), getattr(crowd, field))
+  assert calm.initial_prompts == crowd.initial_prompts
+
+
+def test_boredom_by_hand():
+  style, palette = (lexicon.SLOT_NAMES.index(n) for n in ('style', 'palette'))
+  scenes = np.zeros((1, 2, 4, population_lib.NUM_SLOTS), np.int8)
+  # Column 1: three images in style 4, one in style 7, all in palette 2.
+  scenes[0, 1, :, style] = 4, 4, 7, 4
+  scenes[0, 1, :, palette] = 2
+  scenes[0, 1, :, 0] = 9  # nobody tires of a subject
+  boredom = np.zeros((1, *population_lib.VALID.shape))
+  for expected in ((0.75, 0.25, 1.0), (1.275, 0.425, 1.7)):  # 0.7 A + share
+    boredom = population_lib.next_boredom(boredom, scenes, np.array([1]))
+    found = boredom[0, style, 4], boredom[0, style, 7], boredom[0, palette, 2]
+    np.testing.assert_allclose(found, expected)
+  assert np.count_nonzero(boredom) == 3
+  boredom = population_lib.next_boredom(boredom, scenes, np.array([0]))
+  # The other column: value 0 of both, and what was there has faded.
+  np.testing.assert_allclose(boredom[0, style, [0, 4]], (1.0, 0.7 * 1.275))
+  crowd = population_lib.draw_crowd(make(habituation=0.5), 8, 1, seed=5)
+  index = np.array([crowd.habituation.argmax(), crowd.habituation.argmin()])
+  crowd = crowd.select(index)
+  assert crowd.habituation.tolist() == [1.0, 0.0]
+  felt = population_lib.bored(crowd, np.repeat(boredom, 2, 0))
+  np.testing.assert_allclose(felt.tastes[0], crowd.tastes[0] - boredom[0])
+  np.testing.assert_array_equal(felt.tastes[1], crowd.tastes[1])

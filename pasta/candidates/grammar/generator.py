@@ -3,7 +3,8 @@
 It stands in for the language model of the paper (section 3.1): five kinds of
 expansion, C / 5 of each. Expansions keep what the chosen prompt says and mostly
 fill what it leaves open; a slot that is set is overwritten now and then, more
-often once little is open. It knows plausible English and nobody's taste.
+often once little is open, unless prompts are append-only. It knows plausible
+English and nobody's taste.
 """
 
 from collections.abc import Sequence
@@ -240,13 +241,20 @@ class Grammar:
 
   sees_images = False
 
-  def __init__(self, num_candidates: int = 25, max_words: int = 36):
+  def __init__(
+    self,
+    num_candidates: int = 25,
+    max_words: int = 36,
+    append_only: bool = False,
+  ):
     """Builds the generator.
 
     Args:
       num_candidates: C, a positive multiple of the number of categories.
       max_words: longest prompt that it writes, in ordinary words; CLIP reads
         77 tokens, about 45 words with their commas.
+      append_only: never overwrite what the chosen prompt names; a prompt that
+        has become too long still loses what it can do without.
 
     Raises:
       ValueError: for numbers outside of these.
@@ -263,7 +271,10 @@ class Grammar:
       )
     self.num_candidates = num_candidates
     self.max_words = max_words
-    self.generator_id = f'grammar-1-c{num_candidates}-w{max_words}'
+    self.append_only = append_only
+    self.generator_id = f'grammar-1-c{num_candidates}-w{max_words}' + (
+      '-append' * append_only
+    )
 
   def propose(
     self, histories: Sequence[PromptHistory], seeds: np.ndarray
@@ -272,6 +283,6 @@ class Grammar:
     base.check(histories, seeds)
     num = self.num_candidates // len(CATEGORIES)
     return [
-      _pool(writer_lib.Writer(h, int(s), num, self.max_words))
+      _pool(writer_lib.Writer(h, int(s), num, self.max_words, self.append_only))
       for h, s in zip(histories, seeds)
     ]

@@ -58,10 +58,17 @@ class Writer:
     max_words: longest text, in ordinary words.
     protected: slots that the last critique speaks of.
     initial: slots that the person's own prompt sets.
+    append_only: whether what the prompt names is never overwritten, but at
+      the person's own wish; a group such as 'an animal' may become a member.
   """
 
   def __init__(
-    self, history: PromptHistory, seed: int, num: int, max_words: int
+    self,
+    history: PromptHistory,
+    seed: int,
+    num: int,
+    max_words: int,
+    append_only: bool = False,
   ):
     current = history.current
     turn = len(history.chosen)
@@ -71,6 +78,7 @@ class Writer:
       ^ zlib.crc32(current.encode(errors='replace'))
     ).random
     self.num = num
+    self.append_only = append_only
     self.max_words = max_words
     self.soft_words = max_words - _SLACK_WORDS
     wanted, excluded = critique_lib.summarise(
@@ -233,6 +241,8 @@ class Writer:
     forced: bool = False,
   ) -> tuple[str | None, int]:
     """Applies changes: (text or None where impossible, overwritten slots)."""
+    if not forced and any(self._is_final(draft, slot) for slot, _ in changes):
+      return None, 0
     overwritten, moved = 0, False
     added = []
     text, flows = draft.text, draft.flows
@@ -342,6 +352,11 @@ class Writer:
       if other or not draft.vague
     )
 
+  def _is_final(self, draft: draft_lib.Draft, slot: int) -> bool:
+    """Whether nothing may be written in a slot any more."""
+    is_open = draft.vague if slot == wording.SUBJECT else not draft.named[slot]
+    return self.append_only and not is_open
+
   def vacant(self, draft: draft_lib.Draft, slots: Sequence[int]) -> list[int]:
     return [s for s in self.slots if s in slots and not draft.named[s]]
 
@@ -360,6 +375,8 @@ class Writer:
     """Fills or overwrites slots: (text or None, overwritten, changes)."""
     changes = []
     for slot in slots:
+      if self._is_final(draft, slot):
+        continue
       value = self.next_value(slot, draft)
       if value is not None:
         changes.append((slot, value))

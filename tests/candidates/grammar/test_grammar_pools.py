@@ -262,11 +262,55 @@ def test_bad_input():
 
 def test_build():
   config = ml_collections.ConfigDict(
-    dict(name='grammar', num_candidates=10, max_words=30)
+    dict(name='grammar', num_candidates=10, max_words=30, append_only=False)
   )
   generator = candidates_build.build(config)
   assert generator.num_candidates == 10
   assert generator.generator_id == 'grammar-1-c10-w30'
+  config.append_only = True
+  append_only = candidates_build.build(config)
+  assert append_only.generator_id == 'grammar-1-c10-w30-append'
+  config.name = 'chat'
+  with pytest.raises(ValueError, match='append_only is True.*chat'):
+    candidates_build.build(config)
   config.name = 'chatter'
   with pytest.raises(ValueError, match='chatter.*known: grammar'):
     candidates_build.build(config)
+
+
+def _breaches(generator, num_sessions):
+  """Candidates of random sessions that overwrite something, of how many."""
+  rng = random.Random(0)
+  histories = [
+    PromptHistory(p) for p in rough_prompts.initial_prompts(num_sessions, 7)
+  ]
+  breaches = total = 0
+  for turn in range(6):
+    seeds = np.arange(num_sessions) + 1000 * turn
+    pools = generator.propose(histories, seeds)
+    for history, pool in zip(histories, pools):
+      before = named_values(history.current)
+      assert len({c.text for c in pool}) == generator.num_candidates
+      for candidate in pool:
+        after = named_values(candidate.text)
+        # A group's members are all named until one of them stands there.
+        kept = all(
+          set(a) <= set(b) and a if slot == 0 and len(b) > 1 else a == b
+          for slot, (a, b) in enumerate(zip(after, before))
+          if b
+        )
+        breaches += not kept
+        total += 1
+    histories = [
+      PromptHistory(h.initial_prompt, (*h.chosen, rng.choice(pool).text))
+      for h, pool in zip(histories, pools)
+    ]
+  return breaches, total
+
+
+def test_append_only_prompts_keep_what_they_name():
+  breaches, _ = _breaches(grammar.Grammar(append_only=True), 25)
+  assert breaches == 0
+  # Else something is overwritten in one candidate of five.
+  breaches, total = _breaches(grammar.Grammar(), 5)
+  assert breaches > total / 10
