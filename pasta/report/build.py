@@ -41,6 +41,9 @@ _NUM_OPEN_TYPES = 9  # cards on the page; the rest opens on demand
 _ABSENT = {
   'evaluation': 'Not measured yet: {dir}/evaluation/results.json is missing. '
   'The evaluate stage writes it.',
+  'returning': 'Not measured: {dir}/evaluation/results.json holds no sessions '
+  'of people who come back. The evaluate stage plays them where '
+  'returning.num_sessions is above 1.',
   'sessions': 'No sessions to show: {dir}/evaluation/sessions/ lacks those of '
   'pasta and lmm. The evaluate stage writes them.',
   'user_model': 'No user model yet in {dir}/user_model/. The train_user_model '
@@ -122,7 +125,13 @@ def render(context: Mapping[str, Any]) -> str:
   )
   # Plots that were not drawn are tested for in the template.
   named = dict.fromkeys(
-    ('comparison', 'belief', 'user_model_curves', 'value_curves')
+    (
+      'comparison',
+      'returning',
+      'belief',
+      'user_model_curves',
+      'value_curves',
+    )
   )
   return environment.get_template('report.html.j2').render(
     **{**context, 'plots': named | context['plots'], 'css': css}
@@ -161,6 +170,11 @@ def _results(directory: str, drawn: dict) -> dict[str, Any]:
         plots.comparison(compared),
         'Shares of better, same and worse by turn',
       )
+    if len(headline.returning(results)) > 1:
+      drawn['returning'] = (
+        plots.returning(headline.returning(results)),
+        'Return by session of people who come back, known and as if new',
+      )
     return {
       'title': headline.title(results),
       'results': results,
@@ -168,6 +182,7 @@ def _results(directory: str, drawn: dict) -> dict[str, Any]:
       'split_sentence': headline.split_sentence(results),
       'rows': headline.rows(results),
       'gap_ends': [palette.style(c).label for c in headline.ceilings(results)],
+      'returning_rows': headline.returning_rows(results),
       'satisfaction_rows': headline.satisfaction_rows(results),
       'population': _flatten(results['population']),
       'policy_ids': [

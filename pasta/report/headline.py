@@ -133,6 +133,18 @@ def tiles(results: dict[str, Any]) -> list[dict[str, str]]:
         'verdict': verdict(wins, 0.5),
       }
     )
+  sessions = returning(results)
+  if len(sessions) > 1 and has_mean(sessions[1]['gain']):
+    gain = sessions[1]['gain']
+    out.append(
+      {
+        **_cell(gain, 'signed'),
+        'label': 'for people who come back',
+        'text': 'return of the second session over that of the same people as '
+        'if they were new: what is kept of the first.',
+        'verdict': verdict(gain),
+      }
+    )
   greedy = _paired(results, 'greedy', 'return')
   if has_mean(greedy):
     out.append(
@@ -150,6 +162,24 @@ def tiles(results: dict[str, Any]) -> list[dict[str, str]]:
       }
     )
   return out
+
+
+def returning(results: dict[str, Any]) -> list[dict[str, Any]]:
+  """pasta's sessions with people who come back; [] where there are none."""
+  return results.get('returning', {}).get(AGENT, [])
+
+
+def returning_rows(results: dict[str, Any]) -> list[dict[str, Any]]:
+  """Of each session of people who come back: the plot's numbers."""
+  return [
+    {
+      'session': i + 1,
+      'known': _cell(row['return'], 'plain'),
+      'fresh': _cell(row.get('fresh'), 'plain'),
+      'gain': _cell(row.get('gain'), 'signed'),
+    }
+    for i, row in enumerate(returning(results))
+  ]
 
 
 def split_sentence(results: dict[str, Any]) -> str:

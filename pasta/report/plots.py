@@ -175,6 +175,70 @@ def satisfaction(policies: dict[str, Sequence[Estimate]]) -> Figure:
   return figure
 
 
+def returning(sessions: Sequence[dict[str, Estimate]]) -> Figure:
+  """Return of the same people's sessions 1, 2, …, known and as if new.
+
+  Args:
+    sessions: of `evaluate.returning.play`, of pasta.
+  """
+  figure = figures.blank(2.9)
+  with matplotlib.rc_context(figures.STYLE):
+    ax = figure.add_axes((0.09, 0.17, 0.66, 0.8))
+    x = np.arange(1, len(sessions) + 1)
+    for label, key, offset, marker in (
+      ('what was learned before', 'return', 0.0, {}),
+      ('as if the person were new', 'fresh', 0.05, {'markerfacecolor': 'page'}),
+    ):
+      colour = _C['pasta' if key == 'return' else 'soft']
+      marker = {k: _C[v] for k, v in marker.items()}
+      # In the first session everybody is new.
+      found = [row.get(key, row['return']) for row in sessions]
+      ax.vlines(
+        x[key == 'fresh' :] + offset,
+        [e['low'] for e in found[key == 'fresh' :]],
+        [e['high'] for e in found[key == 'fresh' :]],
+        color=colour,
+        linewidth=1.8,
+        alpha=0.6,
+      )
+      ax.plot(
+        x + offset * (x > 1),
+        [e['mean'] for e in found],
+        color=colour,
+        marker='o',
+        markersize=7,
+        linewidth=2.2 if key == 'return' else 1.4,
+        linestyle='-' if key == 'return' else (0, (3, 2)),
+        zorder=5 if key == 'return' else 3,
+        **marker,
+      )
+      ax.text(
+        len(sessions) + 0.14,
+        found[-1]['mean'],
+        label,
+        va='center',
+        color=colour,
+        fontweight='bold' if key == 'return' else 'normal',
+      )
+    for i, row in enumerate(sessions):
+      if 'gain' in row:
+        ax.annotate(
+          headline.number(row['gain']['mean'], signed=True),
+          (x[i], row['return']['high']),
+          (0, 4),
+          textcoords='offset points',
+          ha='center',
+          fontsize=9.5,
+          color=_C['pasta'],
+        )
+    ax.set_xticks(x)
+    ax.set_xlim(0.8, len(sessions) + 0.12)
+    ax.margins(y=0.12)
+    ax.set_xlabel('session of the same person')
+    ax.set_ylabel('return')
+  return figure
+
+
 def comparison(policies: dict[str, Sequence[dict[str, float]]]) -> Figure:
   """Shares of better / same / worse than the turn before, a panel a policy.
 

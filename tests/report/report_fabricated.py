@@ -164,6 +164,23 @@ def _session(policy, person, satisfaction, comparison, rng, num_images):
   )
 
 
+def _returning():
+  def estimate(mean):
+    return {'mean': mean, 'low': mean - 0.1, 'high': mean + 0.1}
+
+  return [
+    {'return': estimate(2.81)},
+    *(
+      {
+        'return': estimate(2.8 + gain),
+        'fresh': estimate(2.8),
+        'gain': estimate(gain),
+      }
+      for gain in (0.17, 0.21)
+    ),
+  ]
+
+
 def results(num_people=60, num_turns=5, levels=None, seed=0):
   """results.json's content and the outcomes behind it."""
   levels = LEVELS if levels is None else levels
@@ -195,6 +212,7 @@ def results(num_people=60, num_turns=5, levels=None, seed=0):
       'slot_scales': {'style': 1.0, 'subject': 0.5},
     },
     **compare.compare(outcomes, seed=0),
+    'returning': {'pasta': _returning()},
   }
   return content, outcomes
 

@@ -118,6 +118,7 @@ def test_plots_are_written_as_png(finished):
     'returns',
     'satisfaction',
     'comparison',
+    'returning',
     'belief',
     'user_model_curves',
     'value_curves',

@@ -76,6 +76,17 @@ def test_tile_says_which_way_greedy_went():
   assert 'Worse' in text((-0.1, -0.2, -0.05))
 
 
+def test_people_who_come_back_have_a_tile_and_rows():
+  results, _ = report_fabricated.results()
+  (tile,) = [t for t in headline.tiles(results) if 'come back' in t['label']]
+  assert tile['figure'] == '+0.17' and tile['verdict'] == 'above'
+  rows = headline.returning_rows(results)
+  assert [r['gain']['figure'] for r in rows] == ['–', '+0.17', '+0.21']
+  del results['returning']
+  assert headline.returning_rows(results) == []
+  assert not [t for t in headline.tiles(results) if 'come back' in t['label']]
+
+
 def test_rows_hold_each_policys_numbers():
   results, _ = report_fabricated.results(num_people=40)
   rows = {r['name']: r for r in headline.rows(results)}
