@@ -14,6 +14,7 @@ import ml_collections
 
 from configs import common, quickstart
 from configs import experiment_arms as arms
+from configs import experiment_beliefs as beliefs
 from configs import experiment_worlds as worlds
 
 
@@ -307,6 +308,8 @@ _EXPERIMENTS = {
   'sizes': worlds.sizes,
   'exploration': _exploration,
   'generator': worlds.generator,
+  'feedback': beliefs.feedback,
+  'pools': beliefs.pools,
   'personalisation': worlds.personalisation,
 }
 NAMES = tuple(_EXPERIMENTS)

@@ -84,6 +84,7 @@ class Ceiling(Policy):
       for.
     images_per_prompt: M.
     num_columns: L.
+    num_candidates: C of its pools; 0: the world's.
   """
 
   def __init__(
@@ -94,6 +95,7 @@ class Ceiling(Policy):
     *,
     images_per_prompt: int,
     num_columns: int,
+    num_candidates: int = 0,
   ):
     if name not in NAMES:
       raise errors.PastaError(
@@ -107,7 +109,12 @@ class Ceiling(Policy):
     errors.check_least(
       config, 'ceilings.{}', num_particles=1, slate_particles=1
     )
-    super().__init__(name=name, num_columns=num_columns, uses_features=False)
+    super().__init__(
+      name=name,
+      num_columns=num_columns,
+      uses_features=False,
+      num_candidates=num_candidates,
+    )
     self._kind = _KINDS[name]
     self._population = population
     self._best_of = (

@@ -105,6 +105,7 @@ def build_policy(
       config.ceilings,
       images_per_prompt=config.sizes.images_per_prompt,
       num_columns=config.sizes.num_columns,
+      num_candidates=policy_config.num_candidates,
     )
   return policies.build(
     policy_config,

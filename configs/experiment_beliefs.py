@@ -1,0 +1,61 @@
+"""The experiments of configs/experiments.py on what an agent hears and offers.
+
+None of them trains a value function: the slate whose pick is expected to be
+best (`greedy_slate`) shows what belief and pool are worth.
+"""
+
+from configs import experiment_arms as arms
+
+
+def feedback(c) -> None:
+  c.title = 'What the belief hears'
+  c.question = (
+    'The same user model and the same slates, with beliefs from some kinds of '
+    'feedback or from all; in slates of 4 columns and of 2. After the share, '
+    'in return, the difference to choices alone.'
+  )
+  kinds = ('choice', 'satisfaction', 'comparison')
+  heard = {
+    'all': (),
+    'choices_and_comparisons': ('choice', 'comparison'),
+    'choices_and_satisfaction': ('choice', 'satisfaction'),
+    'choices': ('choice',),
+  }
+  for columns in (4, 2):
+    sizes = (('evaluate.sizes.num_columns', columns),) if columns != 4 else ()
+    for name, hears in heard.items():
+      c.arms[f'{name}_{columns}'] = arms.arm(
+        f'{name.replace("_", " ")}, L = {columns}',
+        'greedy_slate',
+        *sizes,
+        reference='' if name == 'choices' else f'choices_{columns}',
+        row=f'L = {columns}',
+        column=', '.join(hears or kinds),
+        series='greedy slate',
+        feedback=hears,
+      )
+
+
+def pools(c) -> None:
+  c.title = 'Larger pools, as many renders'
+  c.question = (
+    'A slate of 4 out of 25, 50 or 100 candidates: more texts, no more images. '
+    'And what the rule of one candidate a category costs.'
+  )
+  c.reference = 'greedy_slate_25'
+  for num in (25, 50, 100):
+    c.arms[f'greedy_slate_{num}'] = arms.arm(
+      f'{num} candidates', 'greedy_slate', num_candidates=num
+    )
+  for num in (25, 100):
+    c.arms[f'no_categories_{num}'] = arms.arm(
+      f'{num} candidates, no categories',
+      'greedy_slate',
+      num_candidates=num,
+      use_categories=False,
+    )
+  for name in ('bayes_slate', 'bayes_full'):
+    for num in (25, 100):
+      c.arms[f'{name}_{num}'] = arms.arm(
+        f'{name.replace("_", " ")}, {num}', name, num_candidates=num
+      )
