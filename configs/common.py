@@ -203,6 +203,10 @@ def population() -> ml_collections.ConfigDict:
   config.slot_scales.weather = 0.8
   config.slot_scales.accent = 0.4
   config.choice_noise = 0.2  # scale of the Gumbel noise on a column's utility
+  config.careless_share = 0.0  # of choices, made uniformly at random
+  # Utility that the screen's first column has to a choice beside its own,
+  # falling linearly to 0 in the last.
+  config.position_bias = 0.0
   config.satisfaction_slope = 0.5  # logits per unit of utility
   config.satisfaction_center = 1.5  # above a first slate's typical best image
   config.satisfaction_noise = 0.08  # sd of the reported satisfaction

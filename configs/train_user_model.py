@@ -85,6 +85,12 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.scale_ridge = 10.0  # per person, precision of logs of noise scales
   config.typical_sigma = 0.15  # centre of that prior: noise of satisfaction
   config.typical_comparison_scale = 1.0  # and logits per unit of utility
+  # People as raters, beside what they like:
+  config.lapse = False  # learn the share of choices that are made at random
+  config.position = False  # learn how a column's place on the screen attracts
+  config.typical_lapse = 0.05  # centre of the prior of the lapse rate
+  config.lapse_ridge = 0.25  # prior precision of its logit
+  config.position_ridge = 0.1  # and of a place's log-odds, around 0
   config.pseudo_count = 2.0  # people added to every type's share
   config.min_share_rate = 0.05  # least step of the running type shares
 

@@ -6,6 +6,8 @@ Nothing here imports jax: render workers load this module on their own.
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 PyTree = Any
 CATEGORIES = ('rephrase', 'detail', 'style', 'subject', 'creative')
 UNKNOWN_CATEGORY = ''  # of candidates in sessions that others have recorded
@@ -27,6 +29,24 @@ class Candidate:
 def category_index(category: str) -> int:
   """Position in CATEGORIES; -1 for UNKNOWN_CATEGORY."""
   return -1 if category == UNKNOWN_CATEGORY else CATEGORIES.index(category)
+
+
+def screen_position(columns: np.ndarray) -> np.ndarray:
+  """Where slate entries stand: 1 in the screen's first column, 0 in its last.
+
+  Args:
+    columns: on-screen order [..., L], int; screen column c shows slate entry
+      columns[c]. -1 throughout where the order is not known.
+
+  Returns:
+    float32 [..., L], by slate entry, falling linearly from column to column;
+    0 throughout where the order is not known (no place is before another).
+  """
+  num = columns.shape[-1]
+  # The inverse of a permutation: in which screen column each entry stands.
+  column = np.argsort(columns, axis=-1, kind='stable')
+  position = 1.0 - column / max(num - 1, 1)
+  return np.where(columns < 0, 0.0, position).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -140,7 +140,7 @@ def _user_model_arrays(user_model, initial_text, text, image, feedback, given):
   """
   column_utility = model_lib.column_utility(user_model, text, image)
   text_utility = model_lib.text_utility(user_model, text)
-  choice, satisfaction, _ = feedback
+  choice, satisfaction = feedback.choice, feedback.satisfaction
   log_beliefs = belief_lib.trajectory(
     user_model, column_utility, feedback
   ).log_types
@@ -231,6 +231,7 @@ def from_features(
       'features hold turns that their sessions do not: extract them again'
     )
   choice = np.where(valid, features.choice, -1).astype(np.int32)
+  position = features.position
   parts, pool_utility = [], []
   for start in range(0, len(features), _CHUNK_SESSIONS):
     rows = np.arange(start, start + _CHUNK_SESSIONS)
@@ -242,7 +243,10 @@ def from_features(
       features.slate_text[rows],
       features.slate_image[rows],
       belief_lib.Feedback(
-        choice[rows], features.satisfaction[rows], features.comparison[rows]
+        choice[rows],
+        features.satisfaction[rows],
+        features.comparison[rows],
+        None if position is None else position[rows],
       ),
       None if log_belief is None else log_belief[rows],
     )

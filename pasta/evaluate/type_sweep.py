@@ -151,7 +151,9 @@ def _update_seconds(model: UserModel, source: Source) -> float:
 
   known = belief.initial(model, 1)
   first = source.read(np.arange(1))
-  feedback = belief.Feedback(**{k: first.feedback[k] for k in belief.KINDS})
+  feedback = belief.Feedback(
+    **{k: first.feedback[k] for k in belief.KINDS}, position=first.position
+  )
   arrays = first.text, first.image, feedback
   times = []
   for _ in range(_TIMED_UPDATES):

@@ -14,7 +14,7 @@ from pasta.candidates.base import CandidateGenerator
 from pasta.interaction import extraction
 from pasta.interaction import people as people_lib
 from pasta.storage import session_features as features_lib
-from pasta.types import CATEGORIES
+from pasta.types import CATEGORIES, screen_position
 from pasta.user_model import belief as belief_lib
 from pasta.user_model import model as user_model_lib
 from pasta.world import world as world_lib
@@ -175,7 +175,7 @@ class Board:
           self.belief,
           jnp.asarray(shown.text),
           jnp.asarray(shown.image),
-          _feedback(answer),
+          _feedback(shown, answer),
         )
         self._prompt_utility = self.belief.previous
 
@@ -196,7 +196,9 @@ _text_utility = jax.jit(user_model_lib.text_utility)
 _column_utility = jax.jit(user_model_lib.column_utility)
 
 
-def _feedback(answer: people_lib.Answer) -> belief_lib.Feedback:
+def _feedback(
+  shown: people_lib.Shown, answer: people_lib.Answer
+) -> belief_lib.Feedback:
   """What N people answered, as the belief hears it."""
   comparison = answer.comparison
   if comparison is None:
@@ -205,6 +207,7 @@ def _feedback(answer: people_lib.Answer) -> belief_lib.Feedback:
     choice=jnp.asarray(answer.choice, jnp.int32),
     satisfaction=jnp.asarray(answer.satisfaction, jnp.float32),
     comparison=jnp.asarray(comparison, jnp.int32),
+    position=jnp.asarray(screen_position(shown.columns)),
   )
 
 

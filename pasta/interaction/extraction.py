@@ -35,8 +35,10 @@ def assemble(
   comparison = np.full(
     (num, num_turns), features_lib.MISSING_COMPARISON, np.int8
   )
+  order = np.full((num, num_turns, columns), -1, np.int8)
   for i, record in enumerate(records):
     for t, turn in enumerate(record.turns):
+      order[i, t] = turn.columns
       category[i, t] = [
         category_index(turn.candidates[c].category) for c in turn.slate
       ]
@@ -62,6 +64,7 @@ def assemble(
     t2i_id=records[0].t2i_id,
     generator_id=' + '.join(sorted({r.generator_id for r in records})),
     pool=pool,
+    columns=order,
   )
 
 

@@ -33,6 +33,7 @@ class HiddenPeople:
       shown.scenes,
       previous,
       shown.turn,
+      shown.columns,
     )
     self._previous = utility
     self._boredom = population_lib.next_boredom(

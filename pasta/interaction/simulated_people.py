@@ -9,6 +9,7 @@ import numpy as np
 from pasta import seeds
 from pasta.interaction.people import Answer, Shown
 from pasta.storage import sessions
+from pasta.types import screen_position
 from pasta.user_model import likelihoods
 from pasta.user_model import model as user_model_lib
 
@@ -42,6 +43,9 @@ class SimulatedPeople:
   def answer(self, shown: Shown) -> Answer:
     first = self._previous is None or shown.turn == 0
     previous = np.zeros(len(self.types)) if first else self._previous
+    position = None
+    if shown.columns is not None:
+      position = jnp.asarray(screen_position(shown.columns))
     response = jax.device_get(
       _respond(
         self.model,
@@ -50,6 +54,7 @@ class SimulatedPeople:
         jnp.asarray(self.types),
         jnp.asarray(previous, jnp.float32),
         jnp.asarray(self.generosity, jnp.float32),
+        position,
       )
     )
     noise = seeds.gumbel(
@@ -108,16 +113,16 @@ def simulated_crowd(
 
 
 @jax.jit
-def _respond(model, text, image, types, previous, generosity):
+def _respond(model, text, image, types, previous, generosity, position):
   """What people of the given types [N] would do, for every column [N, L]."""
   offset = generosity[:, None, None]
   utility = user_model_lib.column_utility(model, text, image)  # [N, L, K]
   pick = jax.nn.one_hot(types, model.num_types)[:, None]  # [N, 1, K]
   own = (utility * pick).sum(-1)  # [N, L]
   return {
-    'log_probs': (user_model_lib.choice_log_probs(model, utility) * pick).sum(
-      -1
-    ),
+    'log_probs': (
+      user_model_lib.choice_log_probs(model, utility, position) * pick
+    ).sum(-1),
     'satisfaction': (
       user_model_lib.expected_satisfaction(model, utility, offset) * pick
     ).sum(-1),

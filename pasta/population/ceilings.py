@@ -41,6 +41,7 @@ from pasta.agent.policy import Policy
 from pasta.population import population as population_lib
 from pasta.population import posterior as posterior_lib
 from pasta.t2i.sketch import scene
+from pasta.types import screen_position
 
 # Mean and deviation of the largest of M standard normals, M = 1..8; numerical
 # integration.
@@ -187,6 +188,7 @@ class Ceiling(Policy):
       self._told,
       self._noise,
       jnp.asarray(shown.scenes),
+      jnp.asarray(screen_position(shown.columns)),
       jnp.asarray(answer.choice),
       satisfaction,
       comparison,

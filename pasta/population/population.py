@@ -27,6 +27,7 @@ import numpy as np
 from pasta import errors, seeds
 from pasta.candidates.grammar import prompts as prompt_lib
 from pasta.t2i.sketch import lexicon, scene
+from pasta.types import screen_position
 
 NUM_SLOTS = scene.NUM_SLOTS
 NUM_VALUES = scene.MAX_VALUES
@@ -120,7 +121,14 @@ def build(config: ml_collections.ConfigDict) -> Population:
     satisfaction_noise=0,
     drift_scale=0,
     habituation=0,
+    careless_share=0,
+    position_bias=0,
   )
+  if config.careless_share > 1:
+    raise errors.PastaError(
+      f'population.careless_share is {config.careless_share}, expected a share '
+      'of choices, at most 1'
+    )
   rng = np.random.default_rng([config.seed, 0])
   slot_scale = np.array([config.slot_scales[n] for n in lexicon.SLOT_NAMES])
   shape = (NUM_SLOTS, NUM_VALUES)
@@ -316,8 +324,14 @@ def answer(
   scenes: np.ndarray,
   previous: np.ndarray | None,
   turn: int,
+  columns: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
   """People look at their slates and answer.
+
+  A column's place on the screen adds position_bias · (1 − c / (L − 1)) to its
+  utility, c = 0 … L − 1 from the first column on, while people choose; what
+  they feel for what they have chosen is their utility alone. A share of choices
+  is careless: uniform over the columns, whatever and wherever they are.
 
   Noise depends on (sitting, turn, column) only, so that policies can be
   compared on the same people with the same noise.
@@ -328,6 +342,11 @@ def answer(
     scenes: int8 [N, L, M, S], what the slates show.
     previous: utility of the column chosen in the turn before [N], or None.
     turn: 0-based.
+    columns: on-screen order [N, L], screen column c shows entry columns[c];
+      None where nothing stands in an order.
+
+  Raises:
+    PastaError: places matter to these people, and the order is not given.
 
   Returns:
     (choice int [N], satisfaction [N] in [0, 1], comparison int [N] in
@@ -340,7 +359,19 @@ def answer(
   noise = seeds.gumbel(
     crowd.noise_seeds[:, None], 'choice', turn, np.arange(column.shape[1])
   )
-  choice = np.argmax(column + config.choice_noise * noise, axis=1)
+  appeal = column
+  if config.position_bias:
+    if columns is None:
+      raise errors.PastaError(
+        f'population.position_bias is {config.position_bias}, and these '
+        'columns have no order on a screen, expected 0'
+      )
+    appeal = column + config.position_bias * screen_position(columns)
+  lot = seeds.uniform(crowd.noise_seeds, 'careless', turn)
+  is_careless = (lot < config.careless_share)[:, None]
+  choice = np.argmax(
+    np.where(is_careless, noise, appeal + config.choice_noise * noise), axis=1
+  )
   chosen = np.take_along_axis(column, choice[:, None], 1)[:, 0]
   logit = (
     config.satisfaction_slope * (chosen - population.center) + crowd.generosity

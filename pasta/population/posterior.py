@@ -80,6 +80,8 @@ class Noise:
 
   Attributes:
     choice, satisfaction, comparison: scales of the noise.
+    careless: share of choices that are made at random.
+    place: utility of the screen's first column to a choice.
     threshold: 'same' below this difference.
     slope: of the satisfaction, in logits.
     center: utility at which satisfaction is one half.
@@ -90,6 +92,8 @@ class Noise:
   choice: jax.Array
   satisfaction: jax.Array
   comparison: jax.Array
+  careless: jax.Array
+  place: jax.Array
   threshold: jax.Array
   slope: jax.Array
   center: jax.Array
@@ -132,6 +136,8 @@ def noise(population: population_lib.Population) -> Noise:
     max(c.choice_noise, _LEAST_NOISE),
     max(c.satisfaction_noise, _LEAST_SATISFACTION_NOISE),
     max(c.comparison_noise, _LEAST_NOISE),
+    c.careless_share,
+    c.position_bias,
     c.comparison_threshold,
     c.satisfaction_slope,
     population.center,
@@ -190,6 +196,7 @@ def update(
   told: Told,
   noise: Noise,
   scenes: jax.Array,
+  position: jax.Array,
   choice: jax.Array,
   satisfaction: jax.Array | None = None,
   comparison: jax.Array | None = None,
@@ -202,6 +209,7 @@ def update(
     told: what is known beforehand, at this turn.
     noise: the true parameters.
     scenes: what the slates show, int8 [N, L, M, S].
+    position: of the columns on the screen [N, L], `types.screen_position`.
     choice: int [N].
     satisfaction: [N], NaN where not given; None: not heard.
     comparison: -1, 0 or 1 [N]; None: not heard, or no turn before.
@@ -209,11 +217,17 @@ def update(
   num_values = particles.tastes.shape[-1]
 
   def one(x):
-    posterior, told, scenes, choice, satisfaction, comparison = x
+    posterior, told, scenes, position, choice, satisfaction, comparison = x
     shown = jax.nn.one_hot(scenes, num_values)  # [L, M, S, V]
     total = persons(particles, told.known, told.open)
     utility = jnp.einsum('lmsv,psv->plm', shown, total).max(-1)  # [P, L]
-    log_probs = jax.nn.log_softmax(utility / noise.choice, -1)
+    appeal = utility + noise.place * position
+    log_probs = jax.nn.log_softmax(appeal / noise.choice, -1)
+    # A careless choice takes any column alike.
+    log_probs = jnp.logaddexp(
+      jnp.log1p(-noise.careless) + log_probs,
+      jnp.log(noise.careless / len(position)),
+    )
     chosen = utility[:, choice]
     evidence = log_probs[:, choice]
     if comparison is not None:
@@ -224,7 +238,7 @@ def update(
     return Posterior(log_joint, chosen)
 
   return jax.lax.map(
-    one, (posterior, told, scenes, choice, satisfaction, comparison)
+    one, (posterior, told, scenes, position, choice, satisfaction, comparison)
   )
 
 

@@ -59,7 +59,10 @@ def type_beliefs(
         features.slate_text,
         features.slate_image,
         belief_lib.Feedback(
-          **{kind: getattr(features, kind) for kind in belief_lib.KINDS}
+          features.choice,
+          features.satisfaction,
+          features.comparison,
+          features.position,
         ),
       ),
       np.float64,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from pasta import errors, files
+from pasta.types import screen_position
 
 VERSION = 2
 MISSING_COMPARISON = -2
@@ -62,6 +63,8 @@ class SessionFeatures:
     t2i_id: which model made the images; several are joined by ' + '.
     generator_id: who wrote the candidates; several are joined by ' + '.
     pool: what the slates were picked from; None where it was not kept.
+    columns: int8 [N, T, L], on-screen order: screen column c shows slate entry
+      columns[c]; -1 in turns whose order is not known. None: it is of none.
   """
 
   session_id: tuple[str, ...]
@@ -77,9 +80,15 @@ class SessionFeatures:
   t2i_id: str
   generator_id: str = ''
   pool: Pool | None = None
+  columns: np.ndarray | None = None
 
   def __len__(self) -> int:
     return len(self.session_id)
+
+  @property
+  def position(self) -> np.ndarray | None:
+    """Where columns stood on the screen [N, T, L], see `screen_position`."""
+    return None if self.columns is None else screen_position(self.columns)
 
   def select(self, index: np.ndarray) -> 'SessionFeatures':
     """The sessions at the given integer positions, in that order."""
@@ -112,6 +121,7 @@ _ARRAYS = {  # field -> (dtype, axes)
   'satisfaction': (np.float32, 'NT'),
   'comparison': (np.int8, 'NT'),
 }
+_COLUMNS = (np.int8, 'NTL')
 _POOL_ARRAYS = {
   'text': (np.float16, 'NTCD'),
   'category': (np.int8, 'NTC'),
@@ -133,6 +143,8 @@ def check(features: SessionFeatures, name: str = 'features') -> None:
       (f'pool_{k}', getattr(features.pool, k), *v)
       for k, v in _POOL_ARRAYS.items()
     ]
+  if features.columns is not None:
+    arrays.append(('columns', features.columns, *_COLUMNS))
   for field, array, dtype, axes in arrays:
     if array.dtype != dtype or array.ndim != len(axes):
       raise errors.PastaError(
@@ -179,6 +191,17 @@ def check(features: SessionFeatures, name: str = 'features') -> None:
         f'{name}: {field} of session {features.session_id[bad]} is '
         f'{getattr(features, field)[bad][outside[bad]][0]}, expected {expected}'
       )
+  if features.columns is not None:
+    order = np.sort(features.columns, -1)
+    is_order = (order == np.arange(sizes['L'])).all(-1)
+    broken = ~(is_order | (order == -1).all(-1)).all(1)
+    if broken.any():
+      bad = int(np.argmax(broken))
+      raise errors.PastaError(
+        f'{name}: columns of session {features.session_id[bad]} are '
+        f'{features.columns[bad].tolist()}, expected orders of {sizes["L"]}, '
+        'or -1 throughout a turn whose order is not known'
+      )
   if features.pool is not None:
     outside = (features.pool.slate < 0) | (features.pool.slate >= sizes['C'])
     if outside.any():
@@ -195,6 +218,9 @@ def save(path: str, features: SessionFeatures) -> None:
   pool = {}
   if features.pool is not None:
     pool = {f'pool_{k}': getattr(features.pool, k) for k in _POOL_ARRAYS}
+  columns = {}
+  if features.columns is not None:
+    columns = {'columns': features.columns}
   save_arrays(
     path,
     {
@@ -206,6 +232,7 @@ def save(path: str, features: SessionFeatures) -> None:
       'generator_id': np.array(features.generator_id),
       **{k: getattr(features, k) for k in _ARRAYS},
       **pool,
+      **columns,
     },
   )
 
@@ -250,6 +277,7 @@ def load(path: str) -> SessionFeatures:
     pool=Pool(**{k: content[f'pool_{k}'] for k in _POOL_ARRAYS})
     if pool_names <= set(content)
     else None,
+    columns=content.get('columns'),  # Older files have no order.
     **{k: content[k] for k in _ARRAYS},
   )
   check(features, path)
@@ -259,7 +287,8 @@ def load(path: str) -> SessionFeatures:
 def concatenate(parts: Sequence[SessionFeatures]) -> SessionFeatures:
   """Joins shards; all must come from the same encoder and have equal sizes.
 
-  Pools are joined where all have one, and left out otherwise.
+  Pools are joined where all have one, and left out otherwise. On-screen orders
+  are joined where one has them, -1 standing for those of the others.
   """
   if not parts:
     raise errors.PastaError('no features to join: expected at least one shard')
@@ -283,9 +312,20 @@ def concatenate(parts: Sequence[SessionFeatures]) -> SessionFeatures:
         f'features with pools of different sizes C: {sorted(sizes)}'
       )
     pool = _map_pool(lambda *x: np.concatenate(x), *pools)
+  columns = None
+  if any(p.columns is not None for p in parts):
+    columns = np.concatenate(
+      [
+        np.full(p.slate_category.shape, -1, np.int8)
+        if p.columns is None
+        else p.columns
+        for p in parts
+      ]
+    )
   return dataclasses.replace(
     first,
     pool=pool,
+    columns=columns,
     t2i_id=_joined(p.t2i_id for p in parts),
     generator_id=_joined(p.generator_id for p in parts),
     session_id=sum((p.session_id for p in parts), ()),

@@ -54,11 +54,14 @@ class Feedback(NamedTuple):
     satisfaction: in [0, 1]; NaN where not given.
     comparison: −1 worse, 0 same, 1 better than the turn before, int; others:
       not given.
+    position: of the columns on the screen, with an axis [L] behind the others,
+      see `likelihoods.choice_log_probs`; None: not known.
   """
 
   choice: jax.Array
   satisfaction: jax.Array
   comparison: jax.Array
+  position: jax.Array | None = None
 
 
 def initial(model: UserModel, batch: int) -> Belief:
@@ -85,7 +88,9 @@ def update(
     feedback: of the turn, [B].
   """
   chex.assert_rank([utility, feedback.choice], [3, 1])
-  chex.assert_equal_shape_prefix([belief.log_joint, utility, *feedback], 1)
+  chex.assert_equal_shape_prefix(
+    jax.tree.leaves((belief, utility, feedback)), 1
+  )
   here = feedback.choice >= 0
   picked = jax.nn.one_hot(
     feedback.choice, utility.shape[1], dtype=utility.dtype
@@ -93,7 +98,12 @@ def update(
   chosen = jnp.sum(utility * picked[..., None], 1)  # [B, K]
   # What was not chosen adds nothing, whatever else was said.
   of_choice = likelihoods.slate_choice(
-    utility, feedback.choice, here, model.choice_log_scale
+    utility,
+    feedback.choice,
+    here,
+    model.choice_log_scale,
+    habits=model.habits,
+    position=feedback.position,
   )
   of_comparison = likelihoods.cross_turn(
     chosen - belief.previous,
@@ -159,7 +169,7 @@ def trajectory(
     A belief with axes [B, T + 1].
   """
   chex.assert_rank([utility, feedback.choice], [4, 2])
-  chex.assert_equal_shape_prefix([utility, *feedback], 2)
+  chex.assert_equal_shape_prefix(jax.tree.leaves((utility, feedback)), 2)
   start = initial(model, utility.shape[0])
   if starts is None:
     starts = jnp.zeros(feedback.choice.shape, bool)

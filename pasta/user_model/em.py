@@ -20,7 +20,7 @@ import optax
 
 from pasta import parallel
 from pasta.types import PyTree
-from pasta.user_model import belief, evidence, observations, scores
+from pasta.user_model import belief, evidence, habits, observations, scores
 from pasta.user_model.model import UserModel
 from pasta.user_model.observations import Observations
 
@@ -59,6 +59,7 @@ def trainable(model: UserModel) -> dict[str, Any]:
   return {
     'heads': model.heads,
     'choice_log_scale': model.choice_log_scale,
+    'habits': model.habits,
     'satisfaction': model.satisfaction,
     'comparison': model.comparison,
     'rating': model.rating,
@@ -168,7 +169,8 @@ def log_map_prior(
     config.typical_comparison_scale
   )
   on_scales = -0.5 * config.scale_ridge * (sigma**2 + scale**2)
-  return on_heads / num_users + on_scales
+  on_habits = habits.log_prior(params['habits'], habits.prior(config))
+  return (on_heads + on_habits) / num_users + on_scales
 
 
 class Annealing(NamedTuple):

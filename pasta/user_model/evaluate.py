@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pasta import metrics
-from pasta.user_model import belief, pair_protocols, predictions
+from pasta.user_model import belief, habits, pair_protocols, predictions
 from pasta.user_model.model import UserModel
 from pasta.user_model.predictions import ByObservation, ByTurn
 from pasta.user_model.sources import Source
@@ -59,6 +59,7 @@ def evaluate(
     'calibration_error' of the sequential predictions; 'last_turn_accuracy',
     that of each person's last choice; 'uniform_…', chance; 'effective_types' =
     exp(entropy(η)).
+    Of slate choices under a model with habits those of `habits.intervals`.
     For pairs the protocols of `pair_protocols` as 'pair_NAME',
     'pair_NAME_low', 'pair_NAME_high' and 'pair_NAME_num_pairs'; for rankings
     'ranking_spearman'; for ratings 'rating_correlation'.
@@ -66,8 +67,12 @@ def evaluate(
   if not source.num_users:
     raise ValueError('the source holds nobody, expected at least one person')
   if source.num_places is None:
-    return _evaluate_observations(model, source, validation, baseline)
-  return _evaluate_turns(model, source, baseline)
+    found = _evaluate_observations(model, source, validation, baseline)
+  else:
+    found = _evaluate_turns(model, source, baseline)
+  if 'choice' in source.feedback:
+    found |= habits.intervals(model, source)
+  return found
 
 
 def calibrate(model: UserModel, held_out: Source) -> UserModel:

@@ -30,7 +30,13 @@ def observation_log_likelihoods(
   weights = observations.weights(batch)
   if 'choice' in feedback:
     found['choice'] = likelihoods.slate_choice(
-      utility, feedback['choice'], weights['choice'], scale, batch.available
+      utility,
+      feedback['choice'],
+      weights['choice'],
+      scale,
+      batch.available,
+      model.habits,
+      batch.position,
     )
   if 'pair' in feedback:
     found['pair'] = likelihoods.pair(

@@ -5,10 +5,19 @@ exactly 0 with zero gradient, whatever its values hold (also NaN). Satisfactions
 of one person hang together, so theirs are summed by person.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+# How people choose beside what they like; what is not modelled is left out:
+# 'lapse_logit' [], logit of ε, the share of choices made at random;
+# 'position' [], β, log-odds of the first column of the screen against the last.
+Habits = Mapping[str, jax.Array]
+NO_HABITS: Habits = MappingProxyType({})
 
 # Logit of a column that is not there; times 0 it is 0, unlike -inf.
 _NOTHING = -1e9
@@ -23,8 +32,10 @@ def slate_choice(
   mask: jax.Array,
   log_scale: jax.Array,
   available: jax.Array | None = None,
+  habits: Habits = NO_HABITS,
+  position: jax.Array | None = None,
 ) -> jax.Array:
-  """Log C(choice | k, slate), a softmax over columns (paper, section 4).
+  """Log C(choice | k, slate), see `choice_log_probs`.
 
   Args:
     utility: R [N, L, K].
@@ -33,6 +44,8 @@ def slate_choice(
     log_scale: log τ [].
     available: [N, L], 1 = the column was on the slate; None: all were. The
       utility of others is free.
+    habits: see `Habits`.
+    position: [N, L], as in `choice_log_probs`.
 
   Returns:
     [N, K].
@@ -40,12 +53,65 @@ def slate_choice(
   chex.assert_rank([utility, choice, mask, log_scale], [3, 1, 1, 0])
   chex.assert_equal_shape_prefix([utility, choice, mask], 1)
   chex.assert_type(choice, int)
-  logits = _offered(jnp.exp(log_scale) * _known(utility, mask), available)
+  num_columns = utility.shape[1]
+  logits = _placed(jnp.exp(log_scale) * _known(utility, mask), habits, position)
+  logits = _offered(logits, available)
   # A one-hot product: its gradient is dense, a gather's is a slow scatter.
-  picked = jax.nn.one_hot(choice, utility.shape[1], dtype=utility.dtype)
+  picked = jax.nn.one_hot(choice, num_columns, dtype=utility.dtype)
   chosen = jnp.sum(logits * picked[..., None], 1)
   log_prob = chosen - jax.nn.logsumexp(logits, 1)
+  if available is not None:
+    num_columns = jnp.maximum(available.sum(1, keepdims=True), 1)
+  log_prob = _lapsed(log_prob, habits, num_columns)
   return log_prob * mask.astype(utility.dtype)[:, None]
+
+
+def choice_log_probs(
+  utility: jax.Array,
+  log_scale: jax.Array,
+  habits: Habits = NO_HABITS,
+  position: jax.Array | None = None,
+) -> jax.Array:
+  """Log C(l | k, slate) = log[(1 − ε) softmax_l(τ R_l + β x_l) + ε / L].
+
+  The paper's softmax (section 4), of people who now and then click at random
+  (ε, the lapse rate) and whom a column's place on the screen attracts (β).
+
+  Args:
+    utility: R of a slate's columns [..., L, K].
+    log_scale: log τ [].
+    habits: see `Habits`.
+    position: x [..., L], 1 in the first column of the screen, falling linearly
+      to 0 in the last (`types.screen_position`); None: the order is not known,
+      and no place attracts.
+
+  Returns:
+    [..., L, K].
+  """
+  logits = _placed(jnp.exp(log_scale) * utility, habits, position)
+  log_probs = jax.nn.log_softmax(logits, axis=-2)
+  return _lapsed(log_probs, habits, utility.shape[-2])
+
+
+def _placed(
+  logits: jax.Array, habits: Habits, position: jax.Array | None
+) -> jax.Array:
+  """Logits [..., L, K] with what places [..., L] add."""
+  if 'position' not in habits or position is None:
+    return logits
+  chex.assert_shape(position, logits.shape[:-1])
+  return logits + habits['position'] * position[..., None]
+
+
+def _lapsed(
+  log_prob: jax.Array, habits: Habits, num_columns: jax.Array | int
+) -> jax.Array:
+  """Mixes log probabilities with a uniform choice among so many columns."""
+  if 'lapse_logit' not in habits:
+    return log_prob
+  logit = habits['lapse_logit']
+  at_random = jax.nn.log_sigmoid(logit) - jnp.log(num_columns)
+  return jnp.logaddexp(jax.nn.log_sigmoid(-logit) + log_prob, at_random)
 
 
 def _known(values: jax.Array, mask: jax.Array) -> jax.Array:

@@ -23,6 +23,8 @@ class UserModel:
     heads: parameters of the scorer; 'types' has a leading axis K.
     log_prior: log η [K], normalised.
     choice_log_scale: log τ [].
+    habits: of choosing; what is not modelled is left out (see
+      `likelihoods.Habits`).
     satisfaction: level [K], log_scale [], log_sigma [], log_spread [].
     comparison: log_scale [], centre [], log_half_width [].
     rating: intercept [], log_slope [], log_sigma []; of ratings with mean 0
@@ -48,6 +50,8 @@ class UserModel:
   text: PyTree
   constants: dict[str, jax.Array]
   scorer: scores.Scorer = flax.struct.field(pytree_node=False)
+  # Models on disk that were fitted without habits have no such field.
+  habits: dict[str, jax.Array] = flax.struct.field(default_factory=dict)
 
   @property
   def num_types(self) -> int:
@@ -200,11 +204,23 @@ def _as_input(x: jax.Array) -> jax.Array:
   return x if jnp.issubdtype(x.dtype, jnp.integer) else x.astype(jnp.float32)
 
 
-def choice_log_probs(model: UserModel, utility: jax.Array) -> jax.Array:
-  """log C(l | k, slate) [..., L, K] for utilities of a slate [..., L, K]."""
+def choice_log_probs(
+  model: UserModel, utility: jax.Array, position: jax.Array | None = None
+) -> jax.Array:
+  """log C(l | k, slate), see `likelihoods.choice_log_probs`.
+
+  Args:
+    model: the user model.
+    utility: of a slate [..., L, K].
+    position: of its columns on the screen [..., L]; None where not known.
+
+  Returns:
+    [..., L, K].
+  """
   chex.assert_axis_dimension(utility, -1, model.num_types)
-  scale = jnp.exp(model.choice_log_scale)
-  return jax.nn.log_softmax(scale * utility, axis=-2)
+  return likelihoods.choice_log_probs(
+    utility, model.choice_log_scale, model.habits, position
+  )
 
 
 def expected_satisfaction(

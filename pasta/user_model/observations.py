@@ -26,6 +26,8 @@ class Observations:
     text: prompts' features [N, L, D], or [N, 1, D] where columns share one.
     image: images' features [N, L, M, D].
     available: [N, L], bool, false = no such column; None: all are there.
+    position: of the columns on the screen [N, L], 1 first to 0 last, 0
+      throughout where the order is not known; None: it is of none.
     feedback: arrays by kind, [N] unless said.
       'choice': chosen column, int.
       'satisfaction' with the chosen column, in [0, 1]; NaN = not given.
@@ -42,6 +44,7 @@ class Observations:
   text: jax.Array
   image: jax.Array
   available: jax.Array | None
+  position: jax.Array | None
   feedback: dict[str, jax.Array]
 
   @property

@@ -55,7 +55,9 @@ def turns(source: Source, people: np.ndarray) -> Turns:
   """Some of a source's people, by position; it has `num_places`."""
   batch = source.side_by_side(people)
   mask = batch.weight > 0
-  feedback = belief.Feedback(**{k: batch.feedback[k] for k in belief.KINDS})
+  feedback = belief.Feedback(
+    **{k: batch.feedback[k] for k in belief.KINDS}, position=batch.position
+  )
   feedback = feedback._replace(choice=np.where(mask, feedback.choice, -1))
   text, image, feedback, mask = jax.tree.map(
     lambda x: x.reshape(len(people), -1, *x.shape[1:]),
@@ -100,7 +102,9 @@ def sequential(model: UserModel, people: Turns) -> ByTurn:
   utility = model_lib.column_utility(model, people.text, people.image)
   choice = people.feedback.choice
   beliefs = belief.trajectory(model, utility, people.feedback, people.starts)
-  per_type = model_lib.choice_log_probs(model, utility)  # [U, O, L, K]
+  per_type = model_lib.choice_log_probs(
+    model, utility, people.feedback.position
+  )  # [U, O, L, K]
   before = beliefs.log_types[:, :-1, None]  # [U, O, 1, K]
   log_probs = jax.nn.logsumexp(per_type + before, -1)  # [U, O, L]
   # The next person's belief at the same turn, the first's for the last.

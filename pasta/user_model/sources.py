@@ -34,6 +34,7 @@ class Source:
       host.
     weight: of each observation [N], float32.
     available: [N, L], bool, or None where all columns are there.
+    position: [N, L], float32, as in `observations.Observations`, or None.
     feedback: by kind, as in `observations.Observations`.
     num_bytes: of all features, were they in memory.
     starts: of each observation, whether it is the first of its session [N],
@@ -51,6 +52,7 @@ class Source:
   gather: Gather
   weight: np.ndarray
   available: np.ndarray | None
+  position: np.ndarray | None
   feedback: dict[str, np.ndarray]
   num_bytes: int
   starts: np.ndarray | None = None
@@ -63,6 +65,13 @@ class Source:
   @property
   def num_observations(self) -> int:
     return len(self.row)
+
+  @property
+  def num_without_order(self) -> int:
+    """Observations whose columns have no known place on a screen."""
+    if self.position is None:
+      return self.num_observations
+    return int((~self.position.any(-1)).sum())
 
   @property
   def num_columns(self) -> int:
@@ -79,6 +88,7 @@ class Source:
       text=text,
       image=image,
       available=None if self.available is None else self.available[at],
+      position=None if self.position is None else self.position[at],
       feedback={k: v[at] for k, v in self.feedback.items()},
     )
 
@@ -114,6 +124,7 @@ class Source:
       row=self.row[at],
       weight=self.weight[at],
       available=None if self.available is None else self.available[at],
+      position=None if self.position is None else self.position[at],
       feedback={k: v[at] for k, v in self.feedback.items()},
       starts=None if self.starts is None else self.starts[at],
       num_bytes=self.num_bytes * len(at) // max(self.num_observations, 1),
@@ -147,7 +158,7 @@ def from_sessions(
   comparison = np.where(
     places.has_previous, features.comparison[at], observations.NO_COMPARISON
   )
-  num = len(places.turn)
+  num, position = len(places.turn), features.position
   return Source(
     name=name,
     user_ids=user_ids,
@@ -157,6 +168,7 @@ def from_sessions(
     gather=lambda rows: (text[rows], image[rows]),
     weight=np.ones(num, np.float32),
     available=None,
+    position=None if position is None else position[at],
     feedback={
       'choice': features.choice[at].astype(np.int32),
       'satisfaction': features.satisfaction[at].astype(np.float32),
@@ -224,6 +236,7 @@ def from_store(
     gather=gather,
     weight=records.weight[order],
     available=None if there.all() else there,
+    position=None,
     feedback={records.kind: feedback.astype(np.int32 if whole else np.float32)},
     num_bytes=2 * store.text.shape[1] * num * (images + 1),
   )

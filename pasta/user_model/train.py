@@ -18,6 +18,7 @@ from pasta.user_model import (
   belief,
   evaluate,
   feeding,
+  habits,
   saved,
   scores,
   sources,
@@ -73,6 +74,7 @@ def fit(
       part.held_out.num_users,
       part.train.num_observations + part.held_out.num_observations,
     )
+  _check_habits(config, parts)
   columns = [sources.columns(p.train, _MOST_COLUMNS) for p in parts.values()]
   model = _initial_model(init_key, columns, config, scorer).replace(
     feedback_weights={
@@ -109,7 +111,10 @@ def fit(
   held_out = None
   if first.held_out.num_users:
     if first.held_out.num_places is not None:  # Sessions: beliefs matter.
-      model = evaluate.calibrate(model, first.held_out)
+      if model.habits:
+        model = habits.fit(model, first.held_out, config)
+      else:
+        model = evaluate.calibrate(model, first.held_out)
       if config.belief.widening is None:
         model = evaluate.tune_widening(model, first.held_out)
     held_out = sources.columns(first.held_out, _MOST_COLUMNS)
@@ -215,6 +220,42 @@ def _check_config(
     )
 
 
+def _check_habits(
+  config: ml_collections.ConfigDict, parts: Mapping[str, sources.Split]
+) -> None:
+  """Raises PastaError where no data can tell how people choose; counts them."""
+  with_choices = {
+    k: p for k, p in parts.items() if 'choice' in p.train.feedback
+  }
+  if (config.lapse or config.position) and not with_choices:
+    field = 'lapse' if config.lapse else 'position'
+    raise errors.PastaError(
+      f'{field} is True, but none of {", ".join(parts)} holds slate choices to '
+      'learn it from'
+    )
+  if not config.position:
+    return
+  missing = {
+    name: (part.train.num_without_order, part.train.num_observations)
+    for name, part in with_choices.items()
+  }
+  if all(without == num for without, num in missing.values()):
+    raise errors.PastaError(
+      'position is True, but no choice of '
+      f'{", ".join(with_choices)} has its on-screen order: extract features of '
+      'sessions that have it'
+    )
+  for name, (without, num) in missing.items():
+    if without:
+      logging.warning(
+        'user model: %s: %d of %d choices have no on-screen order: no place '
+        'attracts there',
+        name,
+        without,
+        num,
+      )
+
+
 def _initial_model(
   key: jax.Array,
   columns: Sequence[tuple[np.ndarray, np.ndarray]],
@@ -222,7 +263,8 @@ def _initial_model(
   scorer: scores.Scorer | None,
 ) -> UserModel:
   if scorer is not None:
-    return model_lib.init(key, scorer, {}, *columns[0], config.text.hidden_dim)
+    model = model_lib.init(key, scorer, {}, *columns[0], config.text.hidden_dim)
+    return model.replace(habits=habits.initial(config))
   settings = heads_lib.HeadSettings(
     num_types=config.num_types,
     embedding_dim=columns[0][0].shape[-1],
@@ -230,6 +272,7 @@ def _initial_model(
     trunk_dim=config.trunk_dim,
     aggregation=config.aggregation,
   )
-  return heads_lib.init_model(
+  model = heads_lib.init_model(
     key, settings, columns, config.whitening_floor, config.text.hidden_dim
   )
+  return model.replace(habits=habits.initial(config))

@@ -32,9 +32,11 @@ def people(crowd):
   return types.SimpleNamespace(crowd=crowd)
 
 
-def shown(scenes):
+def shown(scenes, columns=None):
   """What a ceiling reads of what people see."""
-  return types.SimpleNamespace(scenes=scenes)
+  if columns is None:
+    columns = np.tile(np.arange(4), (len(scenes), 1))
+  return types.SimpleNamespace(scenes=scenes, columns=columns)
 
 
 def answer(choice, satisfaction=0.5, comparison=None):
@@ -52,7 +54,11 @@ def population():
   return population_lib.build(common.population())
 
 
-def test_posterior_is_bayes_rule_over_the_particles(population):
+@pytest.mark.parametrize('careless,bias', [(0.0, 0.0), (0.3, 0.5)])
+def test_posterior_is_bayes_rule_over_the_particles(careless, bias):
+  config = common.population()
+  config.update(careless_share=careless, position_bias=bias)
+  population = population_lib.build(config)
   policy = make('bayes', population)
   crowd = population_lib.draw_crowd(population, 2, 1, seed=9)
   policy.begin(people(crowd))
@@ -60,12 +66,15 @@ def test_posterior_is_bayes_rule_over_the_particles(population):
   shape = (2, 2, 4, 4, population_lib.NUM_SLOTS)  # two turns
   scenes = rng.integers(0, 4, shape, np.int8)
   choices = np.array([[1, 3], [2, 0]])
+  columns = np.array([[2, 0, 3, 1], [1, 3, 0, 2]])  # In both turns.
+  # Entry 2 stands first for the first person, then 0, 3, 1.
+  place = np.array([[2, 0, 3, 1], [1, 3, 0, 2]]) / 3
   tastes = np.array(policy._particles.tastes)
   intents = np.array(policy._particles.intents)
   expected = np.zeros((2, 64))
   slot = np.arange(population_lib.NUM_SLOTS)
   for turn in range(2):
-    policy.observe(shown(scenes[turn]), answer(choices[turn]))
+    policy.observe(shown(scenes[turn], columns), answer(choices[turn]))
     for i in range(2):
       table = (
         tastes
@@ -73,10 +82,9 @@ def test_posterior_is_bayes_rule_over_the_particles(population):
         + crowd.intents[i] * crowd.named[i][:, None]
       )
       column = table[:, slot, scenes[turn, i]].sum(-1).max(-1)  # [P, L]
-      logits = column / population.config.choice_noise
-      expected[i] += logits[:, choices[turn, i]] - np.log(
-        np.exp(logits).sum(-1)
-      )
+      odds = np.exp((column + bias * place[i]) / config.choice_noise)
+      prob = odds[:, choices[turn, i]] / odds.sum(-1)
+      expected[i] += np.log((1 - careless) * prob + careless / 4)
   found = policy._posterior.log_weights
   np.testing.assert_allclose(found, expected, atol=2e-4)
   weights = np.asarray(jax.nn.softmax(found, -1))
@@ -198,7 +206,8 @@ def test_all_score_the_boredom_of_the_turn():
     told = crowd.tastes + crowd.intents
     told = told - crowd.habituation[:, None, None] * boredom
     np.testing.assert_allclose(policy._told.known, told, atol=1e-5)
-    seen = types.SimpleNamespace(scenes=scenes, turn=turn)
+    seen = shown(scenes)
+    seen.turn = turn
     given = sitting.answer(seen)
     # People feel just that: the choice is the best of it but for the noise.
     column = told[

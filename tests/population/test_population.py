@@ -61,6 +61,51 @@ def test_choice_frequencies_follow_the_softmax():
   np.testing.assert_allclose(seen, expected, atol=0.03)
 
 
+def test_careless_people_choose_at_random():
+  population = make(careless_share=0.4, choice_noise=0.01)
+  crowd = population_lib.draw_crowd(population, 1, 4000, seed=5)
+  crowd = dataclasses.replace(crowd, intents=np.zeros_like(crowd.intents))
+  scenes = np.zeros((4000, 4, 1, population_lib.NUM_SLOTS), np.int8)
+  scenes[:, 0, 0, 2] = crowd.tastes[0, 2, :8].argmax()
+  scenes[:, 1:, 0, 2] = crowd.tastes[0, 2, :8].argmin()
+  choice, *_ = population_lib.answer(population, crowd, scenes, None, 1)
+  seen = np.bincount(choice, minlength=4) / 4000
+  # Of the careless a quarter takes each column, the others take the best.
+  np.testing.assert_allclose(seen, [0.7, 0.1, 0.1, 0.1], atol=0.03)
+  # Those who are not careless choose as they did.
+  sober = make(choice_noise=0.01)
+  other, *_ = population_lib.answer(sober, crowd, scenes, None, 1)
+  assert (other == choice).mean() > 0.6
+
+
+def test_the_first_column_attracts():
+  noise = 0.5
+  population = make(position_bias=1.0, choice_noise=noise)
+  crowd = population_lib.draw_crowd(population, 1, 6000, seed=5)
+  # All columns alike; on the screen stand entries 2, 0, 1.
+  scenes = np.zeros((6000, 3, 1, population_lib.NUM_SLOTS), np.int8)
+  columns = np.tile([2, 0, 1], (6000, 1))
+  choice, _, _, chosen = population_lib.answer(
+    population, crowd, scenes, None, 0, columns
+  )
+  odds = np.exp(np.array([0.5, 0.0, 1.0]) / noise)
+  seen = np.bincount(choice, minlength=3) / 6000
+  np.testing.assert_allclose(seen, odds / odds.sum(), atol=0.025)
+  # What is felt for the chosen column has no part of its place.
+  felt = population_lib.image_utility(crowd, scenes)[:, 0, 0]
+  np.testing.assert_allclose(chosen, felt)
+  with pytest.raises(errors.PastaError, match='no order on a screen'):
+    population_lib.answer(population, crowd, scenes, None, 0)
+
+
+@pytest.mark.parametrize(
+  'field,value', [('careless_share', 1.5), ('position_bias', -0.1)]
+)
+def test_bad_habits_are_named(field, value):
+  with pytest.raises(errors.PastaError, match=f'population.{field} is {value}'):
+    make(**{field: value})
+
+
 def test_comparison_and_satisfaction():
   population = make(
     comparison_noise=0.0,

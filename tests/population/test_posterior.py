@@ -101,6 +101,7 @@ def _found(population, heard):
       told,
       noise,
       heard['scenes'][t],
+      jnp.zeros(heard['scenes'][t].shape[:2]),
       heard['choice'][t],
       heard['satisfaction'][t],
       heard['comparison'][t] if t else None,

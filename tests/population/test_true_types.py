@@ -12,6 +12,7 @@ from pasta import errors, files, seeds
 from pasta.interaction import simulated_people
 from pasta.population import population, true_types
 from pasta.storage.session_features import SessionFeatures
+from pasta.user_model import belief as belief_lib
 from pasta.user_model import heads
 
 N, T, L, M, D, K = 12, 3, 4, 2, 6, 3
@@ -64,7 +65,12 @@ def test_a_types_belief_is_the_mean_over_its_people(user_model):
   np.testing.assert_allclose(found[1], prior, atol=1e-5)
   final = np.asarray(
     true_types._final_belief(
-      user_model, features.slate_text, features.slate_image, features.choice
+      user_model,
+      features.slate_text,
+      features.slate_image,
+      belief_lib.Feedback(
+        features.choice, features.satisfaction, features.comparison
+      ),
     )
   )
   # Sessions of one person add up: the product of posteriors over the prior.

@@ -47,6 +47,32 @@ def test_round_trip_and_join(tmp_path):
   assert_equal(joined.select(np.array([3, 4])), two)
 
 
+def with_order(num: int = 3, seed: int = 3) -> features_lib.SessionFeatures:
+  rng = np.random.default_rng(seed)
+  order = np.argsort(rng.random((num, 5, 4)), -1).astype(np.int8)
+  order[:, 4] = -1
+  return dataclasses.replace(make_features(num), columns=order)
+
+
+def test_on_screen_orders_round_trip_and_join(tmp_path):
+  one = with_order(3)
+  features_lib.save(str(tmp_path / '00000.npz'), one)
+  # An older file: it has no orders.
+  features_lib.save(str(tmp_path / '00001.npz'), make_features(2))
+  assert features_lib.load(str(tmp_path / '00001.npz')).columns is None
+  joined = features_lib.load_dir(str(tmp_path))
+  assert_equal(joined.select(np.arange(3)), one)
+  assert (joined.columns[3:] == -1).all()
+
+
+@pytest.mark.parametrize('order', [[0, 1, 1, 2], [-1, 0, 1, 2], [1, 2, 3, 4]])
+def test_broken_on_screen_order_names_the_session(order):
+  bad = with_order()
+  bad.columns[1, 2] = order
+  with pytest.raises(errors.PastaError, match='columns of session s1 are'):
+    features_lib.check(bad)
+
+
 def test_not_finite_names_the_session():
   bad = make_features()
   bad.slate_image[1, 2, 0, 0, 0] = np.nan

@@ -218,7 +218,7 @@ class BeliefTest(chex.TestCase):
     update = self.variant(belief.update)
     online = self.variant(belief.initial, static_argnums=1)(model, 4)
     for turn in range(utility.shape[1]):
-      answers = belief.Feedback(*(x[:, turn] for x in feedback))
+      answers = belief.Feedback(*(x[:, turn] for x in feedback[:3]))
       online = update(model, online, utility[:, turn], answers)
     # The same observations as EM's E-step sees them.
     source = with_feedback(4, text, image, feedback)
