@@ -49,10 +49,16 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   ):
     config.policies[name] = common.policy(name)
   config.policies.optimistic.spread_weight = 0.3
+  # The agent, and what it is held against, choose from larger pools: more texts
+  # and as many images.
+  for name in ('pasta', 'greedy_slate'):
+    config.policies[name].num_candidates = 100
   if arg == 'smoke':
     config.num_people = 12
     config.batch_size = 12
     config.ceilings.num_particles = 256
+    for name in ('pasta', 'greedy_slate'):
+      config.policies[name].num_candidates = 50
     config.returning.num_sessions = 2
     config.returning.num_people = 12
     config.ceilings.slate_particles = 32

@@ -59,3 +59,29 @@ def pools(c) -> None:
       c.arms[f'{name}_{num}'] = arms.arm(
         f'{name.replace("_", " ")}, {num}', name, num_candidates=num
       )
+
+
+def raters(c) -> None:
+  c.title = 'People who click carelessly, and whom a place attracts'
+  c.question = (
+    'A share of choices at random, and a bonus for the first column on the '
+    'screen; with user models that know of neither, and with ones that learn '
+    'how often and how much. Everything is collected and trained anew.'
+  )
+  for world, field, value, habit in (
+    ('careless', 'careless_share', 0.3, 'lapse'),
+    ('first_column', 'position_bias', 1.0, 'position'),
+  ):
+    for is_on in (False, True):
+      for policy in ('greedy_slate', 'pasta'):
+        known = 'learned' if is_on else 'not known'
+        c.arms[f'{world}_{is_on}_{policy}'.lower()] = arms.arm(
+          f'{policy.replace("_", " ")}, {field} = {value}, {known}',
+          policy,
+          (f'population.{field}', value),
+          (f'train_user_model.{habit}', is_on),
+          series=f'{field} = {value}',
+          row=known,
+          column=policy.replace('_', ' '),
+          reference=f'{world}_false_{policy}' if is_on else '',
+        )

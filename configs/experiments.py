@@ -310,6 +310,7 @@ _EXPERIMENTS = {
   'generator': worlds.generator,
   'feedback': beliefs.feedback,
   'pools': beliefs.pools,
+  'raters': beliefs.raters,
   'personalisation': worlds.personalisation,
 }
 NAMES = tuple(_EXPERIMENTS)

@@ -47,6 +47,9 @@ class CandidateGenerator(Protocol):
       ValueError: for an empty prompt, or where the lengths differ.
     """
 
+  def understands(self, critique: str) -> bool:
+    """Whether a person's few words can change what is proposed next."""
+
 
 def check(histories: Sequence[PromptHistory], seeds: np.ndarray) -> None:
   """Raises ValueError for an empty prompt, or where the lengths differ."""

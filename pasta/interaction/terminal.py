@@ -22,7 +22,7 @@ class TerminalPerson:
     prompt: what they typed.
     seed: root of the sitting.
     directory: where the contact sheets go.
-    world: draws the large pictures.
+    world: draws the large pictures; knows who reads critiques.
     images_per_prompt: M.
     size: pixels of a picture.
     type_words: per user type, what it likes and dislikes in words.
@@ -51,6 +51,7 @@ class TerminalPerson:
     self.initial_prompts = (prompt,)
     self.sitting_seeds = np.array([seed], np.uint64)
     self._directory = directory
+    self._understands = world.generator.understands
     self._t2i = world.t2i_at(size)
     self._images_per_prompt = images_per_prompt
     self._type_words = type_words
@@ -88,6 +89,11 @@ class TerminalPerson:
       comparison = None if answer is None else np.array([answer])
     words = self._line('What should change, in a few words (Enter to skip)? ')
     critique = ' '.join(words.split()[:_MAX_WORDS_CRITIQUE])
+    if critique and not self._understands(critique):
+      self._write(
+        f'{critique!r} has no word that the candidate generator knows: it is '
+        'saved, and changes nothing.'
+      )
     return people_lib.Answer(
       choice=np.array([order[column]]),
       satisfaction=np.array([satisfaction]),

@@ -97,6 +97,23 @@ def test_every_stage_leaves_its_files(workdir):
     assert (
       row['return']['low'] <= row['return']['mean'] <= row['return']['high']
     )
+  first, second = results['returning']['pasta']
+  assert set(first) == {'return'}
+  assert set(second) == {'return', 'fresh', 'gain'}
+  gain = second['return']['mean'] - second['fresh']['mean']
+  assert second['gain']['mean'] == pytest.approx(gain, abs=1e-5)
+  returning = workdir / 'evaluation/returning/pasta'
+  known, fresh, before = (
+    list(sessions_lib.read_dir(str(returning / name)))
+    for name in ('session-2', 'session-2-as-if-new', 'session-1')
+  )
+  assert [s.belief_after for s in known] == [s.session_id for s in before]
+  assert {s.belief_after for s in fresh + before} == {''}
+  # The same person with the same prompt, and another one than before.
+  for one, other, first in zip(known, fresh, before, strict=True):
+    assert one.user_id == other.user_id == first.user_id
+    assert one.initial_prompt == other.initial_prompt
+    assert one.session_id != first.session_id
   # The same people in the same order, whatever the policy.
   people = {
     name: [
@@ -209,7 +226,7 @@ def play_here(workdir, monkeypatch):
 
 
 def test_a_person_plays_a_session(workdir, play_here, capsys):
-  first = '2\n7\nwarmer, no people\n'
+  first = '2\n7\nqwerty, asdf\n'
   later = '1\n\nb\n\n'
   session = play_here('9\n' + first + later * 4, 'a quiet harbour at dusk')
   said = capsys.readouterr().out
@@ -218,7 +235,8 @@ def test_a_person_plays_a_session(workdir, play_here, capsys):
   assert session.source == 'human' and len(session.turns) == 5
   first = session.turns[0]
   assert first.choice == first.columns[1]  # screen column 2
-  assert first.satisfaction == 0.7 and first.critique == 'warmer, no people'
+  assert first.satisfaction == 0.7 and first.critique == 'qwerty, asdf'
+  assert "'qwerty, asdf' has no word that the candidate generator knows" in said
   assert session.turns[1].comparison == 1
   assert session.turns[1].satisfaction is None
   pictures = list((workdir / 'play').glob('pictures-*/turn-*.png'))

@@ -88,6 +88,10 @@ class Chat:
       f'-c{num_candidates}-w{max_words}' + '-images' * config.send_images
     )
 
+  def understands(self, critique: str) -> bool:
+    """See CandidateGenerator: a language model reads all words."""
+    return True
+
   def propose(
     self,
     histories: Sequence[PromptHistory],

@@ -116,6 +116,10 @@ class Gemma:
       + f'-c{num_candidates}-w{max_words}'
     )
 
+  def understands(self, critique: str) -> bool:
+    """See CandidateGenerator: a language model reads all words."""
+    return True
+
   def propose(
     self, histories: Sequence[PromptHistory], seeds: np.ndarray
   ) -> list[list[Candidate]]:

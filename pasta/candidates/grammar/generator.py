@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pasta.candidates import base
+from pasta.candidates.grammar import critique as critique_lib
 from pasta.candidates.grammar import draft as draft_lib
 from pasta.candidates.grammar import rephrase, wording
 from pasta.candidates.grammar import writer as writer_lib
@@ -286,3 +287,7 @@ class Grammar:
       _pool(writer_lib.Writer(h, int(s), num, self.max_words, self.append_only))
       for h, s in zip(histories, seeds)
     ]
+
+  def understands(self, critique: str) -> bool:
+    """See CandidateGenerator: whether it knows a word of it."""
+    return any(good or bad for good, bad in critique_lib.read(critique))

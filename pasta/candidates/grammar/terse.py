@@ -89,3 +89,7 @@ class Terse:
         reworded.append(Candidate(text, candidate.category))
       result.append(reworded)
     return result
+
+  def understands(self, critique: str) -> bool:
+    """See CandidateGenerator."""
+    return self._inner.understands(critique)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from named_slots import named_values
 
-from pasta.candidates.grammar import critique, wording
+from pasta.candidates.grammar import critique, terse, wording
 from pasta.candidates.grammar import generator as grammar
 from pasta.t2i.sketch import scene
 from pasta.types import PromptHistory
@@ -116,3 +116,11 @@ def test_rejected_prompts_do_not_come_back():
   again = PromptHistory('a fox', (), (tuple(c.text for c in first),))
   second = generator.propose([again], np.array([0]))[0]
   assert not {c.text for c in first} & {c.text for c in second}
+
+
+@pytest.mark.parametrize('wrapped', [lambda g: g, terse.Terse])
+def test_it_says_whether_it_knows_a_word(wrapped):
+  made = wrapped(grammar.Grammar())
+  assert made.understands('warmer, no people')
+  assert not made.understands('qwerty, asdf')
+  assert not made.understands('')
