@@ -1,7 +1,7 @@
 """The experiments of configs/experiments.py on what an agent hears and offers.
 
-None of them trains a value function: the slate whose pick is expected to be
-best (`greedy_slate`) shows what belief and pool are worth.
+`greedy_slate`, the slate whose pick is expected to be best, learns no values:
+it shows what belief and pool are worth.
 """
 
 from configs import experiment_arms as arms
@@ -39,26 +39,36 @@ def feedback(c) -> None:
 def pools(c) -> None:
   c.title = 'Larger pools, as many renders'
   c.question = (
-    'A slate of 4 out of 25, 50 or 100 candidates: more texts, no more images. '
-    'And what the rule of one candidate a category costs.'
+    'Slates of 4 out of 25 or of 100 candidates: more texts, no more images. '
+    'pasta is compared with the slate that learns no values on the same pools, '
+    'that one with itself on pools of 25. And what the rule of one candidate a '
+    'category costs.'
   )
-  c.reference = 'greedy_slate_25'
-  for num in (25, 50, 100):
-    c.arms[f'greedy_slate_{num}'] = arms.arm(
-      f'{num} candidates', 'greedy_slate', num_candidates=num
-    )
   for num in (25, 100):
-    c.arms[f'no_categories_{num}'] = arms.arm(
-      f'{num} candidates, no categories',
+    c.arms[f'greedy_slate_{num}'] = arms.arm(
+      f'greedy slate, {num} candidates',
       'greedy_slate',
+      reference='' if num == 25 else 'greedy_slate_25',
       num_candidates=num,
-      use_categories=False,
     )
-  for name in ('bayes_slate', 'bayes_full'):
-    for num in (25, 100):
-      c.arms[f'{name}_{num}'] = arms.arm(
-        f'{name.replace("_", " ")}, {num}', name, num_candidates=num
-      )
+    c.arms[f'pasta_{num}'] = arms.arm(
+      f'pasta, {num} candidates',
+      'pasta',
+      reference=f'greedy_slate_{num}',
+      num_candidates=num,
+    )
+    c.arms[f'bayes_full_{num}'] = arms.arm(
+      f'bayes full, {num} candidates',
+      'bayes_full',
+      reference='' if num == 25 else 'bayes_full_25',
+      num_candidates=num,
+    )
+  c.arms.no_categories = arms.arm(
+    'greedy slate, 25 candidates, no categories',
+    'greedy_slate',
+    reference='greedy_slate_25',
+    use_categories=False,
+  )
 
 
 def raters(c) -> None:
