@@ -22,6 +22,17 @@ def check_variant(
   raise ValueError(f'unknown variant {arg!r}, expected one of {known}{hint}')
 
 
+def parse_variants(arg: str, known: tuple[str, ...]) -> tuple[str, ...]:
+  """The variants in an argument that may join several by commas.
+
+  Raises ValueError for one that a config does not have.
+  """
+  names = tuple(arg.split(',')) if arg else ()
+  for name in names:
+    check_variant(name, known, is_needed=True)
+  return names
+
+
 def world() -> ml_collections.ConfigDict:
   """Images, encoder and candidates."""
   config = ml_collections.ConfigDict()

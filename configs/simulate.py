@@ -12,8 +12,8 @@ from configs import common
 
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
-  """Variants: '' and 'smoke'."""
-  common.check_variant(arg, ('smoke',))
+  """Variants: '', 'paper', 'smoke'; 'paper,smoke' is both."""
+  variants = common.parse_variants(arg, ('paper', 'smoke'))
   config = ml_collections.ConfigDict()
   config.world = common.world()
   config.sizes = common.sizes()
@@ -34,7 +34,11 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.value_from = ''  # its directory, relative to the workdir; '': none
   config.behaviour = ml_collections.ConfigDict()
   config.behaviour.greedy = common.policy('greedy', temperature=0.5)
-  if arg == 'smoke':
+  if 'paper' in variants:
+    # Values from scratch cannot tell what a candidate adds from what the prompt
+    # was worth before, where all slates are good ones.
+    config.behaviour.random = common.policy('random')
+  if 'smoke' in variants:
     config.num_sessions = 24
     config.batch_size = 16
   return config
