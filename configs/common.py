@@ -154,10 +154,13 @@ def policy(
 ) -> ml_collections.ConfigDict:
   """A slate policy."""
   config = ml_collections.ConfigDict()
-  config.name = name  # see pasta.agent.policies and pasta.population.ceilings
+  # See pasta.agent.policies and pasta.population.{ceilings,foresight}.
+  config.name = name
   config.temperature = temperature  # 0: deterministic; 0.5 noisy, 3 random
   config.selector = 'mean'  # how a slate is valued: 'mean' or 'choice'
   config.spread_weight = spread_weight  # of 'optimistic': of the spread
+  # k of the hand rules 'bayes_sparing' and 'greedy_slate_sparing', in utility.
+  config.sparing_weight = 0.2
   config.use_categories = True  # show at most one candidate of a category
   config.num_rollouts = 64  # of 'lookahead', from each slate it considers
   # 'on': the posterior; 'prior': never moved; 'oracle': the true type's.

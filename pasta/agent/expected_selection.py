@@ -96,13 +96,22 @@ def sample(utility: jax.Array, response: Response) -> jax.Array:
   return utility[..., None] + response.residual_std[..., None] * noise
 
 
-def add(partial: Partial, sampled: jax.Array, response: Response) -> Partial:
-  """Adds a column of sampled utility [..., K, S] to each slate."""
+def add(
+  partial: Partial,
+  sampled: jax.Array,
+  response: Response,
+  later: jax.Array | float = 0.0,
+) -> Partial:
+  """Adds a column of sampled utility [..., K, S] to each slate.
+
+  What picking it is worth for `later` turns counts, but attracts nobody.
+  """
   # One more term of the softmax: the mean so far keeps 1 − share.
   log_weight = jnp.exp(response.choice_log_scale) * sampled
   total = jnp.logaddexp(partial.log_weight, log_weight)
   share = jnp.exp(log_weight - total)
-  return Partial(total, partial.utility + share * (sampled - partial.utility))
+  worth = sampled + later
+  return Partial(total, partial.utility + share * (worth - partial.utility))
 
 
 def value(partial: Partial, log_belief: jax.Array) -> jax.Array:
@@ -139,6 +148,7 @@ def insert(
   candidates: CandidateSet,
   response: Response,
   num_columns: int,
+  later: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Builds slates by inserting the best next column, L times.
 
@@ -151,6 +161,8 @@ def insert(
     candidates: with leading [B].
     response: τ and σ.
     num_columns: L.
+    later: what it is worth for later turns that a candidate is picked, in
+      units of utility [B, C]; None for nothing.
 
   Returns:
     slates int32 [B, L], the value of each candidate as a slate of its own
@@ -161,6 +173,7 @@ def insert(
   batch, pool = category.shape
   rows = jnp.arange(batch)
   sampled = sample(utility, response)  # [B, C, K, S]
+  later = 0.0 if later is None else later[..., None, None]
   partial = empty((batch, 1, utility.shape[-1]))
   slate = jnp.zeros((batch, 0), jnp.int32)
   used = taken = jnp.zeros_like(valid)
@@ -168,7 +181,7 @@ def insert(
   for _ in range(num_columns):
     # Each candidate is tried as the next column of the slate so far, which
     # has no axis C of its own: [B, 1, K, S] and [B, C, K, S].
-    grown = add(partial, sampled, response)  # [B, C, K, S]
+    grown = add(partial, sampled, response, later)  # [B, C, K, S]
     sets = jnp.concatenate(
       [
         jnp.broadcast_to(slate[:, None], (batch, pool, slate.shape[1])),

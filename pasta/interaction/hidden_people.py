@@ -22,11 +22,12 @@ class HiddenPeople:
     self.user_ids = crowd.user_ids
     self.initial_prompts = crowd.initial_prompts
     self.sitting_seeds = seeds.derive(crowd.noise_seeds, 'world')
-    self._previous = None
-    self._boredom = np.zeros_like(crowd.tastes)
+    self._previous = self._boredom = None
 
   def answer(self, shown: Shown) -> Answer:
     previous = self._previous if shown.turn else None
+    if not shown.turn:  # a session starts
+      self._boredom = np.zeros_like(self.crowd.tastes)
     choice, satisfaction, comparison, utility = population_lib.answer(
       self.population,
       population_lib.bored(self.crowd, self._boredom),

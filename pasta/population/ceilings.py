@@ -22,7 +22,11 @@ utility is that of its best image: exact moments, normal in between. Sampled
 scenes in place of that change nothing for `bayes_slate`.
 
 Where people tire of looks (`population.habituation`), all know who does, how
-much, and of what at the turn at hand.
+much, and of what at the turn at hand. There foresight may pay (`foresight`).
+Three more act as `bayes_slate` does, and for later turns: `bayes_sparing` by a
+hand rule that leaves looks open, for all people alike; `bayes_sparing_told` by
+that rule as far as a person tires; `bayes_ahead` looks one turn ahead with the
+true generator.
 """
 
 import functools
@@ -38,15 +42,18 @@ from pasta import errors
 from pasta.agent import expected_selection, slates
 from pasta.agent import history as history_lib
 from pasta.agent.policy import Policy
+from pasta.candidates.base import CandidateGenerator
+from pasta.population import foresight
 from pasta.population import population as population_lib
 from pasta.population import posterior as posterior_lib
-from pasta.t2i.sketch import scene
 from pasta.types import screen_position
 
 # Mean and deviation of the largest of M standard normals, M = 1..8; numerical
 # integration.
 _BEST_OF = (0.0, 0.56419, 0.84628, 1.02938, 1.16296, 1.26721, 1.35218, 1.42360)
 _BEST_STD = (1.0, 0.82565, 0.74798, 0.70122, 0.66898, 0.64492, 0.62603, 0.61065)
+# Behind the value of a slate that may come: it is an average over many.
+_AHEAD_PARTICLES = 48
 
 
 class _Kind(NamedTuple):
@@ -56,11 +63,13 @@ class _Kind(NamedTuple):
     told: 'nothing', 'type' or 'person'.
     hears: kinds of feedback, of `posterior.KINDS`.
     hedges: whether slates hedge.
+    foresight: '', 'sparing', 'sparing_told' or 'ahead'; hedging slates alone.
   """
 
   told: str
   hears: tuple[str, ...]
   hedges: bool
+  foresight: str = ''
 
 
 _KINDS = {
@@ -70,6 +79,9 @@ _KINDS = {
   'bayes_full': _Kind('nothing', posterior_lib.KINDS, True),
   'type_told': _Kind('type', posterior_lib.KINDS, True),
   'oracle': _Kind('person', (), False),
+  'bayes_sparing': _Kind('nothing', ('choice',), True, 'sparing'),
+  'bayes_sparing_told': _Kind('nothing', ('choice',), True, 'sparing_told'),
+  'bayes_ahead': _Kind('nothing', ('choice',), True, 'ahead'),
 }
 NAMES = tuple(_KINDS)
 
@@ -86,6 +98,8 @@ class Ceiling(Policy):
     images_per_prompt: M.
     num_columns: L.
     num_candidates: C of its pools; 0: the world's.
+    sparing_weight: k of `foresight.sparing`; a person's own is k h_i.
+    generator: writes the candidates; for 'bayes_ahead'.
   """
 
   def __init__(
@@ -97,6 +111,8 @@ class Ceiling(Policy):
     images_per_prompt: int,
     num_columns: int,
     num_candidates: int = 0,
+    sparing_weight: float = 0.0,
+    generator: CandidateGenerator | None = None,
   ):
     if name not in NAMES:
       raise errors.PastaError(
@@ -110,14 +126,18 @@ class Ceiling(Policy):
     errors.check_least(
       config, 'ceilings.{}', num_particles=1, slate_particles=1
     )
+    self._kind = _KINDS[name]
+    if self._kind.foresight.startswith('sparing'):
+      name += f':weight={sparing_weight:g}'
     super().__init__(
       name=name,
       num_columns=num_columns,
       uses_features=False,
       num_candidates=num_candidates,
     )
-    self._kind = _KINDS[name]
     self._population = population
+    self._sparing_weight = sparing_weight
+    self._generator = generator
     self._best_of = (
       _BEST_OF[images_per_prompt - 1],
       _BEST_STD[images_per_prompt - 1],
@@ -149,6 +169,8 @@ class Ceiling(Policy):
     self._open = jnp.asarray(1.0 - crowd.named, jnp.float32)  # [N, S]
     self._boredom = np.zeros_like(known)
     self._tell()
+    if self._kind.foresight == 'ahead':
+      self._ahead = foresight.Ahead(self._generator, people)
     shifts = 'satisfaction' in self._kind.hears
     self._posterior = posterior_lib.initial(
       self._particles,
@@ -160,6 +182,52 @@ class Ceiling(Policy):
     """What is known of people, as bored as they are."""
     known = self._fresh - self._habituation * self._boredom
     self._told = posterior_lib.Told(jnp.asarray(known, jnp.float32), self._open)
+
+  def _later(
+    self, probs: jax.Array, history: history_lib.History
+  ) -> jax.Array | None:
+    """What picking a candidate is worth for later turns [N, C], if anything."""
+    how = self._kind.foresight
+    if how == 'ahead':
+      turn = int(history.turn[0])
+      is_last = turn + 1 == history.choice.shape[1]
+      return None if is_last else self._next_slates(probs, turn)
+    if how:
+      weight = self._sparing_weight
+      if how == 'sparing_told':
+        weight = weight * self._habituation[:, 0, 0]
+      return foresight.sparing(probs, foresight.turns_left(history), weight)
+    return None
+
+  def _next_slates(self, probs: jax.Array, turn: int) -> jax.Array:
+    """Worth of the best slates that would follow each candidate [N, C]."""
+    texts, category = self._ahead.pools(self._texts, turn)
+    size = probs.shape[1]
+    boredom = population_lib.expected_boredom(
+      self._boredom[:, None], np.asarray(probs)
+    )  # [N, C, S, V]
+    known = self._fresh[:, None] - self._habituation[:, None] * boredom
+    *_, value = _hedging_slates(
+      foresight.probs_of(texts),
+      jnp.repeat(self._posterior.log_weights, size, 0),
+      self._particles,
+      posterior_lib.Told(
+        jnp.asarray(known.reshape(-1, *known.shape[2:]), jnp.float32),
+        jnp.repeat(self._open, size, 0),
+      ),
+      self._best_of,
+      history_lib.CandidateSet(
+        category=jnp.asarray(category),
+        valid=jnp.ones(category.shape, bool),
+        text=None,
+        utility=None,
+      ),
+      -jnp.log(self._noise.choice),
+      None,
+      num_columns=self.num_columns,
+      num_particles=_AHEAD_PARTICLES,
+    )
+    return value.reshape(-1, size)
 
   def see(self, texts: Sequence[Sequence[str]]) -> None:
     """See Policy."""
@@ -174,6 +242,8 @@ class Ceiling(Policy):
       self._boredom, shown.scenes, answer.choice
     )
     self._tell()
+    if self._kind.foresight == 'ahead':
+      self._ahead.observe(shown.prompts, answer.choice)
 
   def _hear(self, hears: tuple[str, ...], shown: Any, answer: Any) -> None:
     """Moves the posterior by what people said of what they saw."""
@@ -197,7 +267,7 @@ class Ceiling(Policy):
   def scores(self, texts: Sequence[Sequence[str]]) -> jax.Array:
     """Expected utility of every candidate [N, C]."""
     return _expected_utility(
-      _probs(texts),
+      foresight.probs_of(texts),
       self._posterior.log_weights,
       self._particles,
       self._told,
@@ -211,16 +281,18 @@ class Ceiling(Policy):
     keys: jax.Array,
   ) -> history_lib.Decision:
     """The slate of the best expected utilities, or of the best pick."""
-    del history, keys
+    del keys
     if self._kind.hedges:
-      slate, scores = _hedging_slates(
-        _probs(self._texts),
+      probs = foresight.probs_of(self._texts)
+      slate, scores, _ = _hedging_slates(
+        probs,
         self._posterior.log_weights,
         self._particles,
         self._told,
         self._best_of,
         candidates,
         -jnp.log(self._noise.choice),
+        self._later(probs, history),
         num_columns=self.num_columns,
         num_particles=min(self._slate_particles, len(self._particles.tastes)),
       )
@@ -235,17 +307,6 @@ class Ceiling(Policy):
       log_propensity=jnp.zeros(len(scores)),
       predicted=jnp.full(len(scores), jnp.nan),
     )
-
-
-def _probs(texts: Sequence[Sequence[str]]) -> jax.Array:
-  """Probabilities of the candidates' values [N, C, S, V]."""
-  probs = {
-    t: scene.value_probs(t)
-    for t in dict.fromkeys(t for row in texts for t in row)
-  }
-  return jnp.asarray(
-    np.array([[probs[t] for t in row] for row in texts]), jnp.float32
-  )
 
 
 def _moments(
@@ -291,28 +352,34 @@ def _hedging_slates(
   best_of,
   candidates,
   choice_log_scale,
+  later,
   *,
   num_columns,
   num_particles,
 ):
-  """Slates [N, L] of the best expected pick, and candidates' values [N, C]."""
+  """Slates of the best expected pick.
+
+  Returns:
+    Slates [N, L], candidates' values alone [N, C], values of slates [N].
+  """
 
   def one(x):
-    probs, log_weights, told, candidates = x
+    probs, log_weights, told, candidates, later = x
     index = posterior_lib.resampled(log_weights, num_particles)
     likely = jax.tree.map(lambda x: x[index], particles)
     mean, std = _moments(
       probs, posterior_lib.persons(likely, told.known, told.open)
     )  # [C, R]
     pool = jax.tree.map(lambda x: x[None], candidates)
-    slate, first, _ = expected_selection.insert(
+    slate, first, value = expected_selection.insert(
       lambda sets, expected: expected,
       jnp.full((1, num_particles), -jnp.log(num_particles)),
       pool.replace(utility=(mean + best_of[0] * std)[None]),
       expected_selection.Response(choice_log_scale, best_of[1] * std),
       num_columns,
+      None if later is None else later[None],
     )
-    return slate[0], first[0]
+    return slate[0], first[0], value[0]
 
   # One person after the other: all at once would hold N times the draws.
-  return jax.lax.map(one, (probs, log_weights, told, candidates))
+  return jax.lax.map(one, (probs, log_weights, told, candidates, later))

@@ -314,6 +314,11 @@ def next_boredom(
   """
   chosen = scenes[np.arange(len(choice)), choice]  # [N, M, S]
   share = (chosen[..., None] == np.arange(NUM_VALUES)).mean(1)  # [N, S, V]
+  return expected_boredom(boredom, share)
+
+
+def expected_boredom(boredom: np.ndarray, share: np.ndarray) -> np.ndarray:
+  """A_{t+1} [..., S, V] from A_t and what share of images shows each value."""
   tires = np.isin(np.arange(NUM_SLOTS), TIRING_SLOTS)
   return BOREDOM_DECAY * boredom + share * tires[:, None]
 

@@ -190,7 +190,9 @@ def run_arm(
     )
   population = population_lib.build(settings.population)
   outcome, _ = fresh_people.play_policy(
-    evaluate.build_policy(policy, settings, population, model, value),
+    evaluate.build_policy(
+      policy, settings, population, model, value, world.generator
+    ),
     population,
     settings,
     run,

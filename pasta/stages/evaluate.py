@@ -12,8 +12,9 @@ from pasta import workdir as workdir_lib
 from pasta.agent import expected_selection, policies
 from pasta.agent.policy import Policy
 from pasta.agent.value_model import ValueModel
+from pasta.candidates.base import CandidateGenerator
 from pasta.evaluate import compare, fresh_people, returning
-from pasta.population import ceilings
+from pasta.population import ceilings, foresight
 from pasta.population import population as population_lib
 from pasta.stages import stage
 from pasta.storage import session_features as features_lib
@@ -41,7 +42,9 @@ def run(
     population = population_lib.build(config.population)
     outcomes, beliefs = {}, {}
     for name, policy_config in config.policies.items():
-      policy = build_policy(policy_config, config, population, model, value)
+      policy = build_policy(
+        policy_config, config, population, model, value, world.generator
+      )
       where = os.path.join(directory, 'sessions', name)
       outcomes[name], beliefs[name] = fresh_people.play_policy(
         policy, population, config, workdir, where, world, model
@@ -60,7 +63,12 @@ def run(
           "config field 'returning.policies'", name, list(config.policies)
         )
         policy = build_policy(
-          config.policies[name], config, population, model, value
+          config.policies[name],
+          config,
+          population,
+          model,
+          value,
+          world.generator,
         )
         where = os.path.join(directory, 'returning', name)
         results['returning'][name] = returning.play(
@@ -96,20 +104,32 @@ def build_policy(
   population: population_lib.Population,
   model: UserModel | None,
   value: ValueModel | None,
+  generator: CandidateGenerator,
 ) -> Policy:
   """A policy by name; the ceilings get the truth, pasta its value function."""
-  if policy_config.name in ceilings.NAMES:
+  name, num_columns = policy_config.name, config.sizes.num_columns
+  if name in ceilings.NAMES:
     return ceilings.Ceiling(
-      policy_config.name,
+      name,
       population,
       config.ceilings,
       images_per_prompt=config.sizes.images_per_prompt,
-      num_columns=config.sizes.num_columns,
+      num_columns=num_columns,
       num_candidates=policy_config.num_candidates,
+      sparing_weight=policy_config.sparing_weight,
+      generator=generator,
+    )
+  response = None if model is None else expected_selection.learned(model)
+  if name in foresight.SPARING:
+    return foresight.SparingSlate(
+      name,
+      response,
+      num_columns=num_columns,
+      weight=policy_config.sparing_weight,
     )
   return policies.build(
     policy_config,
-    num_columns=config.sizes.num_columns,
+    num_columns=num_columns,
     value_model=value,
-    response=None if model is None else expected_selection.learned(model),
+    response=response,
   )
