@@ -3,8 +3,6 @@
 Letters: B sessions, C candidates, L slate columns, K user types.
 """
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -234,20 +232,30 @@ def build(
     PastaError: an unknown name, selector, belief or temperature; no value
       model or user model where one is needed.
   """
+  policy = _build(config, num_columns, value_model, response)
+  return with_options(policy, config)
+
+
+def with_options(
+  policy: policy_lib.Policy, config: ml_collections.ConfigDict
+) -> policy_lib.Policy:
+  """The policy with what all may have: pools, categories, what it hears.
+
+  Raises:
+    PastaError: an unknown kind of feedback, or some for a policy whose belief
+      is not for this field to set.
+  """
   for kind in config.feedback:
     errors.check_known(f'feedback of policy {config.name}', kind, belief.KINDS)
-  if config.feedback and config.name == 'pasta':
+  if config.feedback and (config.name == 'pasta' or not policy.uses_features):
     raise errors.PastaError(
-      "policy 'pasta' hears what it was trained with: expected feedback (); "
-      'set train_user_model.belief instead'
+      f"policy '{config.name}' hears what it was made for: expected feedback "
+      "(); pasta's is train_user_model.belief"
     )
-  policy = _build(config, num_columns, value_model, response)
-  return dataclasses.replace(
-    policy,
-    use_categories=config.use_categories,
-    feedback=tuple(config.feedback),
-    num_candidates=config.num_candidates,
-  )
+  policy.use_categories = config.use_categories
+  policy.feedback = tuple(config.feedback)
+  policy.num_candidates = config.num_candidates
+  return policy
 
 
 def _build(config, num_columns, value_model, response) -> policy_lib.Policy:

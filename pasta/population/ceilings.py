@@ -97,7 +97,6 @@ class Ceiling(Policy):
       for.
     images_per_prompt: M.
     num_columns: L.
-    num_candidates: C of its pools; 0: the world's.
     sparing_weight: k of `foresight.sparing`; a person's own is k h_i.
     generator: writes the candidates; for 'bayes_ahead'.
   """
@@ -110,7 +109,6 @@ class Ceiling(Policy):
     *,
     images_per_prompt: int,
     num_columns: int,
-    num_candidates: int = 0,
     sparing_weight: float = 0.0,
     generator: CandidateGenerator | None = None,
   ):
@@ -129,12 +127,7 @@ class Ceiling(Policy):
     self._kind = _KINDS[name]
     if self._kind.foresight.startswith('sparing'):
       name += f':weight={sparing_weight:g}'
-    super().__init__(
-      name=name,
-      num_columns=num_columns,
-      uses_features=False,
-      num_candidates=num_candidates,
-    )
+    super().__init__(name=name, num_columns=num_columns, uses_features=False)
     self._population = population
     self._sparing_weight = sparing_weight
     self._generator = generator

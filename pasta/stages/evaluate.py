@@ -109,24 +109,25 @@ def build_policy(
   """A policy by name; the ceilings get the truth, pasta its value function."""
   name, num_columns = policy_config.name, config.sizes.num_columns
   if name in ceilings.NAMES:
-    return ceilings.Ceiling(
+    ceiling = ceilings.Ceiling(
       name,
       population,
       config.ceilings,
       images_per_prompt=config.sizes.images_per_prompt,
       num_columns=num_columns,
-      num_candidates=policy_config.num_candidates,
       sparing_weight=policy_config.sparing_weight,
       generator=generator,
     )
+    return policies.with_options(ceiling, policy_config)
   response = None if model is None else expected_selection.learned(model)
   if name in foresight.SPARING:
-    return foresight.SparingSlate(
+    slate = foresight.SparingSlate(
       name,
       response,
       num_columns=num_columns,
       weight=policy_config.sparing_weight,
     )
+    return policies.with_options(slate, policy_config)
   return policies.build(
     policy_config,
     num_columns=num_columns,
