@@ -35,6 +35,7 @@ class Outcome:
     final_utility: true utility of the last chosen column [N].
     num_categories: distinct categories in each slate, mean [N].
     renders_per_turn: images that the policy has drawn in a turn.
+    candidates_per_turn: prompts that it chooses from.
     predicted: what the policy thought its slates were worth from each turn on
       [N, T], in units of return; NaN where it predicts nothing.
   """
@@ -45,6 +46,7 @@ class Outcome:
   final_utility: np.ndarray
   num_categories: np.ndarray
   renders_per_turn: int
+  candidates_per_turn: int
   predicted: np.ndarray
 
   @property
@@ -84,6 +86,7 @@ def outcome(
     ),
     renders_per_turn=records[0].images_per_prompt
     * len(first.candidates if renders_pool else first.slate),
+    candidates_per_turn=len(first.candidates),
     predicted=predicted,
   )
 
@@ -179,6 +182,7 @@ def compare(
       ],
       'distinct_categories': float(o.num_categories.mean()),
       'renders_per_turn': o.renders_per_turn,
+      'candidates_per_turn': o.candidates_per_turn,
     }
     if np.isfinite(o.predicted[:, 0]).all():
       # From the first turn on: what the whole session was thought to bring.

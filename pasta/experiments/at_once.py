@@ -68,5 +68,6 @@ def play(
     final_utility=utility,
     num_categories=np.full(num, np.nan),
     renders_per_turn=width * each,
+    candidates_per_turn=width,
     predicted=np.full((num, 1), np.nan),
   )

@@ -245,6 +245,7 @@ def rows(results: dict[str, Any]) -> list[dict[str, Any]]:
           _cell(gap_closed(results, name, ceiling), 'percent')
           for ceiling in ceilings(results)
         ],
+        'candidates': policy.get('candidates_per_turn', MISSING),
         'renders': policy.get('renders_per_turn', MISSING),
         'categories': _plain(policy.get('distinct_categories')),
       }

@@ -16,6 +16,7 @@ def make(satisfaction, final=None, predicted=None):
     final_utility=np.zeros(num) if final is None else np.asarray(final),
     num_categories=np.full(num, 4.0),
     renders_per_turn=16,
+    candidates_per_turn=25,
     predicted=np.full((num, turns), np.nan) if predicted is None else predicted,
   )
 

@@ -199,6 +199,7 @@ def results(num_people=60, num_turns=5, levels=None, seed=0):
       final_utility=utility[:, -1],
       num_categories=np.full(num_people, 4.0),
       renders_per_turn=16,
+      candidates_per_turn=25,
       predicted=np.full((num_people, num_turns), np.nan),
     )
   content = {

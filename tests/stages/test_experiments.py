@@ -23,6 +23,7 @@ def _outcome(returns, final=0.0, predicted=np.nan):
     final_utility=np.full(num, final),
     num_categories=np.full(num, 4.0),
     renders_per_turn=16,
+    candidates_per_turn=25,
     predicted=np.full((num, 2), predicted),
   )
 
