@@ -59,6 +59,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   # features; 'projected', a few learned numbers of each; 'none'.
   c.history = 'full'
   c.projection_dim = 4  # numbers a turn for history 'projected'
+  # States and items hold what tells of people who tire of looks, for worlds
+  # where prompts only grow (pasta/agent/tiring.py).
+  c.tiring = False
   # 'transformer' over turn tokens; 'mlp'; 'gemma', sessions as text.
   c.backbone = 'gemma' if is_gemma else 'transformer'
   c.width = 16 if is_smoke else 32  # of the state embedding

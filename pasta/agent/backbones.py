@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from pasta import errors
-from pasta.agent import inputs, networks, slate_critic
+from pasta.agent import inputs, networks, slate_critic, tiring
 from pasta.agent.episodes import Episodes
 from pasta.agent.gemma import base as gemma_base
 from pasta.agent.gemma import networks as gemma_networks
@@ -93,16 +93,20 @@ class _Features:
     """See Backbone."""
     del pretrained
     s = settings
-    turns = (1, s.num_turns)
-    token_dim = 4 * s.embedding_dim + s.num_categories
+    turns, dim = (1, s.num_turns), s.embedding_dim
+    token_dim = 4 * dim + s.num_categories
+    item_dim = dim + s.num_categories + 2
+    if s.tiring:
+      item_dim += tiring.item_dim(dim)
     states = inputs.States(
       tokens=jnp.zeros((*turns, 0 if s.history == 'none' else token_dim)),
       belief=jnp.zeros((*turns, s.num_types)),
       prompt=jnp.zeros((*turns, 2)),
+      lately=jnp.zeros((*turns, tiring.state_dim(dim) if s.tiring else 0)),
     )
     shape = (1, s.num_turns, 1)
     items = Items(
-      features=jnp.zeros((*shape, s.embedding_dim + s.num_categories + 2)),
+      features=jnp.zeros((*shape, item_dim)),
       mean=jnp.zeros(shape),
       spread=jnp.zeros(shape),
     )

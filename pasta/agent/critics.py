@@ -22,6 +22,7 @@ def network_inputs(
 ) -> inputs.Read:
   """States [B, T] and slate items [B, T, L] of whole sessions."""
   tokens = inputs.tokens_of(constants, settings, episodes)
+  lately = inputs.lately_of(constants, settings, episodes)
   items = inputs.make_items(
     constants,
     settings,
@@ -29,11 +30,18 @@ def network_inputs(
     episodes.slate_text,
     episodes.slate_category,
     episodes.slate_utility,
+    lately,
   )
   prompt = inputs.prompt_moments(
     constants, settings, episodes.log_belief, episodes.prompt_utility
   )
-  return inputs.States(tokens, jnp.exp(episodes.log_belief), prompt), items
+  states = inputs.States(
+    tokens,
+    jnp.exp(episodes.log_belief),
+    prompt,
+    inputs.lately_state(lately, tokens.shape[:2]),
+  )
+  return states, items
 
 
 def shown_values(
@@ -99,6 +107,7 @@ def pool_values(
     pool.text,
     pool.category,
     pool.utility,
+    inputs.lately_of(constants, settings, episodes),
   )
   return networks.Critic(settings).apply(
     {'params': params}, constants, states, items
@@ -129,5 +138,6 @@ def settings_of(
     belief=config.belief,
     history=config.history,
     projection_dim=config.projection_dim,
+    tiring=config.tiring,
     gemma=None if base is None else base.settings,
   )

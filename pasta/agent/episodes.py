@@ -61,6 +61,8 @@ class Episodes:
     log_propensity: [N, T], of the slate as a set, NaN where unknown; None
       without a pool.
     texts: the same sessions as text; None except for the backbone 'gemma'.
+    satisfaction: [N, T], what people reported, NaN where they did not; None
+      where it is not known.
   """
 
   initial_text: jax.Array
@@ -80,6 +82,7 @@ class Episodes:
   slate: jax.Array | None = None
   log_propensity: jax.Array | None = None
   texts: EpisodeTexts | None = None
+  satisfaction: jax.Array | None = None
 
   def __len__(self) -> int:
     return self.initial_text.shape[0]
@@ -129,6 +132,11 @@ def history_at(
     choice=past(episode.choice, -1),
     log_belief=now(episode.log_belief),
     prompt_utility=now(episode.prompt_utility),
+    satisfaction=(
+      None
+      if episode.satisfaction is None
+      else past(episode.satisfaction, jnp.nan)
+    ),
   )
 
 
@@ -283,6 +291,7 @@ def from_features(
   return Episodes(
     **logged,
     texts=texts,
+    satisfaction=np.where(valid, features.satisfaction, np.nan),
     initial_text=features.initial_text,
     slate_text=features.slate_text,
     slate_image=column_image(features.slate_image),

@@ -40,6 +40,8 @@ class History:
     prompt_utility: [B, K], what each type feels for the prompt that this turn
       extends: for the column chosen last, from its images; before the first
       choice for the initial prompt, from its text.
+    satisfaction: [B, T], what people reported, NaN where they did not; None
+      for policies that do not read it.
   """
 
   turn: jax.Array
@@ -50,6 +52,7 @@ class History:
   choice: jax.Array
   log_belief: jax.Array
   prompt_utility: jax.Array
+  satisfaction: jax.Array | None = None
 
 
 @flax.struct.dataclass

@@ -9,6 +9,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from pasta import errors
+from pasta.agent import tiring
 from pasta.agent.episodes import Episodes
 from pasta.agent.history import History
 from pasta.agent.settings import NetworkSettings
@@ -62,11 +64,14 @@ class States:
       'none'.
     belief: [T, K], probabilities over types before turn t's choice.
     prompt: [T, 2], `prompt_moments` of the prompt that turn t extends.
+    lately: [T, D + 2], `tiring.of_states` before turn t; [T, 0] where settings
+      leave it out.
   """
 
   tokens: jax.Array
   belief: jax.Array
   prompt: jax.Array
+  lately: jax.Array
 
 
 @flax.struct.dataclass
@@ -75,7 +80,7 @@ class Items:
 
   Attributes:
     features: [..., D + G + 2]: normalised text, category, expected utility m
-      and its spread s.
+      and its spread s; behind them, where settings say so, `tiring.of_items`.
     mean: [...], m, normalised.
     spread: [...], s, normalised.
   """
@@ -176,6 +181,40 @@ def tokens_of(
   )
 
 
+def lately_of(
+  constants: Constants, settings: NetworkSettings, seen: Episodes | History
+) -> tiring.Lately | None:
+  """What past turns say before every turn [B, T]; None: settings leave it out.
+
+  Raises:
+    PastaError: what was seen does not hold people's satisfaction.
+  """
+  if not settings.tiring:
+    return None
+  if seen.satisfaction is None:
+    raise errors.PastaError(
+      "config field 'tiring' is True, but what was seen lacks satisfaction: "
+      'expected histories with it'
+    )
+  c = constants
+  return jax.vmap(tiring.lately)(
+    normalise(seen.initial_text, c.text_mean, c.text_scale),
+    normalise(seen.slate_text, c.text_mean, c.text_scale),
+    normalise(seen.slate_image, c.image_mean, c.image_scale),
+    seen.choice,
+    seen.satisfaction,
+  )
+
+
+def lately_state(
+  lately: tiring.Lately | None, shape: tuple[int, ...]
+) -> jax.Array:
+  """The part of states [*shape, D + 2], or [*shape, 0] where it is left out."""
+  if lately is None:
+    return jnp.zeros((*shape, 0))
+  return tiring.of_states(lately)
+
+
 def states_at(
   constants: Constants, settings: NetworkSettings, history: History
 ) -> States:
@@ -190,7 +229,8 @@ def states_at(
     constants, settings, history.log_belief, history.prompt_utility
   )
   prompt = jnp.broadcast_to(prompt[:, None], (*tokens.shape[:2], 2))
-  return States(tokens, belief, prompt)
+  lately = lately_of(constants, settings, history)
+  return States(tokens, belief, prompt, lately_state(lately, tokens.shape[:2]))
 
 
 def make_items(
@@ -200,10 +240,11 @@ def make_items(
   text: jax.Array,
   category: jax.Array,
   utility: jax.Array,
+  lately: tiring.Lately | None = None,
 ) -> Items:
   """Items from text [..., N, D], category [..., N] and utility [..., N, K].
 
-  The belief [..., K] has no item axis.
+  The belief [..., K] and what past turns say [..., D] have no item axis.
   """
   if settings.belief == 'off':
     # Not the moments of zeros: compiled for a CPU with jax 0.10.2 they came
@@ -219,6 +260,8 @@ def make_items(
   features = jnp.concatenate(
     [text, category, mean[..., None], spread[..., None]], -1
   )
+  if lately is not None:
+    features = jnp.concatenate([features, tiring.of_items(lately, text)], -1)
   return Items(features=features, mean=mean, spread=spread)
 
 

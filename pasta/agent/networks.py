@@ -79,10 +79,11 @@ class _Block(nn.Module):
 class StateEncoder(nn.Module):
   """[..., T, F] tokens and [..., T, K] beliefs to states [..., T, W].
 
-  The belief and the worth of the prompt that is extended enter behind the
-  backbone: they follow from the past turns, and those of the current turn are
-  all that a policy keeps. With history 'none' the turn is all that stands
-  before them.
+  What stands in the current turn alone enters behind the backbone: the belief,
+  the worth of the prompt that is extended and, where settings say so, what past
+  turns say of people who tire. They follow from the past turns, and those of
+  the current turn are all that a policy keeps. With history 'none' the turn is
+  all that stands before them.
   """
 
   settings: NetworkSettings
@@ -121,7 +122,9 @@ class StateEncoder(nn.Module):
     belief = states.belief
     if s.belief == 'off':
       belief = jnp.zeros_like(belief)
-    x = jnp.concatenate([nn.LayerNorm()(x), belief, states.prompt], -1)
+    x = jnp.concatenate(
+      [nn.LayerNorm()(x), belief, states.prompt, states.lately], -1
+    )
     return nn.relu(nn.Dense(s.width)(x))
 
 

@@ -13,7 +13,7 @@ from pasta.agent.settings import NetworkSettings
 from pasta.agent.value_model import ValueModel
 
 _INFO_FILE = 'value_model.json'
-_VERSION = 5
+_VERSION = 6
 
 
 def save(directory: str, model: ValueModel, info: dict[str, Any]) -> None:

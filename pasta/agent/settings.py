@@ -108,6 +108,8 @@ class NetworkSettings:
       the worth of the prompt that is extended. 'full': the features of each;
       'projected': `projection_dim` learned numbers of each; 'none': nothing.
     projection_dim: numbers a turn for history 'projected'.
+    tiring: whether states and items hold what tells of people who tire of
+      looks (see `tiring`).
     gemma: of the backbone 'gemma'; None for others.
   """
 
@@ -126,6 +128,7 @@ class NetworkSettings:
   belief: str
   history: str
   projection_dim: int
+  tiring: bool
   gemma: GemmaSettings | None = None
 
   def __post_init__(self):
@@ -139,6 +142,11 @@ class NetworkSettings:
       check_known(field, getattr(self, field), known)
     if (self.backbone == 'gemma') != (self.gemma is not None):
       raise ValueError(f'backbone {self.backbone} with gemma {self.gemma}')
+    if self.tiring and self.backbone == 'gemma':
+      raise errors.PastaError(
+        "config field 'tiring' is True, but backbone 'gemma' reads texts: "
+        'expected False'
+      )
     if self.width % self.num_heads:
       raise errors.PastaError(
         f"config field 'width' is {self.width}: expected a multiple of "

@@ -72,6 +72,9 @@ def _items(
 ) -> inputs.Items:
   _check(model, history)
   chex.assert_equal_shape_prefix([history.turn, candidates.text], 1)
+  lately = inputs.lately_of(model.constants, model.settings, history)
+  rows = jnp.arange(len(history.turn))
+  lately = jax.tree.map(lambda x: x[rows, history.turn], lately)
   return inputs.make_items(
     model.constants,
     model.settings,
@@ -79,6 +82,7 @@ def _items(
     candidates.text,
     candidates.category,
     candidates.utility,
+    lately,
   )
 
 

@@ -48,6 +48,7 @@ class Board:
     )
     self._category = np.zeros((num, turns, columns), np.int32)
     self._choice = np.full((num, turns), -1, np.int32)
+    self._satisfaction = np.full((num, turns), np.nan, np.float32)
     self._pool_text = None
     if with_pool:
       self._pool_text = np.zeros(
@@ -121,6 +122,7 @@ class Board:
       choice=jnp.asarray(self._choice),
       log_belief=self.log_belief,
       prompt_utility=self._prompt_utility,
+      satisfaction=jnp.asarray(self._satisfaction),
     )
 
   def show(self, turn, pools, slate, image_seeds, people) -> people_lib.Shown:
@@ -165,6 +167,7 @@ class Board:
   def record(self, turn, shown, answer, category) -> None:
     """Takes the answers in; updates the belief."""
     self._choice[:, turn] = answer.choice
+    self._satisfaction[:, turn] = answer.satisfaction
     self._category[:, turn] = category
     if self._with_features:
       self._text[:, turn] = shown.text
