@@ -28,6 +28,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.returning.num_sessions = 3  # of each person; 1: nobody comes back
   config.returning.num_people = 150
   config.returning.policies = ('pasta',)  # of those below
+  # The policy whose beliefs are judged by true types, which those people must
+  # have whom the user model was trained on; '': none.
+  config.beliefs_of = 'pasta'
   config.ceilings = ml_collections.ConfigDict()
   config.ceilings.num_particles = 2048  # draws behind the exact posterior
   # Of these, drawn by their weight, those that a hedging slate is made for.

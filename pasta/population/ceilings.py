@@ -176,6 +176,18 @@ class Ceiling(Policy):
     known = self._fresh - self._habituation * self._boredom
     self._told = posterior_lib.Told(jnp.asarray(known, jnp.float32), self._open)
 
+  def log_types(self) -> np.ndarray:
+    """What it knows of people's true types: log probabilities [N, K*]."""
+    types = posterior_lib.drawn_types(
+      self._population, len(self._particles.tastes)
+    )
+    weights = jax.nn.softmax(self._posterior.log_weights, -1)
+    is_type = np.eye(len(self._population.type_prior))[types]
+    probs = np.asarray(weights, np.float64) @ is_type
+    # A type that no particle has: less than one of them.
+    least = 1.0 / len(types)
+    return np.log(np.maximum(probs, least * 1e-3))
+
   def _later(
     self, probs: jax.Array, history: history_lib.History
   ) -> jax.Array | None:

@@ -112,7 +112,7 @@ def draw(
     with_types: False: deviations from the type alone, for people whose type
       is told.
   """
-  rng = np.random.default_rng([population.config.seed, 7])
+  rng = _rng(population)
   types, tastes = population_lib.draw_tastes(population, num, rng)
   values, weights = population_lib.draw_intents(population, num, rng)
   if not with_types:
@@ -122,6 +122,15 @@ def draw(
     jnp.asarray(tastes, jnp.float32),
     jnp.asarray(population_lib.intent_table(values, weights), jnp.float32),
   )
+
+
+def drawn_types(population: population_lib.Population, num: int) -> np.ndarray:
+  """True types of the persons that `draw` draws, int [P]."""
+  return population_lib.draw_tastes(population, num, _rng(population))[0]
+
+
+def _rng(population: population_lib.Population) -> np.random.Generator:
+  return np.random.default_rng([population.config.seed, 7])
 
 
 def noise(population: population_lib.Population) -> Noise:

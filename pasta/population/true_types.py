@@ -51,6 +51,30 @@ def type_beliefs(
   Returns:
     Log beliefs [K*, K]; the prior for true types that nobody has.
   """
+  belief, first = person_beliefs(user_model, features)
+  result = np.tile(
+    np.exp(np.asarray(user_model.log_prior, np.float64)), (num_true_types, 1)
+  )
+  for k in range(num_true_types):
+    found = belief[types[first] == k]
+    if len(found):
+      result[k] = found.mean(0)
+  result = np.maximum(result, _SMALLEST)
+  return np.log(result / result.sum(1, keepdims=True))
+
+
+def person_beliefs(
+  user_model: user_model_lib.UserModel, features: SessionFeatures
+) -> tuple[np.ndarray, np.ndarray]:
+  """Beliefs about people after all that they said in all their sessions.
+
+  Args:
+    user_model: the learned types.
+    features: N sessions of U people.
+
+  Returns:
+    Beliefs [U, K], and the position of each person's first session [U].
+  """
   log_prior = np.asarray(user_model.log_prior, np.float64)
   evidence = (
     np.asarray(
@@ -76,14 +100,34 @@ def type_beliefs(
   np.add.at(total, person, evidence)
   total += log_prior
   belief = np.exp(total - total.max(1, keepdims=True))
-  belief /= belief.sum(1, keepdims=True)  # [U, K]
-  result = np.tile(np.exp(log_prior), (num_true_types, 1))
-  for k in range(num_true_types):
-    found = belief[types[first] == k]
-    if len(found):
-      result[k] = found.mean(0)
-  result = np.maximum(result, _SMALLEST)
-  return np.log(result / result.sum(1, keepdims=True))
+  return belief / belief.sum(1, keepdims=True), first
+
+
+def composition(
+  user_model: user_model_lib.UserModel,
+  features: SessionFeatures,
+  types: np.ndarray,
+  type_prior: np.ndarray,
+) -> np.ndarray:
+  """Whom each learned type stands for: P(true type | learned type).
+
+  P(k* | belief b) is then Σ_k b(k) P(k* | k).
+
+  Args:
+    user_model: the learned types.
+    features: N sessions of people whom the user model was trained on; never of
+      those whose true types are then told from beliefs.
+    types: true type of each session's person, int [N].
+    type_prior: shares of the true types [K*].
+
+  Returns:
+    float64 [K, K*], rows sum to 1.
+  """
+  belief, first = person_beliefs(user_model, features)
+  seen = belief.T @ np.eye(len(type_prior))[types[first]]
+  # As if one more person of unknown type had each learned one.
+  seen += np.asarray(type_prior)
+  return seen / seen.sum(1, keepdims=True)
 
 
 def of_hidden_people(
@@ -174,6 +218,40 @@ def hidden_types(
   Returns:
     Log beliefs [K*, K], and the true type of each session's person [N].
   """
+  true_population, types = _trained_on(workdir, features)
+  num_true_types = len(true_population.type_prior)
+  return type_beliefs(model, features, types, num_true_types), types
+
+
+def hidden_composition(
+  workdir: str,
+  model: UserModel,
+  features: features_lib.SessionFeatures,
+  population: population_lib.Population,
+) -> np.ndarray | None:
+  """`composition` of a user model that was trained on hidden people [K, K*].
+
+  Args:
+    workdir: the working directory; WORKDIR/sessions tells the population.
+    model: the user model.
+    features: N sessions that it was trained on.
+    population: whose true types are meant.
+
+  Returns:
+    None where the user model was trained on others, whose types are not known.
+  """
+  if not all(_HIDDEN.fullmatch(u) for u in features.user_id):
+    return None
+  true_population, types = _trained_on(workdir, features)
+  if not np.array_equal(true_population.tastes, population.tastes):
+    return None
+  return composition(model, features, types, population.type_prior)
+
+
+def _trained_on(
+  workdir: str, features: features_lib.SessionFeatures
+) -> tuple[population_lib.Population, np.ndarray]:
+  """The population that sessions came from, and the people's types [N]."""
   collected = ml_collections.ConfigDict(
     files.read_json(os.path.join(workdir, 'sessions', 'config.json'))
   )
@@ -181,5 +259,4 @@ def hidden_types(
   types = of_hidden_people(
     features.user_id, true_population, collected.num_people, collected.seed
   )
-  by_type = type_beliefs(model, features, types, collected.population.num_types)
-  return by_type, types
+  return true_population, types

@@ -6,6 +6,7 @@ from typing import Any
 
 import ml_collections
 import numpy as np
+from absl import logging
 
 from pasta import errors, files
 from pasta import workdir as workdir_lib
@@ -13,13 +14,15 @@ from pasta.agent import expected_selection, policies
 from pasta.agent.policy import Policy
 from pasta.agent.value_model import ValueModel
 from pasta.candidates.base import CandidateGenerator
-from pasta.evaluate import compare, fresh_people, returning
-from pasta.population import ceilings, foresight
+from pasta.evaluate import belief_quality, compare, fresh_people, returning
+from pasta.interaction import extraction
+from pasta.population import ceilings, foresight, true_types
 from pasta.population import population as population_lib
 from pasta.stages import stage
 from pasta.storage import session_features as features_lib
 from pasta.storage import sessions as sessions_lib
 from pasta.user_model.model import UserModel
+from pasta.world import world as world_lib
 
 
 @stage.with_worlds
@@ -56,6 +59,15 @@ def run(
       'seed': config.seed,
       'population': config.population.to_dict(),
     }
+    if config.beliefs_of:
+      errors.check_known(
+        "config field 'beliefs_of'", config.beliefs_of, list(config.policies)
+      )
+      where = os.path.join(directory, 'sessions', config.beliefs_of)
+      belief = beliefs[config.beliefs_of]
+      results |= _judge_beliefs(
+        config, workdir, where, belief, population, model, world
+      )
     if config.returning.num_sessions > 1:
       results['returning'] = {}
       for name in config.returning.policies:
@@ -90,10 +102,66 @@ def run(
       print(line)
 
 
+def _judge_beliefs(
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  directory: str,
+  log_belief: np.ndarray | None,
+  population: population_lib.Population,
+  model: UserModel,
+  world: world_lib.World,
+) -> dict[str, Any]:
+  """How good the beliefs were in the sessions that a policy has left.
+
+  Returns:
+    {'beliefs': `belief_quality.measure`}; {} where the user model was trained
+    on people whose true types are not known.
+
+  Raises:
+    PastaError: the policy has no belief.
+  """
+  if log_belief is None:
+    raise errors.PastaError(
+      f"config field 'beliefs_of' is {config.beliefs_of!r}, which has no belief"
+    )
+  records = list(sessions_lib.read_dir(directory))
+  features = os.path.join(workdir, 'features')
+  composition = None
+  if os.path.isdir(features):
+    training = features_lib.load_dir(features)
+    composition = true_types.hidden_composition(
+      workdir, model, training, population
+    )
+  if composition is None:
+    logging.warning(
+      'evaluate: beliefs are not judged: the user model was trained on people '
+      'of another population, whose true types are not known'
+    )
+    return {}
+  crowd = population_lib.draw_crowd(
+    population, config.num_people, 1, seed=config.seed
+  )
+  found = belief_quality.measure(
+    model,
+    extraction.extract(world, records),
+    records,
+    log_belief,
+    composition,
+    population,
+    crowd,
+    world,
+    config.ceilings,
+    seed=config.seed,
+  )
+  return {'beliefs': found}
+
+
 def lines(results: Mapping[str, Any]) -> list[str]:
   """The headline of an evaluation's results."""
+  beliefs = results.get('beliefs')
   return [
     *compare.headline(results),
+    *(belief_quality.lines(beliefs) if beliefs else []),
     *returning.lines(results.get('returning', {})),
   ]
 

@@ -84,6 +84,20 @@ def test_a_types_belief_is_the_mean_over_its_people(user_model):
   assert np.abs(found[0] - prior).max() > 0.01
 
 
+def test_whom_a_learned_type_stands_for(user_model):
+  """Beliefs of three people, by their true types, and one person's prior."""
+  features = make_features(['a', 'b', 'c'])
+  types = np.array([0, 0, 2])
+  share = np.array([0.5, 0.3, 0.2])
+  found = true_types.composition(user_model, features, types, share)
+  belief, first = true_types.person_beliefs(user_model, features)
+  np.testing.assert_array_equal(first, [0, 1, 2])
+  np.testing.assert_allclose(belief.sum(1), 1.0)
+  for k in range(K):
+    seen = np.array([belief[0, k] + belief[1, k], 0.0, belief[2, k]])
+    np.testing.assert_allclose(found[k], (seen + share) / (seen.sum() + 1))
+
+
 def test_types_of_hidden_people_are_those_that_were_drawn():
   truth = population.build(common.population())
   crowd = population.draw_crowd(truth, 10, 3, seed=4)
