@@ -9,7 +9,9 @@ text, σ_k what a column's images scatter around it, and τ the choice scale,
 
   EUS(P) = Σ_k b_k E_ε[ Σ_l softmax_l(τ x_kl) x_kl ],  x_kl = U_k(p_l) + σ_k ε_l
 
-with the expectation over ε by a fixed set of draws, the same for all slates.
+with the expectation over ε by a fixed set of draws, the same for all slates. A
+share of choices that people make at random (the user model's lapse rate) picks
+any column alike.
 
 Letters: B sessions, C candidates, L slate columns, K user types, S draws.
 """
@@ -53,17 +55,23 @@ class Response:
     choice_log_scale: log τ, [].
     residual_std: σ [K], what images add to their prompt's utility; [N, K]
       where it differs between the N columns that are tried.
+    lapse: share of choices that are made at random, [].
   """
 
   choice_log_scale: jax.Array
   residual_std: jax.Array
+  lapse: jax.Array | float = 0.0
 
 
 def learned(user_model: UserModel) -> Response:
   """What a fitted user model says of responses."""
+  lapse = 0.0
+  if 'lapse_logit' in user_model.habits:
+    lapse = jax.nn.sigmoid(user_model.habits['lapse_logit'])
   return Response(
     jnp.asarray(user_model.choice_log_scale),
     model_lib.text_residual_std(user_model),
+    jnp.asarray(lapse),
   )
 
 
@@ -74,16 +82,21 @@ class Partial:
   Attributes:
     log_weight: log Σ_l exp(τ x_kl), [..., K, S]; -inf where empty.
     utility: of the selection, [..., K, S].
+    mean: of the columns' utilities, [..., K, S].
+    num_columns: so far, static.
   """
 
   log_weight: jax.Array
   utility: jax.Array
+  mean: jax.Array
+  num_columns: int = flax.struct.field(pytree_node=False)
 
 
 def empty(shape: tuple[int, ...]) -> Partial:
   """Slates without a column, for batch axes and K given as shape [..., K]."""
   shape = (*shape, NUM_DRAWS)
-  return Partial(jnp.full(shape, -jnp.inf), jnp.zeros(shape))
+  nothing = jnp.zeros(shape)
+  return Partial(jnp.full(shape, -jnp.inf), nothing, nothing, 0)
 
 
 def sample(utility: jax.Array, response: Response) -> jax.Array:
@@ -111,12 +124,22 @@ def add(
   total = jnp.logaddexp(partial.log_weight, log_weight)
   share = jnp.exp(log_weight - total)
   worth = sampled + later
-  return Partial(total, partial.utility + share * (worth - partial.utility))
+  num_columns = partial.num_columns + 1
+  return Partial(
+    total,
+    partial.utility + share * (worth - partial.utility),
+    partial.mean + (worth - partial.mean) / num_columns,
+    num_columns,
+  )
 
 
-def value(partial: Partial, log_belief: jax.Array) -> jax.Array:
+def value(
+  partial: Partial, log_belief: jax.Array, response: Response
+) -> jax.Array:
   """EUS under beliefs [..., K]: [...]."""
-  return (jnp.exp(log_belief) * partial.utility.mean(-1)).sum(-1)
+  picked = (1.0 - response.lapse) * partial.utility
+  picked += response.lapse * partial.mean
+  return (jnp.exp(log_belief) * picked.mean(-1)).sum(-1)
 
 
 def of_prefixes(
@@ -138,7 +161,7 @@ def of_prefixes(
   result = []
   for column in range(utility.shape[-2]):
     partial = add(partial, sampled[..., column, :, :], response)
-    result.append(value(partial, log_belief))
+    result.append(value(partial, log_belief, response))
   return jnp.stack(result, -1)
 
 
@@ -189,7 +212,7 @@ def insert(
       ],
       -1,
     )
-    scores = score(sets, value(grown, log_belief[:, None]))
+    scores = score(sets, value(grown, log_belief[:, None], response))
     # A score that is not finite (a diverged value) must not win an argmax.
     usable = valid & jnp.isfinite(scores)
     may = slates.allowed(usable, valid, used, taken)

@@ -227,7 +227,7 @@ class Ceiling(Policy):
         text=None,
         utility=None,
       ),
-      -jnp.log(self._noise.choice),
+      self._noise,
       None,
       num_columns=self.num_columns,
       num_particles=_AHEAD_PARTICLES,
@@ -296,7 +296,7 @@ class Ceiling(Policy):
         self._told,
         self._best_of,
         candidates,
-        -jnp.log(self._noise.choice),
+        self._noise,
         self._later(probs, history),
         num_columns=self.num_columns,
         num_particles=min(self._slate_particles, len(self._particles.tastes)),
@@ -356,7 +356,7 @@ def _hedging_slates(
   told,
   best_of,
   candidates,
-  choice_log_scale,
+  noise,
   later,
   *,
   num_columns,
@@ -380,7 +380,9 @@ def _hedging_slates(
       lambda sets, expected: expected,
       jnp.full((1, num_particles), -jnp.log(num_particles)),
       pool.replace(utility=(mean + best_of[0] * std)[None]),
-      expected_selection.Response(choice_log_scale, best_of[1] * std),
+      expected_selection.Response(
+        -jnp.log(noise.choice), best_of[1] * std, noise.careless
+      ),
       num_columns,
       None if later is None else later[None],
     )

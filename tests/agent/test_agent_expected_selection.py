@@ -44,8 +44,12 @@ class ByHandTest(chex.TestCase):
     for column in range(2):
       partial = add(partial, sampled[column], response)
     np.testing.assert_allclose(partial.log_weight, np.log(4.0), rtol=1e-5)
-    found = self.variant(expected_selection.value)(partial, jnp.zeros(1))
+    value = self.variant(expected_selection.value)
+    found = value(partial, jnp.zeros(1), response)
     np.testing.assert_allclose(found, 0.75 * np.log(3.0), rtol=1e-5)
+    # Every fifth pick is at random: 0.8 · 3/4 + 0.2 · 1/2 of the better one.
+    found = value(partial, jnp.zeros(1), response.replace(lapse=0.2))
+    np.testing.assert_allclose(found, 0.7 * np.log(3.0), rtol=1e-5)
 
   @chex.variants(with_jit=True, without_jit=True)
   def test_scatter_has_mean_zero_and_the_given_variance(self):

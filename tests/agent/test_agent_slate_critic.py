@@ -117,7 +117,9 @@ def test_insertion_is_greedy_and_legal(
       partial = expected_selection.add(
         partial, sampled[rows[:, 0], column], response
       )
-    expected = expected_selection.value(partial, history.log_belief)[:, None]
+    expected = expected_selection.value(partial, history.log_belief, response)[
+      :, None
+    ]
     items = value_model._items(model, history, shown)
     slates = slate_critic.Slates(
       jax.tree.map(lambda x: x[:, None], items),
