@@ -110,10 +110,12 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.feedback_weights.rating = 1.0
 
   config.belief = ml_collections.ConfigDict()  # about a person, kept online
-  # How much each kind of feedback of a turn counts in it; 0: not at all.
+  # How much each kind of feedback of a turn counts in it; 0: not at all. None:
+  # what suits held-out people best. Errors of the utilities hang together from
+  # turn to turn, so that likelihoods at their word are too sure of themselves.
   config.belief.choice = 1.0
-  config.belief.satisfaction = 1.0
-  config.belief.comparison = 1.0
+  config.belief.satisfaction = config_dict.placeholder(float)
+  config.belief.comparison = config_dict.placeholder(float)
   # Share of the prior that is mixed in between two sessions of a person, as
   # people change; None: what suits held-out people best, 0 among the choices.
   config.belief.widening = config_dict.placeholder(float)

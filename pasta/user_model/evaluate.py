@@ -5,6 +5,8 @@ What sessions are measured by hangs on whole turns; other data have measures of
 their kind of feedback.
 """
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -14,6 +16,7 @@ from pasta.user_model.model import UserModel
 from pasta.user_model.predictions import ByObservation, ByTurn
 from pasta.user_model.sources import Source
 
+_WEIGHT_GRID = (1.0, 0.85, 0.7, 0.5, 0.35, 0.25)
 _WIDENING_GRID = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 _SCALE_GRID = np.linspace(-0.8, 0.8, 17)  # of log τ, around the fitted one
 
@@ -87,6 +90,33 @@ def calibrate(model: UserModel, held_out: Source) -> UserModel:
     scores.append(score(moved, held_out)['choice_log_likelihood'])
   shift = float(_SCALE_GRID[int(np.argmax(scores))])
   return model.replace(choice_log_scale=model.choice_log_scale + shift)
+
+
+def tune_weights(
+  model: UserModel, held_out: Source, kinds: Sequence[str]
+) -> UserModel:
+  """Sets how much kinds of feedback count to what predicts choices best.
+
+  Every session is predicted from the prior, as if its person were new: there
+  beliefs are to be quick, and not surer than they may be. One kind after the
+  other, twice.
+  """
+  weights = dict(model.feedback_weights)
+
+  def as_if_new(kind, weight):
+    return model.replace(
+      feedback_weights={**weights, kind: jnp.asarray(weight, jnp.float32)},
+      widening=jnp.ones(()),
+    )
+
+  for kind in [*kinds, *kinds]:
+    scores = [
+      score(as_if_new(kind, weight), held_out)['choice_log_likelihood']
+      for weight in _WEIGHT_GRID
+    ]
+    best = _WEIGHT_GRID[int(np.argmax(scores))]
+    weights[kind] = jnp.asarray(best, jnp.float32)
+  return model.replace(feedback_weights=weights)
 
 
 def tune_widening(model: UserModel, held_out: Source) -> UserModel:

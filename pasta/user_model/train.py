@@ -78,8 +78,8 @@ def fit(
   columns = [sources.columns(p.train, _MOST_COLUMNS) for p in parts.values()]
   model = _initial_model(init_key, columns, config, scorer).replace(
     feedback_weights={
-      kind: jnp.asarray(config.belief[kind], jnp.float32)
-      for kind in belief.KINDS
+      kind: jnp.asarray(1.0 if weight is None else weight, jnp.float32)
+      for kind, weight in _weights(config).items()
     },
     widening=jnp.asarray(config.belief.widening or 0.0, jnp.float32),
   )
@@ -115,6 +115,8 @@ def fit(
         model = habits.fit(model, first.held_out, config)
       else:
         model = evaluate.calibrate(model, first.held_out)
+      free = [k for k, weight in _weights(config).items() if weight is None]
+      model = evaluate.tune_weights(model, first.held_out, free)
       if config.belief.widening is None:
         model = evaluate.tune_widening(model, first.held_out)
     held_out = sources.columns(first.held_out, _MOST_COLUMNS)
@@ -142,7 +144,16 @@ def fit(
   found |= _final_metrics(model, parts, config.main_sources[0], baseline)
   found['choice_scale'] = float(jnp.exp(model.choice_log_scale))
   found['widening'] = float(model.widening)
+  found |= {
+    f'{kind}_weight': float(weight)
+    for kind, weight in model.feedback_weights.items()
+  }
   return jax.device_get(model), found
+
+
+def _weights(config: ml_collections.ConfigDict) -> dict[str, float | None]:
+  """How much each kind of feedback counts in beliefs; None: to be tuned."""
+  return {kind: config.belief[kind] for kind in belief.KINDS}
 
 
 def _baseline_config(
@@ -202,11 +213,8 @@ def _check_config(
         f'{field} is {steps[field]}, expected at least restart_steps + '
         f'num_move_rounds * move_steps, {least}'
       )
-  errors.check_least(
-    config.belief,
-    'belief.{}',
-    **dict.fromkeys(belief.KINDS, 0),
-  )
+  given = {k: 0 for k, weight in _weights(config).items() if weight is not None}
+  errors.check_least(config.belief, 'belief.{}', **given)
   widening = config.belief.widening
   if widening is not None and not 0 <= widening <= 1:
     raise errors.PastaError(
