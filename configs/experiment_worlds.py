@@ -7,6 +7,15 @@ from configs import experiment_arms as arms
 MATRIX_MODELS = ('sketch', 'sketch:ink')
 
 
+# Prompts only grow, and half of the people tire of styles and palettes.
+_HORIZON = (
+  ('world.candidates.append_only', True),
+  ('population.habituation', 0.5),
+)
+# Simulated people do not tire: values learn from hidden ones alone.
+_TIRING = (('train_value.data', 'human'), ('train_value.tiring', True))
+
+
 def _cell(policy: str, trained: str, used: str) -> str:
   """Name of an arm of the experiment 'matrix'."""
   return f'{policy}_{trained}_{used}'.replace(':', '_')
@@ -104,4 +113,54 @@ def personalisation(c) -> None:
         f'{field}_{str(value).replace(".", "").zfill(2)}',
         f'{field} = {value:g}',
         (f'population.{field}', value),
+      )
+
+
+def horizon(c) -> None:
+  c.title = 'A world with a horizon'
+  c.question = (
+    'Prompts only grow and half of the people tire of styles and palettes: '
+    'what is named early is seen in every later picture. Slates for the turn '
+    'at hand, a hand rule that leaves looks open (for all alike, or told who '
+    'tires), learned values, and policies that know the truth.'
+  )
+  c.figure = 'gain'
+  c.reference = 'greedy_slate'
+
+  def add(name, label, policy, *overrides, reference='', **fields):
+    c.arms[name] = arms.arm(
+      label, policy, *_HORIZON, *overrides, reference=reference, **fields
+    )
+
+  add('lmm', 'lmm', 'lmm')
+  add('greedy_slate', 'greedy slate', 'greedy_slate')
+  add('bayes_slate', 'bayes slate', 'bayes_slate')
+  truth = 'bayes_slate'
+  add('bayes_ahead', 'bayes ahead', 'bayes_ahead', reference=truth)
+  for name, told in (('sparing', 'alike'), ('sparing_told', 'told')):
+    for weight in (0.2, 0.4, 0.8):
+      at = f'{name}_{round(10 * weight)}'
+      label = f'hand rule, {told}, k = {weight}'
+      add(
+        f'greedy_slate_{at}',
+        f'greedy slate, {label}',
+        f'greedy_slate_{name}',
+        sparing_weight=weight,
+      )
+      add(
+        f'bayes_{at}',
+        f'bayes slate, {label}',
+        f'bayes_{name}',
+        reference=truth,
+        sparing_weight=weight,
+      )
+  for base in ('myopic', 'none'):
+    for credit in ('slate', 'choice', 'mean'):
+      add(
+        f'pasta_{base}_{credit}',
+        f'pasta, base {base}, credit {credit}',
+        'pasta',
+        *_TIRING,
+        ('train_value.base', base),
+        ('train_value.credit', credit),
       )

@@ -312,6 +312,7 @@ _EXPERIMENTS = {
   'pools': beliefs.pools,
   'raters': beliefs.raters,
   'personalisation': worlds.personalisation,
+  'horizon': worlds.horizon,
 }
 NAMES = tuple(_EXPERIMENTS)
 
