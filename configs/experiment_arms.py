@@ -4,9 +4,22 @@ from collections.abc import Sequence
 
 import ml_collections
 
-from configs import common
+from configs import common, simulate, train_value
 
 ITEM = (('train_value.credit', 'choice'),)  # rivals value single candidates
+
+
+def paper() -> tuple[tuple[str, object], ...]:
+  """What configs/quickstart.py:paper changes."""
+  value = train_value.get_config('paper')
+  behaviour = dict(simulate.get_config('paper').behaviour.items())
+  return (
+    *(
+      (f'train_value.{name}', value[name])
+      for name in ('base', 'credit', 'reward', 'history')
+    ),
+    ('simulate.behaviour', behaviour),
+  )
 
 
 def arm(

@@ -63,6 +63,16 @@ def _sessions(c) -> None:
           x=float(num),
           series=f'{base}, {credit}',
         )
+  for num in (500, 2000, 8000, 30000):
+    c.arms[f'paper_{num}'] = arms.arm(
+      f"the paper's variant, {num} sessions",
+      'pasta',
+      ('train_value.data', 'simulated'),
+      *arms.paper(),
+      ('simulate.num_sessions', num),
+      x=float(num),
+      series="the paper's variant",
+    )
 
 
 def _behaviour(c) -> None:
@@ -170,7 +180,8 @@ def _credit(c) -> None:
   c.question = (
     "The slate's mean (the paper), the chosen column, or a critic of whole "
     'slates; with candidates picked for the sum of their values or for what a '
-    'softmax choice makes of them.'
+    "softmax choice makes of them. The paper's variant is base none, mean, and "
+    'what makes that work (configs/quickstart.py:paper).'
   )
   c.reference = 'mean_myopic'
   for base in ('myopic', 'none'):
@@ -181,6 +192,9 @@ def _credit(c) -> None:
         ('train_value.credit', credit),
         ('train_value.base', base),
       )
+  c.arms.paper = arms.arm("the paper's variant", 'pasta', *arms.paper())
+  c.arms.greedy = arms.arm('greedy', 'greedy')
+  c.arms.greedy_slate = arms.arm('greedy slate', 'greedy_slate')
   c.arms.choice_selector = arms.arm(
     'choice, choice selector',
     'pasta',

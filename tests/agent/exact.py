@@ -264,8 +264,12 @@ def grid(side: int = 8, num_turns: int = 5, slip: float = 0.2) -> Problem:
   )
 
 
-def slates(num_states: int = 12, num_turns: int = 5) -> Problem:
+def slates(
+  num_states: int = 12, num_turns: int = 5, *, is_uniform: bool = False
+) -> Problem:
   """25 items in 5 categories, slates of 4; what is chosen moves the state.
+
+  People choose by a softmax of what they like, or uniformly.
 
   States lie on a line, and are the better the higher; one session in twenty
   ends at each turn. An item is liked for one reason and leads up or down for
@@ -283,7 +287,7 @@ def slates(num_states: int = 12, num_turns: int = 5) -> Problem:
     reward=1 / (1 + np.exp(-utility - level)),
     noise=0.5,
     transition=transition,
-    utility=0.7 * np.tanh(utility),
+    utility=(0.0 if is_uniform else 0.7) * np.tanh(utility),
     category=np.arange(25) % 5,
     num_columns=4,
     num_turns=num_turns,

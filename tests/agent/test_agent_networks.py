@@ -23,12 +23,15 @@ def test_moments_by_hand():
   np.testing.assert_allclose(spread, [3**0.5, 0.0], rtol=1e-6)
 
 
-@pytest.mark.parametrize('backbone', ['transformer', 'mlp'])
+@pytest.mark.parametrize(
+  'backbone, seen',
+  [('transformer', 'full'), ('mlp', 'projected'), ('transformer', 'none')],
+)
 def test_one_pass_over_a_session_equals_single_histories(
-  backbone, make_episodes, decision_at, random_model, value_config
+  backbone, seen, make_episodes, decision_at, random_model, value_config
 ):
   """What the trainer sees of (session, turn) is what a policy sees of it."""
-  value_config.backbone = backbone
+  value_config.backbone, value_config.history = backbone, seen
   episodes = make_episodes(6)
   model = random_model(value_config, episodes)
 
@@ -76,7 +79,7 @@ def test_one_pass_over_a_session_equals_single_histories(
 def test_entries_from_the_current_turn_on_do_not_matter(
   backbone, make_episodes, random_model, make_candidates, value_config
 ):
-  value_config.backbone = backbone
+  value_config.backbone, value_config.history = backbone, 'full'
   episodes = make_episodes(6)
   model = random_model(value_config, episodes)
   turn = np.array([0, 1, 2, 3])
@@ -95,6 +98,49 @@ def test_entries_from_the_current_turn_on_do_not_matter(
   other = history.replace(choice=(np.asarray(history.choice) + 1) % 3)
   changed = np.abs(value_model.scores(model, other, candidates) - before)
   assert (changed[1:].max(1) > 1e-6).all() and changed[0].max() == 0
+
+
+def test_a_state_without_a_history_holds_the_turn_the_belief_and_the_prompt(
+  make_episodes, random_model, make_candidates, value_config
+):
+  value_config.history = 'none'
+  episodes = make_episodes(6)
+  model = random_model(value_config, episodes)
+  history = _history_at(episodes, np.arange(4), np.array([1, 2, 3, 3]))
+  candidates = make_candidates(4)
+  before = np.asarray(value_model.scores(model, history, candidates))
+
+  def moved(**fields):
+    other = value_model.scores(model, history.replace(**fields), candidates)
+    return np.abs(other - before).max(1)
+
+  past = ('initial_text', 'slate_text', 'slate_image')
+  assert not moved(**{name: -getattr(history, name) for name in past}).any()
+  assert not moved(choice=(history.choice + 1) % 3).any()
+  assert moved(prompt_utility=-history.prompt_utility).min() > 1e-6
+  assert moved(log_belief=history.log_belief[:, ::-1]).min() > 1e-6
+  assert moved(turn=np.array([0, 1, 2, 2])).min() > 1e-6
+
+
+def test_what_the_prompt_is_worth_is_on_the_candidates_scale(
+  make_episodes, random_model, value_config
+):
+  model = random_model(value_config, make_episodes(6))
+  utility = jnp.array([[1.0, 5.0, 2.0]])
+  log_belief = jnp.log(jnp.array([[0.25, 0.75, 0.0]]))
+  found = jax.jit(inputs.prompt_moments, static_argnums=1)(
+    model.constants, model.settings, log_belief, utility
+  )
+  # m = 4 and s = √3, as above.
+  c = model.constants
+  np.testing.assert_allclose(
+    found[0],
+    [
+      (4.0 - c.utility_mean) / c.utility_scale,
+      (3**0.5 - c.spread_mean) / c.spread_scale,
+    ],
+    rtol=1e-5,
+  )
 
 
 def test_candidates_are_scored_independently_and_batches_too(

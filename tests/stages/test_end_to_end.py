@@ -18,11 +18,13 @@ from configs import (
   collect,
   common,
   evaluate,
+  quickstart,
   simulate,
   train_user_model,
   train_value,
 )
 from pasta import errors
+from pasta.agent import saved as saved_values
 from pasta.stages import collect as collect_stage
 from pasta.stages import play
 from pasta.stages import simulate as simulate_stage
@@ -164,6 +166,19 @@ def test_each_stage_alone_knows_that_it_is_done(workdir, caplog):
     train_value_stage.run(train_value.get_config('smoke'), str(workdir))
   assert 'train_value: done already' in caplog.text
   assert files(workdir) == before
+
+
+def test_the_papers_variant_learns_from_the_same_stages(workdir, tmp_path):
+  config = quickstart.get_config('paper,smoke')
+  assert set(config.simulate.behaviour) == {'greedy', 'random'}
+  assert config.simulate.num_sessions == 24
+  for name in ('features', 'simulated', 'user_model'):
+    (tmp_path / name).symlink_to(workdir / name)
+  train_value_stage.run(config.train_value, str(tmp_path))
+  settings = saved_values.load(str(tmp_path / 'value')).settings
+  assert (settings.base, settings.credit) == ('none', 'mean')
+  with pytest.raises(ValueError, match=r"unknown variant 'papers'"):
+    quickstart.get_config('papers')
 
 
 def test_workdir_of_another_config_is_refused(workdir):
