@@ -186,8 +186,8 @@ def returning(sessions: Sequence[dict[str, Estimate]]) -> Figure:
     ax = figure.add_axes((0.09, 0.17, 0.66, 0.8))
     x = np.arange(1, len(sessions) + 1)
     for label, key, offset, marker in (
-      ('what was learned before', 'return', 0.0, {}),
-      ('as if the person were new', 'fresh', 0.05, {'markerfacecolor': 'page'}),
+      ('known', 'return', 0.0, {}),
+      ('as if new', 'fresh', 0.05, {'markerfacecolor': 'page'}),
     ):
       colour = _C['pasta' if key == 'return' else 'soft']
       marker = {k: _C[v] for k, v in marker.items()}
