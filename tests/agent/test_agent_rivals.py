@@ -61,7 +61,8 @@ def test_q_learning_looks_at_the_best_slate_of_the_next_pool(
   for b in range(8):
     for t in range(length[b] - 1):
       target[b, t] += 0.9 * best[b, t + 1]
-  assert best.mean() > float(shown.mean())  # A maximum, not what was shown.
+  # The best of the pool, not what was shown.
+  assert np.abs(best - shown)[np.asarray(batch.valid)].max() > 1e-3
   _, metrics = jax.jit(functools.partial(iql.update, config=c))(state, batch)
   assert float(metrics['train/target_mean']) == pytest.approx(
     target[np.asarray(batch.valid)].mean(), rel=1e-4

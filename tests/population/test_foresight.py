@@ -159,7 +159,7 @@ def test_one_turn_ahead_is_the_best_slate_of_the_pool_that_follows(
     plain._told,
     plain._best_of,
     pool,
-    -jnp.log(plain._noise.choice),
+    plain._noise,
     None,
     num_columns=4,
     num_particles=48,

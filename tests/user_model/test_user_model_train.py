@@ -68,8 +68,12 @@ def test_grouping_by_person(two_people):
   )
   np.testing.assert_array_equal(people.image[0, 3], features.slate_image[2, 0])
   np.testing.assert_array_equal(people.text[1, 1], features.slate_text[1, 2])
-  assert people.choice[1, 1] == choice[1, 2]
-  assert (people.choice[1, 2:] == -1).all()
+  assert people.feedback.choice[1, 1] == choice[1, 2]
+  assert (people.feedback.choice[1, 2:] == -1).all()
+  # Each session but a person's first is another one than the turn before.
+  np.testing.assert_array_equal(
+    people.starts, [[0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 0]]
+  )
   # Padding says nothing, whatever it holds.
   flat = source.side_by_side(np.arange(2))
   for given in map(np.asarray, observations.masks(flat).values()):
