@@ -32,7 +32,7 @@ _NEWTON_STEPS = 50  # at most
 _SMALL_GAIN = 1e-3  # nats over all people; a step that gains less is the last
 _BISECTIONS = 10
 _MOST_PEOPLE = 500  # whose choices set habits: more hardly narrow an interval
-_FIRST_STEP = 0.05  # of the search for the end of a place's interval, log-odds
+_FIRST_STEP = 0.05  # of the search for the end of a place's interval
 _FURTHEST = 50.0  # where it is given up
 
 
@@ -113,10 +113,15 @@ def log_likelihood(
   """Σ_u log Σ_k η_k Π C(choice | k) in nats, [].
 
   Args:
-    values: 'log_scale' [], log τ, and habits.
+    values: 'log_scale' [], log τ, and habits; 'position_worth' [], β / τ, may
+      stand in place of 'position'.
     data: choices.
     num_people: U.
   """
+  values = dict(values)
+  if 'position_worth' in values:
+    scale = jnp.exp(values['log_scale'])
+    values['position'] = values.pop('position_worth') * scale
   each = likelihoods.slate_choice(
     data.utility,
     data.choice,
@@ -211,8 +216,10 @@ def intervals(model: UserModel, source: Source) -> dict[str, float]:
     source: people whom the heads were not fitted on.
 
   Returns:
-    'lapse', ε, and 'position_effect', β, of maximum likelihood, each where the
-    model has it, with '..._low' and '..._high'; 'num_without_order', choices
+    'lapse', ε, 'position_effect', β, and 'position_worth', β / τ, of maximum
+    likelihood, each where the model has it, with '..._low' and '..._high'. β is
+    in log-odds, which shrink as utilities are known less well; β / τ is in
+    units of the model's utility and does not. 'num_without_order', choices
     whose columns have no known place, where places matter.
   """
   if not model.habits:
@@ -240,15 +247,25 @@ def intervals(model: UserModel, source: Source) -> dict[str, float]:
   if 'position' in best:
     fall = functools.partial(profile, 'position')
     effect = float(best['position'])
-    ends = []
-    for side in (-1.0, 1.0):
-      step = side * _FIRST_STEP
-      while fall(effect + step) < _DROP and abs(step) < _FURTHEST:
-        step *= 2.0
-      ends.append(_end(fall, effect, effect + step))
-    result |= _interval('position_effect', effect, *ends)
+    result |= _interval('position_effect', effect, *_ends(fall, effect))
+    # The same maximum, told in other terms: τ has a share in its interval.
+    effect = float(best.pop('position') / jnp.exp(best['log_scale']))
+    best['position_worth'] = jnp.asarray(effect, jnp.float32)
+    fall = functools.partial(profile, 'position_worth')
+    result |= _interval('position_worth', effect, *_ends(fall, effect))
     result['num_without_order'] = source.num_without_order
   return result
+
+
+def _ends(fall: Callable[[float], float], inside: float) -> list[float]:
+  """Where an interval ends below and above a value in it."""
+  ends = []
+  for side in (-1.0, 1.0):
+    step = side * _FIRST_STEP
+    while fall(inside + step) < _DROP and abs(step) < _FURTHEST:
+      step *= 2.0
+    ends.append(_end(fall, inside, inside + step))
+  return ends
 
 
 def _end(

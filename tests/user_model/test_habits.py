@@ -27,7 +27,7 @@ from pasta.user_model import model as model_lib
 K, D, T, L = 2, 3, 5, 4
 TASTES = np.array([[1.5, -1.0, 0.5], [-1.5, 0.5, 1.0]])
 NONE = {'lapse_logit': -np.inf, 'position': 0.0}
-# Off, each alone, and both.
+# A fifth of all choices at random; first on the screen twice as likely as last.
 HABITS = {'lapse_logit': np.log(0.2 / 0.8), 'position': np.log(2.0)}
 
 
@@ -206,8 +206,10 @@ def test_planted_habits_lie_within_their_intervals(lapse, position):
   found = habits.intervals(model, source)
   assert found['lapse_low'] <= lapse <= found['lapse_high']
   assert found['lapse_high'] - found['lapse_low'] < 0.2
-  low, high = (found[f'position_effect_{end}'] for end in ('low', 'high'))
-  assert low <= position <= high < low + 1.0
+  # τ is 1, so that log-odds are utilities.
+  for name in ('position_effect', 'position_worth'):
+    low, high = (found[f'{name}_{end}'] for end in ('low', 'high'))
+    assert low <= position <= high < low + 1.0
   assert found['num_without_order'] == 0
   if lapse == 0.0:  # Not merely small: no lapse at all is among what may be.
     assert found['lapse_low'] == 0.0
@@ -239,6 +241,11 @@ def test_em_learns_habits_beside_tastes():
     state, _ = step(state, batches)
   new = sources.from_sessions(sessions(150, 0.3, 1.0, seed=6))
   found = evaluate.evaluate(state.model, new)
+  # How much a place is worth is told in the learned utility's units.
+  scale = np.exp(float(state.model.choice_log_scale))
+  np.testing.assert_allclose(
+    found['position_worth'] * scale, found['position_effect'], rtol=0.15
+  )
   for name, truth in (('lapse', 0.3), ('position_effect', 1.0)):
     assert found[f'{name}_low'] <= truth <= found[f'{name}_high'], name
   rate = float(jax.nn.sigmoid(state.model.habits['lapse_logit']))
