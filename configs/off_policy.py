@@ -61,6 +61,7 @@ def fitted_q(is_smoke: bool) -> ml_collections.ConfigDict:
   c.base = 'myopic'
   c.history = 'full'
   c.projection_dim = 4
+  c.item_text = True
   c.tiring = False
   c.backbone = 'transformer'  # or 'mlp'
   c.width = 16 if is_smoke else 32

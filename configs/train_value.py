@@ -59,6 +59,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   # features; 'projected', a few learned numbers of each; 'none'.
   c.history = 'full'
   c.projection_dim = 4  # numbers a turn for history 'projected'
+  # Candidates' text features in what values read, beside category, expected
+  # utility and spread; mostly a channel to overfit by.
+  c.item_text = True
   # States and items hold what tells of people who tire of looks, for worlds
   # where prompts only grow (pasta/agent/tiring.py).
   c.tiring = False

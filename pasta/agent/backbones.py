@@ -95,20 +95,25 @@ class _Features:
     s = settings
     turns, dim = (1, s.num_turns), s.embedding_dim
     token_dim = 4 * dim + s.num_categories
-    item_dim = dim + s.num_categories + 2
+    lately = None
     if s.tiring:
-      item_dim += tiring.item_dim(dim)
+      shown = jnp.zeros((*turns, dim))
+      lately = tiring.Lately(shown, jnp.zeros((*turns, 2)), shown)
     states = inputs.States(
       tokens=jnp.zeros((*turns, 0 if s.history == 'none' else token_dim)),
       belief=jnp.zeros((*turns, s.num_types)),
       prompt=jnp.zeros((*turns, 2)),
-      lately=jnp.zeros((*turns, tiring.state_dim(dim) if s.tiring else 0)),
+      lately=inputs.lately_state(s, lately, turns),
     )
-    shape = (1, s.num_turns, 1)
-    items = Items(
-      features=jnp.zeros((*shape, item_dim)),
-      mean=jnp.zeros(shape),
-      spread=jnp.zeros(shape),
+    shape = (*turns, 1)
+    items = inputs.make_items(
+      constants,
+      s,
+      jnp.zeros((*turns, s.num_types)),
+      jnp.zeros((*shape, dim)),
+      jnp.zeros(shape, jnp.int32),
+      jnp.zeros((*shape, s.num_types)),
+      lately,
     )
     q_key, v_key = jax.random.split(key)
     if s.credit == 'slate':

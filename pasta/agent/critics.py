@@ -39,7 +39,7 @@ def network_inputs(
     tokens,
     jnp.exp(episodes.log_belief),
     prompt,
-    inputs.lately_state(lately, tokens.shape[:2]),
+    inputs.lately_state(settings, lately, tokens.shape[:2]),
   )
   return states, items
 
@@ -138,6 +138,7 @@ def settings_of(
     belief=config.belief,
     history=config.history,
     projection_dim=config.projection_dim,
+    item_text=config.item_text,
     tiring=config.tiring,
     gemma=None if base is None else base.settings,
   )

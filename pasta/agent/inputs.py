@@ -64,8 +64,8 @@ class States:
       'none'.
     belief: [T, K], probabilities over types before turn t's choice.
     prompt: [T, 2], `prompt_moments` of the prompt that turn t extends.
-    lately: [T, D + 2], `tiring.of_states` before turn t; [T, 0] where settings
-      leave it out.
+    lately: `tiring.of_states` before turn t; [T, 0] where settings leave it
+      out.
   """
 
   tokens: jax.Array
@@ -79,8 +79,9 @@ class Items:
   """What the networks read of candidates (or of a slate's columns).
 
   Attributes:
-    features: [..., D + G + 2]: normalised text, category, expected utility m
-      and its spread s; behind them, where settings say so, `tiring.of_items`.
+    features: [..., D + G + 2]: normalised text (unless settings leave it out),
+      category, expected utility m and its spread s; behind them, where settings
+      say so, `tiring.of_items`.
     mean: [...], m, normalised.
     spread: [...], s, normalised.
   """
@@ -207,12 +208,14 @@ def lately_of(
 
 
 def lately_state(
-  lately: tiring.Lately | None, shape: tuple[int, ...]
+  settings: NetworkSettings,
+  lately: tiring.Lately | None,
+  shape: tuple[int, ...],
 ) -> jax.Array:
-  """The part of states [*shape, D + 2], or [*shape, 0] where it is left out."""
+  """The part of states [*shape, ...], of width 0 where it is left out."""
   if lately is None:
     return jnp.zeros((*shape, 0))
-  return tiring.of_states(lately)
+  return tiring.of_states(lately, settings.history != 'none')
 
 
 def states_at(
@@ -230,7 +233,9 @@ def states_at(
   )
   prompt = jnp.broadcast_to(prompt[:, None], (*tokens.shape[:2], 2))
   lately = lately_of(constants, settings, history)
-  return States(tokens, belief, prompt, lately_state(lately, tokens.shape[:2]))
+  return States(
+    tokens, belief, prompt, lately_state(settings, lately, tokens.shape[:2])
+  )
 
 
 def make_items(
@@ -257,11 +262,12 @@ def make_items(
   spread = normalise(spread, c.spread_mean, c.spread_scale)
   text = normalise(text, c.text_mean, c.text_scale)
   category = jax.nn.one_hot(category, settings.num_categories)
-  features = jnp.concatenate(
-    [text, category, mean[..., None], spread[..., None]], -1
-  )
+  features = [category, mean[..., None], spread[..., None]]
+  if settings.item_text:
+    features = [text, *features]
   if lately is not None:
-    features = jnp.concatenate([features, tiring.of_items(lately, text)], -1)
+    features.append(tiring.of_items(lately, text, settings.item_text))
+  features = jnp.concatenate(features, -1)
   return Items(features=features, mean=mean, spread=spread)
 
 

@@ -108,6 +108,8 @@ class NetworkSettings:
       the worth of the prompt that is extended. 'full': the features of each;
       'projected': `projection_dim` learned numbers of each; 'none': nothing.
     projection_dim: numbers a turn for history 'projected'.
+    item_text: whether items hold their text features, beside category, expected
+      utility and spread.
     tiring: whether states and items hold what tells of people who tire of
       looks (see `tiring`).
     gemma: of the backbone 'gemma'; None for others.
@@ -128,6 +130,7 @@ class NetworkSettings:
   belief: str
   history: str
   projection_dim: int
+  item_text: bool
   tiring: bool
   gemma: GemmaSettings | None = None
 

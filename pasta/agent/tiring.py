@@ -33,16 +33,6 @@ class Lately:
   prompt: jax.Array
 
 
-def state_dim(embedding_dim: int) -> int:
-  """Numbers that `of_states` has."""
-  return embedding_dim + 2
-
-
-def item_dim(embedding_dim: int) -> int:
-  """Numbers that `of_items` has."""
-  return embedding_dim + 1
-
-
 def lately(
   initial_text: jax.Array,
   slate_text: jax.Array,
@@ -86,21 +76,25 @@ def lately(
   return Lately(shown, mood, prompt)
 
 
-def of_states(lately: Lately) -> jax.Array:
-  """What states hold of it: [..., D + 2]."""
-  return jnp.concatenate([lately.shown, lately.mood], -1)
+def of_states(lately: Lately, with_shown: bool) -> jax.Array:
+  """What states hold of it: the mood, and what was shown, if at all."""
+  parts = [lately.mood, *([lately.shown] if with_shown else [])]
+  return jnp.concatenate(parts, -1)
 
 
-def of_items(lately: Lately, text: jax.Array) -> jax.Array:
-  """What items hold of it: [..., N, D + 1].
+def of_items(lately: Lately, text: jax.Array, with_text: bool) -> jax.Array:
+  """What items hold of it: how much each is like what was shown lately.
 
-  The squares of what an item's text adds to the prompt's, and how much it is
-  like what was shown lately.
+  With text also the squares of what an item's text adds to the prompt's.
 
   Args:
     lately: [..., D] each.
     text: normalised, [..., N, D].
+    with_text: whether items hold their text.
+
+  Returns:
+    [..., N, 1 + D], or [..., N, 1].
   """
-  step = text - lately.prompt[..., None, :]
   alike = (text * lately.shown[..., None, :]).mean(-1, keepdims=True)
-  return jnp.concatenate([step**2, alike], -1)
+  step = text - lately.prompt[..., None, :]
+  return jnp.concatenate([alike, *([step**2] if with_text else [])], -1)

@@ -329,7 +329,9 @@ def test_without_belief_items_are_finite_where_compiled():
     spread_mean=2.0,
     spread_scale=1.0,
   )
-  settings = types.SimpleNamespace(belief='off', num_categories=5)
+  settings = types.SimpleNamespace(
+    belief='off', num_categories=5, item_text=True
+  )
   rng = np.random.default_rng(0)
   items = jax.jit(lambda *x: inputs.make_items(constants, settings, *x))(
     np.full((48, 5, 16), np.nan, np.float32),

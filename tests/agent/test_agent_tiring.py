@@ -1,6 +1,7 @@
 """What is said of people who tire: by hand, and the same in play as learned."""
 
 import dataclasses
+import functools
 
 import chex
 import jax
@@ -61,11 +62,17 @@ class ByHandTest(chex.TestCase):
       mood=jnp.zeros(2),
       prompt=jnp.array([3.0, 4.0]),
     )
-    found = self.variant(tiring.of_items)(
-      lately, jnp.array([[3.0, 4.0], [1.0, 5.0]])
+    text = jnp.array([[3.0, 4.0], [1.0, 5.0]])
+    found = self.variant(functools.partial(tiring.of_items, with_text=True))(
+      lately, text
     )
-    # Squares of the step; (0.7 · 3 + 2 · 4) / 2 and (0.7 + 10) / 2.
-    np.testing.assert_allclose(found, [[0, 0, 5.05], [4, 1, 5.35]], rtol=1e-6)
+    # (0.7 · 3 + 2 · 4) / 2 and (0.7 + 10) / 2; squares of the step.
+    np.testing.assert_allclose(found, [[5.05, 0, 0], [5.35, 4, 1]], rtol=1e-6)
+    alone = tiring.of_items(lately, text, with_text=False)
+    np.testing.assert_allclose(alone, found[:, :1], rtol=1e-6)
+    state = tiring.of_states(lately, with_shown=True)
+    np.testing.assert_allclose(state, [0, 0, 0.7, 2])
+    assert tiring.of_states(lately, with_shown=False).shape == (2,)
 
 
 def _tiring(credit):
@@ -75,12 +82,17 @@ def _tiring(credit):
   return config
 
 
-def test_policies_are_told_what_was_learned_from(make_episodes, random_model):
+@pytest.mark.parametrize('history', ['full', 'none'])
+def test_policies_are_told_what_was_learned_from(
+  make_episodes, random_model, history
+):
   """Values of candidates are those of the same columns in training."""
   episodes = make_episodes(6)
   reports = np.random.default_rng(0).random((6, 4)).astype(np.float32)
   episodes = episodes.replace(satisfaction=reports)
-  model = random_model(_tiring('choice'), episodes)
+  config = _tiring('choice')
+  config.history, config.item_text = history, history == 'full'
+  model = random_model(config, episodes)
   params = jax.tree.map(
     lambda x: x + 0.25 * jax.random.normal(jax.random.key(1), x.shape),
     model.params,
