@@ -127,7 +127,7 @@ def run(
   started = time.time()
   turns: list[list[sessions.Turn]] = [[] for _ in range(num)]
   histories = [PromptHistory(p) for p in people.initial_prompts]
-  beliefs, utilities, predicted = [board.log_belief], [], []
+  beliefs, utilities, predicted = [board.sitting.log_belief], [], []
   seen = {'images': None} if generator.sees_images else {}
   for t in range(sizes.num_turns):
     pools = generator.propose(
@@ -153,13 +153,12 @@ def run(
     except people_lib.SessionEnded:
       break
     board.record(
-      t,
       shown,
       answer,
       np.take_along_axis(np.asarray(candidates.category), slate, 1),
     )
     policy.observe(shown, answer)
-    beliefs.append(board.log_belief)
+    beliefs.append(board.sitting.log_belief)
     utilities.append(answer.utility)
     predicted.append(decision.predicted)
     for i in range(num):
@@ -198,7 +197,7 @@ def run(
       None if not utilities or utilities[0] is None else np.stack(utilities, 1)
     ),
     predicted=np.stack(predicted, 1) if predicted else np.zeros((num, 0)),
-    belief=board.belief,
+    belief=board.sitting.belief,
   )
 
 
