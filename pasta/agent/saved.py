@@ -14,6 +14,8 @@ from pasta.agent.value_model import ValueModel
 
 _INFO_FILE = 'value_model.json'
 _VERSION = 6
+# Settings that came after version 6 did, and what they were before.
+_CAME_LATER = {'item_text': True}
 
 
 def save(directory: str, model: ValueModel, info: dict[str, Any]) -> None:
@@ -82,7 +84,7 @@ def load(
       f'{generators}, but those here are of {generator_id}; set '
       'allow_unseen_generator = True to see what it does with them'
     )
-  fields = dict(stored['settings'])
+  fields = _CAME_LATER | stored['settings']
   fields['head_dims'] = tuple(fields['head_dims'])
   frozen = pretrained = None
   if fields['gemma'] is not None:

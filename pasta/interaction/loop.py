@@ -109,7 +109,7 @@ def run(
       f'policy {policy.policy_id} needs a trained user model, none was given'
     )
   if user_model is not None:
-    user_model = _as_heard(policy, user_model)
+    user_model = belief_lib.hearing(user_model, policy.feedback)
   policy.begin(people)
   generator = world.generator_of(policy.num_candidates)
   num = len(people.initial_prompts)
@@ -199,19 +199,6 @@ def run(
     predicted=np.stack(predicted, 1) if predicted else np.zeros((num, 0)),
     belief=board.sitting.belief,
   )
-
-
-def _as_heard(
-  policy: policy_lib.Policy, model: user_model_lib.UserModel
-) -> user_model_lib.UserModel:
-  """The user model whose belief leaves out what a policy does not hear."""
-  if not policy.feedback:
-    return model
-  weights = {
-    kind: weight if kind in policy.feedback else jnp.zeros_like(weight)
-    for kind, weight in model.feedback_weights.items()
-  }
-  return model.replace(feedback_weights=weights)
 
 
 def _fixed_belief(

@@ -14,6 +14,7 @@ to the next.
 Letters: B people, T turns, L columns, K user types, J values of generosity.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import chex
@@ -132,6 +133,17 @@ def update(
     log_joint=jnp.where(here[:, None, None], log_joint, belief.log_joint),
     previous=jnp.where(here[:, None], chosen, jnp.nan),
   )
+
+
+def hearing(model: UserModel, kinds: Sequence[str]) -> UserModel:
+  """The user model whose beliefs hear nothing but these KINDS; (): its own."""
+  if not kinds:
+    return model
+  weights = {
+    kind: weight if kind in kinds else jnp.zeros_like(weight)
+    for kind, weight in model.feedback_weights.items()
+  }
+  return model.replace(feedback_weights=weights)
 
 
 def carried(model: UserModel, belief: Belief) -> Belief:
