@@ -67,7 +67,7 @@ $(BIN)/python:
 
 $(INSTALLED): setup.py | $(BIN)/python
 	@echo 'installing into $(VENV), about a minute'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]'
 	@touch $@
 
 $(INSTALLED_DEV): setup.py | $(INSTALLED)

@@ -1,4 +1,4 @@
-"""Installs pasta: `pip install -e .`, or `pip install -e '.[cuda]'`."""
+"""Installs pasta: `pip install -e .` the core, `'.[all]'` the whole loop."""
 
 import pathlib
 import re
@@ -10,6 +10,35 @@ _VERSION = re.search(
   r"__version__ = '(.*)'", (_ROOT / 'pasta' / '__init__.py').read_text()
 )[1]
 _README = _ROOT / 'README.md'
+
+# Beyond the core; `pasta.extras` knows which of them needs what.
+_PARTS = {
+  # The loop: encoders, text-to-image models, language models.
+  't2i': [
+    # 0.40 has no Flax classes any more, as transformers 5 has none.
+    'diffusers>=0.36,<0.39',
+    'httpx>=0.27,<1',
+    'huggingface_hub>=0.34,<1',  # as transformers 4 wants it
+    'pillow>=10.4',
+    'transformers>=4.57.6,<5',
+  ],
+  # Preference data, public or one's own.
+  'data': [
+    'array_record>=0.8.1,<0.9',
+    'grain>=0.2.12,<0.3',
+    'importlib_resources>=6',
+    'pillow>=10.4',
+    'pyarrow>=16',
+    'tensorflow-datasets>=4.9.10,<5',
+  ],
+  # The page, its plots, and metrics for TensorBoard.
+  'report': [
+    'jinja2>=3.1,<4',
+    'matplotlib>=3.9,<4',
+    'pillow>=10.4',
+    'tensorboardX>=2.6.2,<3',
+  ],
+}
 
 setuptools.setup(
   name='pasta-t2i',
@@ -29,38 +58,27 @@ setuptools.setup(
     'pasta.encoders': ['sketch_clip/*'],
     'pasta.report': ['templates/*'],
   },
+  # The core: latent-class models, beliefs, the agent on features.
   install_requires=[
     'absl-py>=2.1,<3',
-    'array_record>=0.8.1,<0.9',
     'chex>=0.1.92,<0.2',
-    # 0.40 has no Flax classes any more, as transformers 5 has none.
-    'diffusers>=0.36,<0.39',
     'flax>=0.12.8,<0.13',
-    'grain>=0.2.12,<0.3',
-    'httpx>=0.27,<1',
-    'huggingface_hub>=0.34,<1',  # as transformers 4 wants it
-    'importlib_resources>=6',
     'jax>=0.10.2,<0.11',
-    'jinja2>=3.1,<4',
-    'matplotlib>=3.9,<4',
     'ml-collections>=1.1,<2',
-    'ml_dtypes>=0.5',
     'numpy>=2,<3',
     'optax>=0.2.8,<0.3',
     'orbax-checkpoint>=0.12.8,<0.13',
-    'pillow>=10.4',
-    'pyarrow>=16',
-    'tensorboardX>=2.6.2,<3',
-    'tensorflow-datasets>=4.9.10,<5',
     'tqdm>=4.66,<5',
-    'transformers>=4.57.6,<5',
   ],
   extras_require={
+    **_PARTS,
+    'all': sorted({need for part in _PARTS.values() for need in part}),
     # Where it runs.
     'cuda': ['jax[cuda12]>=0.10.2,<0.11'],
     'tpu': ['jax[tpu]>=0.10.2,<0.11'],
     # Flux draws the images (t2i.name = 'flux').
     'flux': [
+      *_PARTS['t2i'],
       'accelerate>=1.2,<2',
       'sentencepiece>=0.2',  # reads a T5 tokenizer without tokenizer.json
       'torch>=2.6,<3',
@@ -69,6 +87,7 @@ setuptools.setup(
     'beam': ['apache-beam>=2.70,<3'],
     # Work on the project itself.
     'dev': [
+      *sorted({need for part in _PARTS.values() for need in part}),
       'apache-beam>=2.70,<3',
       'import-linter>=2.17,<3',
       'pytest>=8,<10',

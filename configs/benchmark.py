@@ -6,8 +6,8 @@ r"""How fast the parts are, mostly as ratios measured in one run.
       --config=configs/benchmark.py:smoke
 
 Parts are the sub-configs below; each module's docstring says what it measures:
-pasta/benchmarks/PART.py, and data/benchmark.py for extraction. extraction,
-streaming and t2i write files into DIR.
+pasta/benchmarks/PART.py, and data/benchmark.py for extraction. library reads a
+trained agent from DIR; extraction, streaming and t2i write files into it.
 """
 
 import ml_collections
@@ -28,6 +28,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.agent = _agent(is_smoke)
   config.extraction = _extraction(is_smoke)
+  config.library = _library(is_smoke)
   config.streaming = _streaming(is_smoke)
   config.t2i = _t2i(is_smoke)
   config.user_model = _user_model(is_smoke)
@@ -68,6 +69,16 @@ def _extraction(is_smoke: bool) -> ml_collections.ConfigDict:
   c.extract.encoder = 'sketch-clip'
   c.extract.batch_size = 8 if is_smoke else 64
   c.extract.splits = ('train',)
+  return c
+
+
+def _library(is_smoke: bool) -> ml_collections.ConfigDict:
+  """Calls of the agent as a library."""
+  c = ml_collections.ConfigDict()
+  c.rounds = 2 if is_smoke else 15  # how often each is timed
+  c.num_people = (1, 3) if is_smoke else (1, 1000)  # at once
+  c.num_candidates = 8 if is_smoke else 25
+  c.policy = ''  # 'pasta' or 'greedy_slate'; '': as `Agent.load` has it
   return c
 
 

@@ -20,8 +20,8 @@ def _check_pasta():
     return
   if spec is None:
     raise SystemExit(
-      f'error: no module pasta; expected {expected}: run `pip install -e .` '
-      f'in {root}'
+      f'error: no module pasta; expected {expected}: run '
+      f"`pip install -e '.[all]'` in {root}"
     )
   raise SystemExit(
     f'error: found another module called pasta at {found or spec.origin} '

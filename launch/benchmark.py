@@ -16,20 +16,23 @@ from pasta import errors
 _MODULES = {
   'agent': 'pasta.benchmarks.agent',
   'extraction': 'data.benchmark',
+  'library': 'pasta.benchmarks.library',
   'streaming': 'pasta.benchmarks.streaming',
   't2i': 'pasta.benchmarks.t2i',
   'user_model': 'pasta.benchmarks.user_model',
 }
 _WRITES = ('extraction', 'streaming', 't2i')  # into --workdir
+_READS = ('library',)  # a trained agent from it
 
 
 def run(config: ml_collections.ConfigDict, part: str, workdir: str) -> None:
   """Runs one part with its part of the config."""
   given = [config[part]]
-  if part in _WRITES:
+  if part in _WRITES + _READS:
     if not workdir:
+      does = 'writes into' if part in _WRITES else 'reads an agent from'
       raise errors.PastaError(
-        f'flag --workdir is missing: --part={part} writes into a directory'
+        f'flag --workdir is missing: --part={part} {does} a directory'
       )
     given.append(os.path.expanduser(workdir))
   importlib.import_module(_MODULES[part]).run(*given)
@@ -40,7 +43,7 @@ if __name__ == '__main__':
   flags.DEFINE_enum(
     'part', None, tuple(_MODULES), 'What is measured.', required=True
   )
-  flags.DEFINE_string('workdir', '', f'Of {", ".join(_WRITES)}: for files.')
+  flags.DEFINE_string('workdir', '', f'Of {", ".join(_READS + _WRITES)}.')
   cli.run(
     'launch.benchmark:run',
     default_config='configs/benchmark.py',

@@ -183,8 +183,8 @@ def _load(entry: str):
     own = ('pasta', 'launch', 'configs', 'data')
     if e.name and e.name.split('.')[0] not in own:
       raise errors.PastaError(
-        f'module {e.name!r} is not installed: run `pip install -e .` in the '
-        'project (its optional parts are extras: see setup.py)'
+        f"module {e.name!r} is not installed: run `pip install -e '.[all]'` in "
+        'the project (more parts are extras: see setup.py)'
       ) from e
     raise
   return getattr(module, function_name)

@@ -244,7 +244,10 @@ def _event_writer(directory: str, resume_step: int):
   try:
     import tensorboardX  # Optional, and slow to import.
   except ImportError:
-    logging.info('no TensorBoard files: tensorboardX is not installed')
+    logging.info(
+      'no TensorBoard files: tensorboardX is not installed, '
+      "pip install 'pasta-t2i[report]'"
+    )
     return None
   return tensorboardX.SummaryWriter(
     directory, purge_step=resume_step or None, write_to_disk=True

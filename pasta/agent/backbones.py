@@ -6,21 +6,18 @@ config name, and know nothing else about it.
 Letters: B sessions, T turns, L slate columns, C candidates, J twin heads.
 """
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 
-from pasta import errors
 from pasta.agent import inputs, networks, slate_critic, tiring
 from pasta.agent.episodes import Episodes
-from pasta.agent.gemma import base as gemma_base
-from pasta.agent.gemma import networks as gemma_networks
 from pasta.agent.history import CandidateSet, History
 from pasta.agent.inputs import Constants, Items, Read
 from pasta.agent.settings import BACKBONES, NetworkSettings, check_known
-from pasta.gemma import model as gemma_model
 from pasta.types import PyTree
 
 
@@ -82,8 +79,11 @@ class Backbone(Protocol):
       PastaError: a config field that this backbone cannot have.
     """
 
-  def load(self, config: ml_collections.ConfigDict) -> gemma_base.Base | None:
-    """What is pretrained in it, None where nothing is."""
+  def load(self, config: ml_collections.ConfigDict) -> Any | None:
+    """What is pretrained in it (`gemma.base.Base`), None where nothing is."""
+
+  def reload(self, fields: Mapping[str, Any], path: str) -> Any | None:
+    """The same, for a value function that was saved with these settings."""
 
 
 class _Features:
@@ -164,87 +164,12 @@ class _Features:
     """See Backbone."""
     del config
 
-
-class _Gemma:
-  """A pretrained Gemma on texts; credits 'mean' and 'choice'."""
-
-  def init_params(self, key, constants, settings, pretrained=None):
-    """See Backbone; they start from the pretrained ones."""
-    return gemma_networks.init_params(key, constants, settings, pretrained)
-
-  def shown_values(self, params, episodes, constants, settings, frozen, read):
+  def reload(self, fields, path):
     """See Backbone."""
-    states, items = read
-    return gemma_networks.critic(
-      params,
-      frozen,
-      constants,
-      settings,
-      episodes.texts.shown,
-      states.belief,
-      items,
-      _turns(episodes),
-    )
-
-  def state_values(self, params, episodes, constants, settings, frozen, read):
-    """See Backbone."""
-    states, _ = read
-    return gemma_networks.value(
-      params,
-      frozen,
-      constants,
-      settings,
-      episodes.texts.state,
-      states.belief,
-      _turns(episodes),
-    )
-
-  def candidate_values(
-    self, params, history, candidates, constants, settings, frozen, items
-  ):
-    """See Backbone.
-
-    Raises:
-      PastaError: the candidates have no texts.
-    """
-    if candidates.texts is None:
-      raise errors.PastaError(
-        "a value function with backbone 'gemma' reads texts, and was given "
-        'features alone'
-      )
-    return gemma_networks.critic(
-      params,
-      frozen,
-      constants,
-      settings,
-      candidates.texts,
-      jnp.exp(history.log_belief),
-      items,
-      history.turn,
-    )
-
-  def pretrained_learning_rate(self, config):
-    """See Backbone."""
-    return config.gemma.learning_rate
-
-  def fingerprints(self, config):
-    """See Backbone."""
-    gemma_base.check(config)
-    return [gemma_model.fingerprint(config.gemma.path)]
-
-  def load(self, config):
-    """See Backbone."""
-    return gemma_base.load(config)
-
-
-def _turns(episodes: Episodes) -> jax.Array:
-  """The number of every turn: int [B, T]."""
-  shape = episodes.valid.shape
-  return jnp.broadcast_to(jnp.arange(shape[1]), shape)
+    del fields, path
 
 
 _FEATURES = _Features()
-_BACKBONES = {'transformer': _FEATURES, 'mlp': _FEATURES, 'gemma': _Gemma()}
 
 
 def of(name: str) -> Backbone:
@@ -254,4 +179,9 @@ def of(name: str) -> Backbone:
     PastaError: there is none of that name.
   """
   check_known('backbone', name, BACKBONES)
-  return _BACKBONES[name]
+  if name != 'gemma':
+    return _FEATURES
+  # Nobody else needs the packages behind it.
+  from pasta.agent.gemma import values
+
+  return values.GemmaBackbone()

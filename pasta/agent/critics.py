@@ -10,8 +10,7 @@ import ml_collections
 
 from pasta.agent import backbones, inputs, networks, rivals
 from pasta.agent.episodes import Episodes
-from pasta.agent.gemma.base import Base
-from pasta.agent.settings import NetworkSettings
+from pasta.agent.settings import GemmaSettings, NetworkSettings
 from pasta.types import PyTree
 
 
@@ -117,7 +116,7 @@ def pool_values(
 def settings_of(
   config: ml_collections.ConfigDict,
   example: Episodes,
-  base: Base | None = None,
+  gemma: GemmaSettings | None = None,
 ) -> NetworkSettings:
   """Static network shape from the config, the data's sizes and the Gemma."""
   rivals.check(config.backup, config.credit, example.pool is not None)
@@ -140,5 +139,5 @@ def settings_of(
     projection_dim=config.projection_dim,
     item_text=config.item_text,
     tiring=config.tiring,
-    gemma=None if base is None else base.settings,
+    gemma=gemma,
   )

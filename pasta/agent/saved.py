@@ -7,8 +7,7 @@ from typing import Any
 import jax
 
 from pasta import checkpoint, errors, files
-from pasta.agent import value_model
-from pasta.agent.gemma import base as gemma_base
+from pasta.agent import backbones, value_model
 from pasta.agent.settings import NetworkSettings
 from pasta.agent.value_model import ValueModel
 
@@ -87,8 +86,8 @@ def load(
   fields = _CAME_LATER | stored['settings']
   fields['head_dims'] = tuple(fields['head_dims'])
   frozen = pretrained = None
-  if fields['gemma'] is not None:
-    base = gemma_base.reload(fields['gemma'], path)
+  base = backbones.of(fields['backbone']).reload(fields['gemma'], path)
+  if base is not None:
     fields['gemma'] = base.settings
     frozen, pretrained = base.frozen, base.params
   settings = NetworkSettings(**fields)

@@ -11,8 +11,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import transformers
-
 from pasta import errors
 from pasta.agent.credit import CREDITS
 
@@ -34,11 +32,11 @@ class Tokeniser:
   """Makes tokens of texts, always in the same way.
 
   Attributes:
-    tokenizer: of `gemma_model.load`.
+    tokenizer: of `gemma_model.load`, a `PreTrainedTokenizerBase`.
     max_tokens: S, of a state and a candidate together.
   """
 
-  tokenizer: transformers.PreTrainedTokenizerBase
+  tokenizer: Any
   max_tokens: int
 
 
@@ -58,7 +56,7 @@ class GemmaSettings:
     chunk_texts: texts that are encoded at once.
     dtype: of the computation, and of parameters that are not trained.
     remat: whether gradients recompute each layer, to save memory.
-    architecture: of the model; the fingerprint stands for it.
+    architecture: of the model, a `GemmaConfig`; the fingerprint stands for it.
     tokeniser: of the model, cutting at max_tokens.
   """
 
@@ -72,9 +70,7 @@ class GemmaSettings:
   chunk_texts: int
   dtype: str
   remat: bool
-  architecture: transformers.GemmaConfig = dataclasses.field(
-    compare=False, repr=False
-  )
+  architecture: Any = dataclasses.field(compare=False, repr=False)
   tokeniser: Tokeniser = dataclasses.field(compare=False, repr=False)
 
   def to_json(self) -> dict[str, Any]:

@@ -17,24 +17,24 @@ Letters: N people, T turns, L slate columns, M images per prompt, C candidates,
 D embedding width, K user types.
 """
 
-import dataclasses
 import os
 from collections.abc import Sequence
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pasta import errors, seeds
+from pasta import errors
 from pasta.agent import expected_selection, policies
 from pasta.agent import saved as saved_values
 from pasta.agent import sitting as sitting_lib
 from pasta.agent.history import CandidateSet
 from pasta.agent.policy import Policy
 from pasta.library import inputs
+from pasta.library import session as session_lib
 from pasta.library.explanation import Explanation, Turn, explain
 from pasta.library.inputs import Feedback
+from pasta.library.session import Encoder, Session, Slate
 from pasta.types import Candidate
 from pasta.user_model import belief as belief_lib
 from pasta.user_model import saved as saved_user_models
@@ -43,68 +43,6 @@ from pasta.user_model.model import UserModel
 # Policies that follow from a workdir alone.
 POLICIES = ('pasta', 'greedy_slate')
 _NUM_TURNS = 5  # H of the paper
-
-
-class Encoder(Protocol):
-  """What reads texts and images, such as `encoders.clip.ClipEncoder`."""
-
-  encoder_id: str
-  embedding_dim: int
-
-  def encode_text(self, texts: Sequence[str]) -> np.ndarray:
-    """N texts to float32 [N, D]."""
-
-  def encode_images(self, images: np.ndarray) -> np.ndarray:
-    """uint8 [N, H, W, 3] to float32 [N, D]."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Slate:
-  """What to show next.
-
-  Attributes:
-    indices: the columns' positions among the candidates, L of them.
-    prompts: the columns' texts.
-    scores: the policy's score of each candidate [C].
-    predicted: what the slate is thought to be worth from here on, in units of
-      return (the sum of satisfaction); NaN for policies that have no such
-      number.
-    log_propensity: log probability of this slate; 0 for a deterministic policy.
-  """
-
-  indices: tuple[int, ...]
-  prompts: tuple[str, ...]
-  scores: np.ndarray
-  predicted: float
-  log_propensity: float
-
-
-@dataclasses.dataclass
-class Session:
-  """One person's session: what was shown, chosen and believed so far.
-
-  Attributes:
-    initial_prompt: what they typed.
-    turns: those that were answered, oldest first.
-    slate: proposed last and not answered yet; None otherwise.
-  """
-
-  initial_prompt: str
-  turns: list[Turn]
-  slate: Slate | None
-  _sitting: sitting_lib.Sitting
-  _seed: int
-  _pending: dict[str, np.ndarray]
-
-  @property
-  def belief(self) -> np.ndarray:
-    """Probability of each user type, float32 [K]."""
-    return np.exp(np.asarray(self._sitting.log_belief[0], np.float32))
-
-  @property
-  def prompt(self) -> str:
-    """That the next turn extends: chosen last, or the initial one."""
-    return self.turns[-1].chosen if self.turns else self.initial_prompt
 
 
 class Agent:
@@ -311,7 +249,7 @@ class Agent:
           'belief=agent.carried(session) if it is the same person'
         )
     pools = inputs.as_candidates(candidates, len(sessions), self.num_columns)
-    joined = inputs.joined([s._sitting for s in sessions])
+    joined = inputs.joined([s.sitting for s in sessions])
     width = max(len(pool) for pool in pools)
     flat = [c.text for pool in pools for c in pool]
     rows = None if features is None else inputs.rows(features, pools)
@@ -324,7 +262,7 @@ class Agent:
       utility=sitting_lib.text_utility(self.user_model, arrays['text']),
       group=jnp.asarray(arrays['group']),
     )
-    keys = _keys(sessions, len(joined.turn))
+    keys = session_lib.keys(sessions, len(joined.turn))
     decision = jax.device_get(
       self.policy.choose(joined.history(), pool_set, keys)
     )
@@ -344,7 +282,7 @@ class Agent:
         log_propensity=float(decision.log_propensity[i]),
       )
       at = np.asarray(indices)
-      session._pending = {
+      session.pending = {
         'text': arrays['text'][i, at],
         'category': arrays['category'][i, at],
       }
@@ -387,11 +325,11 @@ class Agent:
           f'the session of {session.initial_prompt!r:.60} has no slate to '
           'answer: propose one first'
         )
-    joined = inputs.joined([s._sitting for s in sessions])
+    joined = inputs.joined([s.sitting for s in sessions])
     heard = inputs.heard(feedback, len(sessions), self.num_columns)
     image = inputs.image_features(self.encoder, feedback, joined)
-    text = np.stack([s._pending['text'] for s in sessions])
-    category = np.stack([s._pending['category'] for s in sessions])
+    text = np.stack([s.pending['text'] for s in sessions])
+    category = np.stack([s.pending['category'] for s in sessions])
     before = np.asarray(joined.log_belief)
     utility = sitting_lib.text_utility(
       self.user_model, inputs.padded(text, len(before))
@@ -416,12 +354,12 @@ class Agent:
           after=after[i],
         )
       )
-      session._sitting, session.slate, session._pending = sitting, None, {}
+      session.sitting, session.slate, session.pending = sitting, None, {}
     return after[: len(sessions)]
 
   def carried(self, session: Session) -> belief_lib.Belief:
     """The belief that the same person's next session starts from."""
-    return belief_lib.carried(self.user_model, session._sitting.belief)
+    return belief_lib.carried(self.user_model, session.sitting.belief)
 
   def explain(
     self, session: Session, phrases: Sequence[str] = ()
@@ -436,7 +374,7 @@ class Agent:
     texts = [session.prompt, *(f'{session.prompt}, {p}' for p in phrases)]
     utility = np.zeros((len(texts), self.user_model.num_types))
     if phrases:
-      text = inputs.text_features(self.encoder, texts, None, session._sitting)
+      text = inputs.text_features(self.encoder, texts, None, session.sitting)
       utility = np.asarray(sitting_lib.text_utility(self.user_model, text))
     return explain(
       session.belief,
@@ -444,16 +382,6 @@ class Agent:
       session.turns,
       dict(zip(phrases, utility[1:] - utility[0])),
     )
-
-
-def _keys(sessions: Sequence[Session], num: int) -> jax.Array:
-  """A typed key a session and turn, the first one again for padding [num]."""
-  drawn = [
-    seeds.derive(s._seed, 'slate', len(s.turns)) >> np.uint64(32)
-    for s in sessions
-  ]
-  drawn = np.asarray(drawn, np.uint32)
-  return jax.vmap(jax.random.key)(inputs.padded(drawn, num))
 
 
 __all__ = (

@@ -161,6 +161,7 @@ def image_features(
       of_size = [i for i, x in pixels.items() if x.shape[2:4] == size]
       flat = np.concatenate([pixels[i].reshape(-1, *size, 3) for i in of_size])
       encoded = encoder.encode_images(flat).reshape(len(of_size), *shape)
+      encoded = _checked('features of images', encoded, encoded.shape)
       given |= dict(zip(of_size, encoded))
   return np.stack([given[i] for i in range(len(feedback))])
 
@@ -267,7 +268,7 @@ def _check_whole(what: str, value: Any, known: Sequence[int]) -> None:
 
 
 def _checked(what: str, features: Any, shape: tuple[int, ...]) -> np.ndarray:
-  """Features as float32 of a shape.
+  """Features of a shape, as learners have read them: float16 rounded float32.
 
   Raises:
     PastaError: another shape, or numbers that are not finite.
@@ -279,7 +280,7 @@ def _checked(what: str, features: Any, shape: tuple[int, ...]) -> np.ndarray:
     )
   if not np.isfinite(array).all():
     raise errors.PastaError(f'{what}: not all numbers are finite')
-  return array
+  return array.astype(np.float16).astype(np.float32)
 
 
 def _checked_pixels(images: Any, shape: tuple[int, ...]) -> np.ndarray:

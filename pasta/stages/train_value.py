@@ -146,7 +146,7 @@ def fit(
   frozen = None if base is None else base.frozen
   pretrained = None if base is None else base.params
   config = weight_decay.complete(config, len(training))
-  settings = critics.settings_of(config, training, base)
+  settings = critics.settings_of(config, training, base and base.settings)
   programs = _programs(training_lib.key_of(config), settings, num_devices)
   member_keys = members.keys(init_key, config.num_members)
   batch_keys = members.keys(batch_key, config.num_members)

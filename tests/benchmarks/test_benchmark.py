@@ -19,11 +19,13 @@ def test_each_part_has_a_config(variant):
 @pytest.mark.parametrize('part', benchmark._MODULES)
 def test_each_part_has_a_function_that_takes_what_it_is_given(part):
   run = importlib.import_module(benchmark._MODULES[part]).run
-  expected = ['config'] + ['workdir'] * (part in benchmark._WRITES)
+  needs = benchmark._READS + benchmark._WRITES
+  expected = ['config'] + ['workdir'] * (part in needs)
   assert list(inspect.signature(run).parameters) == expected
 
 
-def test_a_part_that_writes_needs_a_workdir():
+@pytest.mark.parametrize('part', benchmark._READS + benchmark._WRITES)
+def test_a_part_with_files_needs_a_workdir(part):
   config = benchmark_config.get_config()
   with pytest.raises(errors.PastaError, match='--workdir is missing'):
-    benchmark.run(config, 't2i', '')
+    benchmark.run(config, part, '')

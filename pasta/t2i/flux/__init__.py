@@ -1,0 +1,3 @@
+from pasta import extras
+
+extras.require('diffusers', 'huggingface_hub', 'transformers')

@@ -70,7 +70,7 @@ def _init(keys, config, example, settings, pretrained):
 
 def random_model(config, base, episodes, num_members=1):
   """A value model whose every trained parameter matters."""
-  settings = critics.settings_of(config, episodes, base)
+  settings = critics.settings_of(config, episodes, base.settings)
   states = jax.device_get(
     _init(
       jax.random.split(jax.random.key(5), num_members),

@@ -109,7 +109,7 @@ def test_only_heads(directory, episodes):
 
 def test_eight_devices_equal_one(directory, base, episodes):
   config = learner.make_config(directory, learning_rate=1e-4)
-  settings = critics.settings_of(config, episodes, base)
+  settings = critics.settings_of(config, episodes, base.settings)
   data = jax.tree.map(jnp.asarray, episodes)
   state = jax.jit(
     lambda key: iql.init(key, config, data, settings, base.params)
