@@ -5,25 +5,26 @@ A working directory holds one sub-directory a stage (`sessions/`, `features/`,
 and each stage's own launch script can run it, or run it again, in the same
 place. So everything here belongs to a stage's sub-directory:
 
-  config.json   the stage's part of the configuration, written once
+  config.json   the stage's part of the configuration
   launch.json   stage, fingerprint, git revision, command line, versions
+  .lock         who is at work there; gone afterwards
   STAGE.done.json   written last, when the stage has finished
 
 A stage therefore begins and ends like this:
 
-  directory = os.path.join(root, 'user_model')
-  features = workdir.read_done(os.path.join(root, 'features'), 'features')
-  fingerprint = workdir.prepare(
-    directory, config, stage='user_model', upstream=(features['fingerprint'],))
-  if workdir.is_done(directory, 'user_model', fingerprint):
-    return
-  ...  # continues from the directory's checkpoint where there is one
-  workdir.mark_done(directory, 'user_model', fingerprint, {'seconds': 12.0})
+  features = workdir.upstream(root, 'features', 'extract_features')
+  with workdir.open_stage(
+    'user_model', os.path.join(root, 'user_model'), config, (features,)
+  ) as info:
+    if info is not None:  # Else it is done already.
+      ...  # continues from the directory's checkpoint where there is one
+      info['num_types'] = 24
 
 The fingerprint stands for the stage's configuration and those of all stages
-before it. `prepare` refuses a directory made with another one and overwrites
-nothing, so a half-trained checkpoint never meets another configuration, and
-results never outlive the inputs that they were made from unnoticed.
+before it. A directory with results of another one is refused and nothing in it
+overwritten, so a half-trained checkpoint never meets another configuration, and
+results never outlive the inputs that they were made from unnoticed. Where there
+is no result yet, a configuration binds nobody.
 
 This module does not import jax.
 """
@@ -33,7 +34,9 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -43,10 +46,12 @@ from typing import Any
 from absl import logging
 
 import pasta
-from pasta import credentials, errors, files
+from pasta import config_record, credentials, errors, files, lock
 
-_MAX_SHOWN_FIELDS = 3  # of those that differ
-_ABSENT = object()
+# No result: what this module writes, temporary files, TensorBoard's header.
+_NO_RESULT = re.compile(
+  r'config\.json|launch\.json|\..*|events\.out\.tfevents\..*'
+)
 
 
 def prepare(
@@ -71,38 +76,81 @@ def prepare(
     The stage's fingerprint, for `is_done`, `mark_done` and later stages.
 
   Raises:
-    PastaError: the directory is a file or cannot be written; it belongs to
+    PastaError: the directory is a file or cannot be written; it has results of
       another stage, configuration or input; or the config holds a key. Nothing
       has been written.
   """
   plain = files.to_plain(config)
   credentials.check_config(plain)
+  found = _recorded(directory, plain, stage, upstream, ignore)
+  if found is not None:
+    _make(directory)
+    return found
   fingerprint = compute_fingerprint(plain, *upstream, ignore=ignore)
   _make(directory)
+  _record(directory, plain, _launch(stage, fingerprint, upstream))
+  return fingerprint
+
+
+def _recorded(
+  directory: str,
+  config: Mapping[str, Any],
+  stage: str,
+  upstream: Sequence[str],
+  ignore: Sequence[str],
+) -> str | None:
+  """The fingerprint of the results there; None where there are none.
+
+  Raises:
+    PastaError: they are those of another stage, configuration or input.
+  """
   config_path = os.path.join(directory, 'config.json')
   launch_path = os.path.join(directory, 'launch.json')
-  if os.path.exists(config_path):
-    launch = files.read_json(launch_path)
-    _check_stage(launch, stage, launch_path)
-    _check_config(
-      files.read_json(config_path), plain, stage, config_path, ignore
+  if not os.path.exists(config_path):
+    return None
+  launch = files.read_json(launch_path)
+  _check_stage(launch, stage, launch_path)
+  if not _has_results(directory):
+    return None
+  old = files.read_json(config_path)
+  if not isinstance(old, dict):
+    raise errors.PastaError(f'{config_path}: is not a JSON object')
+  differing = config_record.differences(old, config, ignore)
+  if differing:
+    raise errors.PastaError(
+      f'stage {stage}: {config_record.describe(differing, config_path)} (use '
+      f'another --workdir, or delete {directory} and what was made from it)'
     )
-    if launch['fingerprint'] != fingerprint:
-      raise errors.PastaError(
-        f'{directory}: stage {stage} was run on other inputs than there are '
-        'now (a stage before it has been redone with another configuration): '
-        'delete this directory to run it again'
-      )
-    return fingerprint
+  if launch['upstream'] != list(upstream):
+    raise errors.PastaError(
+      f'{directory}: stage {stage} was run on other inputs than there are now '
+      '(a stage before it has been redone with another configuration): delete '
+      f'{directory} to run it again'
+    )
+  return launch['fingerprint']
+
+
+def _has_results(directory: str) -> bool:
+  """Whether a stage has left anything there that took work to make."""
+  return any(
+    not _NO_RESULT.fullmatch(name)
+    and os.path.getsize(os.path.join(where, name))
+    for where, _, names in os.walk(directory)
+    for name in names
+  )
+
+
+def _record(
+  directory: str, config: Mapping[str, Any], launch: Mapping[str, Any]
+) -> None:
   try:
-    files.write_json(launch_path, _launch(stage, fingerprint, upstream))
+    files.write_json(os.path.join(directory, 'launch.json'), launch)
     # Last: its presence says that both files are complete.
-    files.write_json(config_path, plain)
+    files.write_json(os.path.join(directory, 'config.json'), config)
   except OSError as e:
     raise errors.PastaError(
       f'{directory}: cannot be written: {e.strerror}'
     ) from e
-  return fingerprint
 
 
 def compute_fingerprint(
@@ -114,8 +162,8 @@ def compute_fingerprint(
   """
   fields = {
     name: value
-    for name, value in _flatten(files.to_plain(config)).items()
-    if not _is_ignored(name, ignore)
+    for name, value in config_record.flatten(files.to_plain(config)).items()
+    if not config_record.is_ignored(name, ignore)
   }
   text = json.dumps([fields, list(upstream)], sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -187,40 +235,49 @@ def open_stage(
   Args: as for `prepare`, and:
     mark: whether this process says when all is done; one of a pod does.
 
-  A stage that ends with a PastaError and has left nothing in a directory that
-  it made leaves no directory either: its config may be what was wrong, and the
-  corrected one would be refused there.
+  While it works nobody else can open the directory. A stage that fails and has
+  left no result in a directory that it made leaves no directory either.
 
   Yields:
     None where the stage is done already, else a dict: what it holds at the end
     is recorded beside the seconds that the stage took.
+
+  Raises:
+    PastaError: as `prepare`, or another run is at work there.
   """
-  is_new = not os.path.exists(directory)
-  fingerprint = prepare(
-    directory, config, stage=stage, upstream=upstream, ignore=ignore
-  )
-  if is_done(directory, stage, fingerprint):
+  plain = files.to_plain(config)
+  if _is_finished(directory, plain, stage, upstream, ignore):
     logging.info('%s: done already in %s', stage, directory)
     yield None
     return
-  started, info = time.time(), {}
-  try:
-    yield info
-  except errors.PastaError:
-    if is_new and mark:  # Else the directory is another process's, too.
-      _remove_unused(directory)
-    raise
-  info['seconds'] = time.time() - started
-  if mark:
-    mark_done(directory, stage, fingerprint, info)
+  is_new = not os.path.exists(directory)
+  _make(directory)
+  # Other processes of a pod are at work beside the one that marks.
+  with lock.hold(directory) if mark else contextlib.nullcontext():
+    started, info = time.time(), {}
+    try:
+      fingerprint = prepare(
+        directory, plain, stage=stage, upstream=upstream, ignore=ignore
+      )
+      yield info
+    except BaseException:
+      if is_new and mark and not _has_results(directory):
+        shutil.rmtree(directory)
+      raise
+    info['seconds'] = time.time() - started
+    if mark:
+      mark_done(directory, stage, fingerprint, info)
 
 
-def _remove_unused(directory: str) -> None:
-  """Removes a directory that holds what `prepare` writes and nothing else."""
-  if sorted(os.listdir(directory)) == ['config.json', 'launch.json']:
-    os.remove(os.path.join(directory, 'config.json'))
-    os.remove(os.path.join(directory, 'launch.json'))
-    os.rmdir(directory)
+def _is_finished(
+  directory: str,
+  config: Mapping[str, Any],
+  stage: str,
+  upstream: Sequence[str],
+  ignore: Sequence[str],
+) -> bool:
+  found = _recorded(directory, config, stage, upstream, ignore)
+  return found is not None and is_done(directory, stage, found)
 
 
 def _make(directory: str) -> None:
@@ -247,59 +304,6 @@ def _check_stage(launch: Any, stage: str, path: str) -> None:
       f'{path}: this directory belongs to stage {launch["stage"]}, not to '
       f'{stage}: use another --workdir'
     )
-
-
-def _check_config(
-  old: Any,
-  new: Mapping[str, Any],
-  stage: str,
-  path: str,
-  ignore: Sequence[str],
-) -> None:
-  """Raises where two configurations differ; names the first few fields."""
-  if not isinstance(old, dict):
-    raise errors.PastaError(f'{path}: is not a JSON object')
-  old_fields, new_fields = _flatten(old), _flatten(new)
-  differing = []
-  for name in new_fields | old_fields:
-    if _is_ignored(name, ignore):
-      continue
-    before = old_fields.get(name, _ABSENT)
-    now = new_fields.get(name, _ABSENT)
-    # 1 == True in Python, not in a configuration.
-    if before is _ABSENT or now is _ABSENT or _text(before) != _text(now):
-      differing.append(
-        f'config field {name!r} is {_text(before)} in {path} but '
-        f'{_text(now)} here'
-      )
-  if differing:
-    more = len(differing) - _MAX_SHOWN_FIELDS
-    raise errors.PastaError(
-      f'stage {stage}: '
-      + '; '.join(differing[:_MAX_SHOWN_FIELDS])
-      + (f'; and {more} more' if more > 0 else '')
-      + f' (use another --workdir, or delete {os.path.dirname(path)} and what '
-      'was made from it)'
-    )
-
-
-def _is_ignored(name: str, ignore: Sequence[str]) -> bool:
-  return any(name == x or name.startswith(x + '.') for x in ignore)
-
-
-def _flatten(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
-  """Dotted names to values; an empty mapping is a value."""
-  fields = {}
-  for name, value in config.items():
-    if isinstance(value, Mapping) and value:
-      fields |= _flatten(value, f'{prefix}{name}.')
-    else:
-      fields[prefix + name] = value
-  return fields
-
-
-def _text(value: Any) -> str:
-  return 'absent' if value is _ABSENT else json.dumps(value)
 
 
 def _done_path(directory: str, stage: str) -> str:

@@ -1,10 +1,14 @@
 import json
+import os
+import platform
+import subprocess
+import sys
 
 import ml_collections
 import numpy as np
 import pytest
 
-from pasta import errors, workdir
+from pasta import errors, lock, workdir
 
 
 def _config(**changes):
@@ -19,6 +23,13 @@ def _config(**changes):
   )
   config.update_from_flattened_dict(changes)
   return config.lock()
+
+
+def _prepare_used(directory, config, **options):
+  """As `prepare`, in a directory that then holds a result."""
+  fingerprint = workdir.prepare(str(directory), config, **options)
+  (directory / 'result').write_text('x')
+  return fingerprint
 
 
 def _snapshot(directory):
@@ -45,7 +56,7 @@ def test_prepare_writes_config_and_launch_once(tmp_path):
 
 
 def test_prepare_refuses_another_config_and_names_fields(tmp_path):
-  workdir.prepare(str(tmp_path), _config(), stage='user_model')
+  _prepare_used(tmp_path, _config(), stage='user_model')
   before = _snapshot(tmp_path)
   changes = {
     'heads.num_types': 8,
@@ -69,7 +80,7 @@ def test_prepare_refuses_another_config_and_names_fields(tmp_path):
 
 
 def test_prepare_tells_absent_fields_and_types(tmp_path):
-  workdir.prepare(str(tmp_path), {'a': 1, 'b': 2}, stage='s')
+  _prepare_used(tmp_path, {'a': 1, 'b': 2}, stage='s')
   with pytest.raises(errors.PastaError, match="'b' is 2 in .* but absent here"):
     workdir.prepare(str(tmp_path), {'a': 1}, stage='s')
   with pytest.raises(errors.PastaError, match="'a' is 1 in .* but true here"):
@@ -78,7 +89,7 @@ def test_prepare_tells_absent_fields_and_types(tmp_path):
 
 def test_ignored_fields_may_differ_and_others_not(tmp_path):
   ignore = ('num_workers', 'heads')
-  first = workdir.prepare(str(tmp_path), _config(), stage='s', ignore=ignore)
+  first = _prepare_used(tmp_path, _config(), stage='s', ignore=ignore)
   changed = _config(**{'num_workers': 7, 'heads.rank': 5})
   assert first == workdir.prepare(
     str(tmp_path), changed, stage='s', ignore=ignore
@@ -88,10 +99,10 @@ def test_ignored_fields_may_differ_and_others_not(tmp_path):
 
 
 def test_prepare_refuses_another_stage_and_other_inputs(tmp_path):
-  workdir.prepare(str(tmp_path), {'a': 1}, stage='value', upstream=('one',))
+  _prepare_used(tmp_path, {'a': 1}, stage='value', upstream=('one',))
   with pytest.raises(errors.PastaError, match='belongs to stage value, not'):
     workdir.prepare(str(tmp_path), {'a': 1}, stage='other', upstream=('one',))
-  with pytest.raises(errors.PastaError, match='stage value was run on other'):
+  with pytest.raises(errors.PastaError, match=f'delete {tmp_path} to run it'):
     workdir.prepare(str(tmp_path), {'a': 1}, stage='value', upstream=('two',))
 
 
@@ -146,21 +157,92 @@ def test_a_stage_that_refuses_its_config_leaves_no_directory(tmp_path):
   assert _snapshot(directory) == before
 
 
-@pytest.mark.parametrize(
-  'error, files',
-  [(errors.PastaError, {'checkpoint': 'x'}), (RuntimeError, {})],
-)
-def test_a_stage_that_was_at_work_keeps_its_directory(tmp_path, error, files):
+@pytest.mark.parametrize('error', [errors.PastaError, KeyboardInterrupt])
+def test_a_stage_that_was_at_work_keeps_its_directory(tmp_path, error):
   directory = tmp_path / 'value'
   with pytest.raises(error):
     with workdir.open_stage('value', str(directory), {'a': 1}):
-      for name, content in files.items():
-        (directory / name).write_text(content)
+      (directory / 'checkpoint').write_text('x')
       raise error('stopped')
-  found = {'config.json', 'launch.json', *files}
+  found = {'config.json', 'launch.json', 'checkpoint'}
   assert _snapshot(directory).keys() == found
-  with pytest.raises(errors.PastaError, match="'a' is 1 in"):
+  with pytest.raises(errors.PastaError, match=f"'a' is 1 in .*{directory} and"):
     workdir.prepare(str(directory), {'a': 2}, stage='value')
+
+
+def test_a_config_binds_nobody_before_the_first_result(tmp_path):
+  directory = tmp_path / 'value'
+  directory.mkdir()
+  with pytest.raises(RuntimeError):
+    with workdir.open_stage('value', str(directory), {'a': 1}):
+      (directory / 'checkpoints').mkdir()
+      (directory / 'metrics.jsonl').write_text('')
+      (directory / 'events.out.tfevents.1').write_text('header')
+      (directory / '.metrics.jsonl.1.tmp').write_text('torn')
+      raise RuntimeError('a bug, or a kill')
+  assert (directory / 'config.json').exists()
+  with workdir.open_stage('value', str(directory), {'a': 2}, ('x',)):
+    pass
+  assert json.loads((directory / 'config.json').read_text()) == {'a': 2}
+
+
+_HOLD = """
+import os, sys
+from pasta import workdir
+with workdir.open_stage('value', sys.argv[1], {'a': 1}):
+  print('at work', flush=True)
+  sys.stdin.read()
+"""
+
+
+def test_two_runs_at_once_and_one_after_a_kill(tmp_path):
+  directory = tmp_path / 'value'
+  first = subprocess.Popen(
+    [sys.executable, '-c', _HOLD, str(directory)],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+  )
+  assert first.stdout.readline() == b'at work\n'
+  before = _snapshot(directory)
+  with pytest.raises(errors.PastaError) as e:
+    with workdir.open_stage('value', str(directory), {'a': 2}):
+      raise AssertionError('both are at work')
+  host = platform.node()
+  assert f'process {first.pid} on host {host}, since 20' in str(e.value)
+  assert _snapshot(directory) == before
+  first.kill()
+  first.communicate()
+  assert (directory / '.lock').exists()
+  with workdir.open_stage('value', str(directory), {'a': 1}):
+    holder = json.loads((directory / '.lock').read_text())
+    assert holder['pid'] == os.getpid()
+  assert not (directory / '.lock').exists()
+
+
+def test_what_is_done_needs_no_lock(tmp_path):
+  directory = str(tmp_path / 'value')
+  with workdir.open_stage('value', directory, {'a': 1}):
+    pass
+  with (
+    lock.hold(directory),
+    workdir.open_stage('value', directory, {'a': 1}) as x,
+  ):
+    assert x is None
+
+
+def test_a_field_that_a_version_lacked_has_its_value_of_then(tmp_path):
+  old = {'belief': {'choice': 1.0}, 'policies': {'pasta': {'name': 'pasta'}}}
+  first = _prepare_used(tmp_path, old, stage='s')
+  new = {
+    'belief': {'choice': 1.0, 'satisfaction': 0.0},
+    'policies': {'pasta': {'name': 'pasta', 'num_candidates': 0}},
+  }
+  assert workdir.prepare(str(tmp_path), new, stage='s') == first
+  new['belief']['satisfaction'] = None
+  with pytest.raises(errors.PastaError) as e:
+    workdir.prepare(str(tmp_path), new, stage='s')
+  assert "'belief.satisfaction' is 0.0 in" in str(e.value)
+  assert 'version 0.1.0 had no such field) but null here' in str(e.value)
 
 
 def test_fingerprint():
