@@ -5,10 +5,20 @@ import difflib
 import ml_collections
 
 
+class UnknownVariant(ValueError):
+  """A variant that a config does not have; `known` holds those that it has."""
+
+  def __init__(self, arg: str, known: tuple[str, ...]):
+    self.known = known
+    near = difflib.get_close_matches(arg, known, n=1)
+    hint = f'; did you mean {near[0]!r}?' if near else ''
+    super().__init__(f'unknown variant {arg!r}, expected one of {known}{hint}')
+
+
 def check_variant(
   arg: str, known: tuple[str, ...], is_needed: bool = False
 ) -> None:
-  """Raises ValueError for a variant that a config does not have.
+  """Raises UnknownVariant for a variant that a config does not have.
 
   Args:
     arg: the variant; '' where none is given.
@@ -17,15 +27,13 @@ def check_variant(
   """
   if arg in known or not arg and not is_needed:
     return
-  near = difflib.get_close_matches(arg, known, n=1)
-  hint = f'; did you mean {near[0]!r}?' if near else ''
-  raise ValueError(f'unknown variant {arg!r}, expected one of {known}{hint}')
+  raise UnknownVariant(arg, known)
 
 
 def parse_variants(arg: str, known: tuple[str, ...]) -> tuple[str, ...]:
   """The variants in an argument that may join several by commas.
 
-  Raises ValueError for one that a config does not have.
+  Raises UnknownVariant for one that a config does not have.
   """
   names = tuple(arg.split(',')) if arg else ()
   for name in names:

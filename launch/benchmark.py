@@ -44,9 +44,4 @@ if __name__ == '__main__':
     'part', None, tuple(_MODULES), 'What is measured.', required=True
   )
   flags.DEFINE_string('workdir', '', f'Of {", ".join(_READS + _WRITES)}.')
-  cli.run(
-    'launch.benchmark:run',
-    default_config='configs/benchmark.py',
-    workdir=False,
-    flag_names=('part', 'workdir'),
-  )
+  cli.run('launch.benchmark:run', workdir=False, flag_names=('part', 'workdir'))

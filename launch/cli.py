@@ -53,6 +53,7 @@ _NOT_PARSED = (
     r'expected true or false, not \1',
   ),
 )
+_HELP = {'--help', '-help', '--helpshort', '-h', '-?'}
 _MIN_COMPILE_SECONDS = '0.3'  # compilations below are not worth a cache file
 
 
@@ -60,7 +61,6 @@ def run(
   entry: str,
   *,
   config: bool = True,
-  default_config: str | None = None,
   workdir: bool = True,
   flag_names: Sequence[str] = (),
   distributed: bool = False,
@@ -73,22 +73,17 @@ def run(
 
   Args:
     entry: 'module:function'.
-    config: whether the script takes --config (and --config.FIELD=VALUE).
-    default_config: file and variant where --config is not given.
+    config: whether the script takes --config (and --config.FIELD=VALUE);
+      where it is not given the file of the script's name in configs/ counts.
     workdir: whether it takes --workdir.
     flag_names: the script's own flags, handed on as keyword arguments; one
       without a default has to be given.
     distributed: whether several processes, one a host, may run it together.
   """
+  own = [*flag_names]
   if workdir:
     flags.DEFINE_string('workdir', None, 'Directory for all that is written.')
-    _show_in_help('workdir')
-  if config:
-    # Imported here as importing it takes longer than this whole module.
-    from launch import config_flag
-
-    config_flag.define(default_config)
-    _show_in_help('config')
+    own.insert(0, 'workdir')
   if distributed:
     flags.DEFINE_string(
       'distributed',
@@ -97,7 +92,18 @@ def run(
       'which (TPU pods, Slurm, Open MPI), or HOST:PORT,NUMBER,RANK: where '
       'process 0 listens, how many there are, and which this one is.',
     )
-    _show_in_help('distributed')
+    own.append('distributed')
+  if _HELP & set(sys.argv[1:]):
+    # Instead of absl's, which exits with 1 and knows no config.
+    from launch import help_page
+
+    print(help_page.text(config, dict.fromkeys(own)))
+    raise SystemExit(0)
+  if config:
+    # Imported here as importing it takes longer than this whole module.
+    from launch import config_flag
+
+    config_flag.define()
   # absl's own default shows warnings only; 0 is INFO.
   flags.FLAGS.set_default('verbosity', 0)
   _set_environment()
@@ -120,7 +126,7 @@ def run(
 
   def parse(argv: Sequence[str]) -> list[str]:
     with _reported_errors():
-      return _parse_flags(argv, config, default_config, workdir, flag_names)
+      return _parse_flags(argv, config, workdir, flag_names)
 
   try:
     app.run(main, flags_parser=parse)
@@ -128,24 +134,18 @@ def run(
     _fail('interrupted', 130)
 
 
-def _show_in_help(name: str) -> None:
-  """Lists a flag as one of the script's own."""
-  flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
-
-
 def _parse_flags(
   argv: Sequence[str],
   config: bool,
-  default_config: str | None,
   workdir: bool,
   flag_names: Sequence[str],
 ) -> list[str]:
   """Parses argv, and turns every way it can be wrong into a PastaError."""
   try:
     if config:
-      from launch import config_flag
+      from launch import config_flag, config_help
 
-      argv = config_flag.with_default(argv, default_config)
+      argv = config_flag.with_default(argv, config_help.own_file(argv[0]))
     rest = flags.FLAGS(argv)
   except flags.Error as e:
     text = str(e)

@@ -5,7 +5,6 @@ variant with its whole traceback, and an unknown field without its path. So the
 file is loaded by a parser of our own; overrides stay with ml_collections.
 """
 
-import ast
 import difflib
 import importlib.util
 import os
@@ -17,48 +16,23 @@ from typing import Any
 from absl import flags
 from ml_collections import config_dict, config_flags
 
+from launch import config_help
+
 _GIVEN = re.compile(r'^--?config(=|$)')
 _OVERRIDE = re.compile(r'^--?(?:no)?config\.([^=]+)')
 
 
-def define(default: str | None) -> None:
-  """Defines --config.
-
-  Args:
-    default: its value where it is not given: FILE.py or FILE.py:VARIANT.
-  """
-  config_flags.DEFINE_config_file(
-    'config',
-    None,
-    f'Config file, FILE.py or FILE.py:VARIANT. {_variants(sys.argv[0])}',
-  )
-  flag = flags.FLAGS['config']
-  flag.parser = _Parser()
-  # For --help. Were it the flag's own, the file would be executed here.
-  flag.default_as_str = None if default is None else f"'{default}'"
-
-
-def _variants(script: str) -> str:
-  """What the script's own config file says of its variants; '' without one."""
-  root = os.path.dirname(os.path.dirname(os.path.abspath(script)))
-  path = os.path.join('configs', os.path.basename(script))
-  try:
-    with open(os.path.join(root, path), encoding='utf-8') as f:
-      tree = ast.parse(f.read())
-  except OSError:
-    return ''
-  for node in tree.body:
-    if isinstance(node, ast.FunctionDef) and node.name == 'get_config':
-      text = ast.get_docstring(node) or ''
-      return f'{path}: {text.split(chr(10))[0]}'
-  return ''
+def define() -> None:
+  """Defines --config."""
+  config_flags.DEFINE_config_file('config', None, 'Config file.')
+  flags.FLAGS['config'].parser = _Parser()
 
 
 def with_default(argv: Sequence[str], default: str | None) -> list[str]:
   """The command line with a value for --config, before all that changes it.
 
   Raises:
-    flags.Error: there is none, or a field is changed before there is.
+    flags.Error: a field is changed before there is one.
   """
   argv = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
   if default is not None and not any(_GIVEN.match(arg) for arg in argv):
@@ -91,13 +65,15 @@ class _Parser(flags.ArgumentParser):
       raise flags.Error(
         f'flag --config: there is no file {path!r} in {os.getcwd()}'
       )
+    _check_stage(path)
     try:
-      config = _execute(path).get_config(*variant)
+      module = _execute(path)
+      config = module.get_config(*variant)
     except Exception as e:  # Whatever the file's code raises.
       raise flags.Error(f'flag --config={argument}: {_describe(e)}') from e
     for arg in flags.FLAGS.read_flags_from_files(sys.argv, force_gnu=False):
       if match := _OVERRIDE.match(arg):
-        _check_field(config, match[1], path)
+        _check_field(config, match[1], path, module)
     return config.lock()
 
   def flag_type(self) -> str:
@@ -113,8 +89,24 @@ def _execute(path: str) -> Any:
   return module
 
 
+def _check_stage(path: str) -> None:
+  """Raises flags.Error for a config of another stage than the script's."""
+  stage, _ = os.path.splitext(os.path.basename(sys.argv[0]))
+  name, _ = os.path.splitext(os.path.basename(path))
+  launch = os.path.dirname(os.path.abspath(sys.argv[0]))
+  if (
+    name != stage
+    and os.path.dirname(os.path.abspath(path))
+    == config_help.directory(sys.argv[0])
+    and os.path.isfile(os.path.join(launch, f'{name}.py'))
+  ):
+    raise flags.Error(
+      f'flag --config: {path} is the config of {name}, not of {stage}'
+    )
+
+
 def _check_field(
-  config: config_dict.ConfigDict, override: str, path: str
+  config: config_dict.ConfigDict, override: str, path: str, module: Any
 ) -> None:
   """Raises flags.Error for a dotted field that the config does not have."""
   node, known = config, []
@@ -124,13 +116,29 @@ def _check_field(
     if name not in fields:
       near = difflib.get_close_matches(name, fields, n=1)
       hint = f'it has {fields}'
-      if near:
+      if variant := _variant_with(module, override):
+        hint = f'{path}:{variant} has it'
+      elif near:
         hint = f'did you mean {".".join([*known, *near])!r}?'
       raise flags.Error(
         f'flag --config.{override}: {path} has no field {override!r}; {hint}'
       )
     node = node[name]
     known.append(name)
+
+
+def _variant_with(module: Any, override: str) -> str | None:
+  """A variant of the config that has a dotted field; None where none has."""
+  try:
+    module.get_config('?')
+  except ValueError as e:
+    for variant in getattr(e, 'known', ()):
+      node = module.get_config(variant)
+      for name in override.split('.'):
+        node = node.get(name) if hasattr(node, 'keys') else None
+      if node is not None:
+        return variant
+  return None
 
 
 def _describe(error: Exception) -> str:

@@ -48,7 +48,8 @@ def test_a_stage_has_one_name_in_three_places(name):
 
 def test_each_launch_script_is_one_of_them():
   scripts = {path.stem for path in (_ROOT / 'launch').glob('*.py')}
-  assert scripts - set(_ENTRIES) == {'__init__', 'cli', 'config_flag'}
+  helpers = {'cli', 'config_flag', 'config_help', 'help_page'}
+  assert scripts - set(_ENTRIES) == {'__init__', '__main__', *helpers}
 
 
 @pytest.mark.parametrize('name', _ENTRIES)

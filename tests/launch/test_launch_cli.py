@@ -72,7 +72,7 @@ _BENCHMARK = """
 from launch import cli
 
 if __name__ == '__main__':
-  cli.run('entry:measure', workdir=False, default_config='c.py:smoke')
+  cli.run('entry:measure', workdir=False)
 """
 
 _PLAY = """
@@ -90,11 +90,14 @@ if __name__ == '__main__':
 def project(tmp_path_factory):
   directory = tmp_path_factory.mktemp('project')
   files = {'c.py': _CONFIG, 'entry.py': _ENTRY, 's.py': _SCRIPT}
-  files |= {'play.py': _PLAY, 'benchmark.py': _BENCHMARK}
+  files |= {'play.py': _PLAY, 'scripts/benchmark.py': _BENCHMARK}
+  files |= {'scripts/other.py': _BENCHMARK, 'configs/benchmark.py': _CONFIG}
+  files |= {'configs/other.py': _CONFIG}
   files |= {'broken.py': 'x = (', 'absent.py': ''}
   files['needs.py'] = 'import nosuchmodule\n'
   files['missing.py'] = _SCRIPT.replace('entry:main', 'needs:main')
   for name, text in files.items():
+    (directory / name).parent.mkdir(exist_ok=True)
     (directory / name).write_text(text)
   return directory
 
@@ -222,22 +225,42 @@ def test_the_config_file_is_executed_once(project, arguments):
   assert (project / 'executed').read_text() == '.'
 
 
-def test_a_script_may_have_a_default_config(project):
+def test_the_default_config_is_the_file_of_the_script_s_name(project):
   (project / 'executed').unlink(missing_ok=True)
+  script = 'scripts/benchmark.py'
+  environment = {'PYTHONPATH': f'{_ROOT}:{project}'}
   for arguments, expected in (
-    ((), '1 None'),
+    ((), '10 None'),
     (('--config.num_steps=3', '--config.name=x'), '3 x'),
-    (('--config=c.py', '--config.name=x'), '10 x'),
+    (('--config=c.py:smoke', '--config.name=x'), '1 x'),
   ):
-    result = _run(project, 'benchmark.py', *arguments)
+    result = _run(project, script, *arguments, **environment)
     assert result.returncode == 0, result.stderr
     assert result.stdout == f'{expected}\n'
   assert (project / 'executed').read_text() == '...'
-  result = _run(project, 'benchmark.py', '--help')
-  assert "(default: 'c.py:smoke')" in result.stdout
-  result = _run(project, 'benchmark.py', '--config.num_step=3')
+  result = _run(project, script, '--help')
+  assert '(default: configs/benchmark.py)' in ' '.join(result.stdout.split())
+  for arguments, expected in (
+    ('--config.num_step=3', "did you mean 'num_steps'?"),
+    (
+      '--config=configs/other.py',
+      'configs/other.py is the config of other, not of benchmark',
+    ),
+  ):
+    result = _run(project, script, arguments)
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+    assert expected in result.stderr
+
+
+def test_a_field_of_another_variant_is_told():
+  result = _run(
+    _ROOT,
+    '-m',
+    'launch.train_user_model',
+    '--config.sources.preferences.path=x',
+  )
   assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
-  assert "did you mean 'num_steps'?" in result.stderr
+  assert 'configs/train_user_model.py:preferences has it' in result.stderr
 
 
 def test_an_unknown_variant_gives_the_nearest():
@@ -296,6 +319,7 @@ def test_scripts_without_a_config_stay_light(project):
 
 def test_help_shows_the_flags(project):
   result = _run(project, 's.py', '--help')
+  assert result.returncode == 0
   for name in ('--config', '--workdir', '--mode', 'Usage: python s.py.'):
     assert name in result.stdout
 
