@@ -9,7 +9,7 @@ A launch script is a docstring with the exact command and
 
 The entry is imported inside `run`, after the environment is set up: spawned
 render workers import the script again as `__mp_main__` and must stay light.
-Exit codes: 0 done, 1 bad input or failure, 130 interrupted.
+Exit codes: 0 done, 1 bad input or failure, 130 interrupted, 143 terminated.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ import importlib
 import logging as std_logging
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -80,6 +81,7 @@ def run(
       without a default has to be given.
     distributed: whether several processes, one a host, may run it together.
   """
+  _end_in_order()
   own = [*flag_names]
   if workdir:
     flags.DEFINE_string('workdir', None, 'Directory for all that is written.')
@@ -130,8 +132,8 @@ def run(
 
   try:
     app.run(main, flags_parser=parse)
-  except KeyboardInterrupt:  # While parsing or while loading libraries.
-    _fail('interrupted', 130)
+  except KeyboardInterrupt as e:  # While parsing or while loading libraries.
+    _fail(*_said_of(e))
 
 
 def _parse_flags(
@@ -199,8 +201,32 @@ def _reported_errors():
     if flags.FLAGS.is_parsed() and flags.FLAGS.verbosity >= 1:
       traceback.print_exc()
     _fail(f'error: {_one_line(str(e))}', 1)
-  except KeyboardInterrupt:
-    _fail('interrupted; the same command continues the run', 130)
+  except KeyboardInterrupt as e:
+    _fail(*_said_of(e, '; the same command continues the run'))
+
+
+class _Terminated(KeyboardInterrupt):
+  """Asked to end by SIGTERM: all ends as it does after Ctrl-C."""
+
+
+def _end_in_order() -> None:
+  """Makes SIGTERM and Ctrl-C exceptions; a second one ends the process."""
+
+  def end(number: int, unused_frame) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM):
+      signal.signal(each, lambda number, _: os._exit(128 + number))
+    raise _Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+  for each in (signal.SIGINT, signal.SIGTERM):
+    if signal.getsignal(each) != signal.SIG_IGN:  # as in a shell's background
+      signal.signal(each, end)
+
+
+def _said_of(error: KeyboardInterrupt, more: str = '') -> tuple[str, int]:
+  """The line and the exit code for a process that was told to end."""
+  if isinstance(error, _Terminated):
+    return f'terminated{more}', 128 + signal.SIGTERM
+  return f'interrupted{more}', 128 + signal.SIGINT
 
 
 def _pod(distributed: str | None) -> dict[str, str | int] | None:

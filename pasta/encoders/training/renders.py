@@ -4,14 +4,14 @@ Written once by a pool of processes, in chunks that a restart does not repeat.
 Nothing here imports jax: render workers load this module on their own.
 """
 
-import concurrent.futures
+import contextlib
 import json
-import multiprocessing
 import os
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from pasta import errors, files, progress, seeds
+from pasta import errors, files, processes, progress, seeds
 from pasta.encoders.training import captions
 from pasta.t2i.sketch import draw
 
@@ -41,8 +41,9 @@ def render_scenes(
     uint8 [N, size, size, 3], memory-mapped, read-only.
 
   Raises:
-    PastaError: the file holds another data set.
+    PastaError: the file holds another data set, or a number below 0.
   """
+  processes.check_num(num_workers)
   recipe = {
     'seed': seed,
     'size': size,
@@ -64,7 +65,7 @@ def render_scenes(
   if tasks:
     bar = progress.progress(total=len(scenes), unit='images', desc='render')
     bar.update(done * _CHUNK)
-    with bar, _Mapper(num_workers) as run:
+    with bar, _mapper(num_workers) as run:
       for count in run(_render_chunk, tasks):
         done += 1
         state = {'chunks': done, 'recipe': recipe}
@@ -95,22 +96,14 @@ def _chunks_done(path: str, recipe: dict) -> int:
   return state['chunks']
 
 
-class _Mapper:
-  """Context manager that gives an ordered map, in processes or not."""
-
-  def __init__(self, num_workers: int):
-    self._pool = None
-    if num_workers:
-      self._pool = concurrent.futures.ProcessPoolExecutor(
-        num_workers, multiprocessing.get_context('spawn')
-      )
-
-  def __enter__(self):
-    return self._pool.map if self._pool else map
-
-  def __exit__(self, *exc):
-    if self._pool:
-      self._pool.shutdown(cancel_futures=True)
+@contextlib.contextmanager
+def _mapper(num_workers: int) -> Iterator[Callable[..., Iterator]]:
+  """An ordered map, in processes or not."""
+  if not num_workers:
+    yield map
+    return
+  with processes.Pool(num_workers) as pool:
+    yield pool.map
 
 
 def _render_chunk(task) -> int:

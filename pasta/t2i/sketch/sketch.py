@@ -1,11 +1,10 @@
 """sketch, the embedded text-to-image model: a procedural illustrator."""
 
-import concurrent.futures
-import multiprocessing
 from collections.abc import Sequence
 
 import numpy as np
 
+from pasta import processes
 from pasta.t2i import arguments
 from pasta.t2i.sketch import draw, scene
 
@@ -54,8 +53,7 @@ class Sketch:
       )
     if not 32 <= size <= 1024:
       raise ValueError(f'size: expected 32 to 1024 pixels, got {size}')
-    if num_workers < 0:
-      raise ValueError(f'num_workers: expected 0 or more, got {num_workers}')
+    processes.check_num(num_workers)
     self.image_size = int(size)
     self.model_id = f'{look}@{size}/v{draw.VERSION}'
     self._look = look
@@ -87,9 +85,7 @@ class Sketch:
     images = np.empty((len(drawings), size, size, 3), np.uint8)
     if self._num_workers and len(tasks) > 1:
       if self._pool is None:
-        self._pool = concurrent.futures.ProcessPoolExecutor(
-          self._num_workers, multiprocessing.get_context('spawn')
-        )
+        self._pool = processes.Pool(self._num_workers)
       parts = self._pool.map(_draw_chunk, *zip(*tasks))
     else:
       parts = (_draw_chunk(*task) for task in tasks)
@@ -100,5 +96,5 @@ class Sketch:
   def close(self):
     """Ends the worker processes; a later `generate` starts new ones."""
     if self._pool is not None:
-      self._pool.shutdown(cancel_futures=True)
+      self._pool.close()
       self._pool = None
