@@ -20,7 +20,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
@@ -54,6 +54,7 @@ _NOT_PARSED = (
     r'expected true or false, not \1',
   ),
 )
+_WORDS = {signal.SIGINT: 'interrupted', signal.SIGTERM: 'terminated'}
 _HELP = {'--help', '-help', '--helpshort', '-h', '-?'}
 _MIN_COMPILE_SECONDS = '0.3'  # compilations below are not worth a cache file
 
@@ -81,7 +82,7 @@ def run(
       without a default has to be given.
     distributed: whether several processes, one a host, may run it together.
   """
-  _end_in_order()
+  _on_end(_end_at_once)
   own = [*flag_names]
   if workdir:
     flags.DEFINE_string('workdir', None, 'Directory for all that is written.')
@@ -122,6 +123,7 @@ def run(
       extra = {name: flags.FLAGS[name].value for name in flag_names}
       if workdir:
         given.append(os.path.expanduser(flags.FLAGS.workdir))
+      _on_end(_end_in_order)
       with _joined(pod):
         function(*given, **extra)
     return 0
@@ -130,10 +132,7 @@ def run(
     with _reported_errors():
       return _parse_flags(argv, config, workdir, flag_names)
 
-  try:
-    app.run(main, flags_parser=parse)
-  except KeyboardInterrupt as e:  # While parsing or while loading libraries.
-    _fail(*_said_of(e))
+  app.run(main, flags_parser=parse)
 
 
 def _parse_flags(
@@ -202,31 +201,33 @@ def _reported_errors():
       traceback.print_exc()
     _fail(f'error: {_one_line(str(e))}', 1)
   except KeyboardInterrupt as e:
-    _fail(*_said_of(e, '; the same command continues the run'))
+    is_asked = isinstance(e, _Terminated)
+    number = signal.SIGTERM if is_asked else signal.SIGINT
+    line = f'{_WORDS[number]}; the same command continues the run'
+    _fail(line, 128 + number)
 
 
 class _Terminated(KeyboardInterrupt):
   """Asked to end by SIGTERM: all ends as it does after Ctrl-C."""
 
 
-def _end_in_order() -> None:
-  """Makes SIGTERM and Ctrl-C exceptions; a second one ends the process."""
-
-  def end(number: int, unused_frame) -> None:
-    for each in (signal.SIGINT, signal.SIGTERM):
-      signal.signal(each, lambda number, _: os._exit(128 + number))
-    raise _Terminated if number == signal.SIGTERM else KeyboardInterrupt
-
-  for each in (signal.SIGINT, signal.SIGTERM):
-    if signal.getsignal(each) != signal.SIG_IGN:  # as in a shell's background
-      signal.signal(each, end)
+def _on_end(end: Callable[[int], None]) -> None:
+  """Has Ctrl-C and SIGTERM call a function with their number."""
+  for number in (signal.SIGINT, signal.SIGTERM):
+    if signal.getsignal(number) != signal.SIG_IGN:  # as of nohup
+      signal.signal(number, lambda given, unused_frame: end(given))
 
 
-def _said_of(error: KeyboardInterrupt, more: str = '') -> tuple[str, int]:
-  """The line and the exit code for a process that was told to end."""
-  if isinstance(error, _Terminated):
-    return f'terminated{more}', 128 + signal.SIGTERM
-  return f'interrupted{more}', 128 + signal.SIGINT
+def _end_at_once(number: int) -> None:
+  """While libraries load, some of which swallow exceptions."""
+  os.write(2, f'{_WORDS[number]}\n'.encode())
+  os._exit(128 + number)
+
+
+def _end_in_order(number: int) -> None:
+  """Once at work: what is open is closed; a second time it is not."""
+  _on_end(lambda number: os._exit(128 + number))
+  raise _Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
 def _pod(distributed: str | None) -> dict[str, str | int] | None:

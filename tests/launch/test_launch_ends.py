@@ -47,6 +47,20 @@ def scripts(tmp_path_factory):
   return directory
 
 
+def _start(scripts, script):
+  return subprocess.Popen(
+    [sys.executable, f'{script}.py', '--workdir=w'],
+    cwd=scripts,
+    env=os.environ | {'PYTHONPATH': _ROOT},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    start_new_session=True,
+    # A background job of a shell ignores SIGINT, and so do its children.
+    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+  )
+
+
 def _is_alone(group: int) -> bool:
   """Whether no process of a group is left."""
   try:
@@ -72,17 +86,7 @@ def _is_alone(group: int) -> bool:
 def test_one_line_and_no_process_is_left(
   scripts, script, number, is_group, seconds
 ):
-  process = subprocess.Popen(
-    [sys.executable, f'{script}.py', '--workdir=w'],
-    cwd=scripts,
-    env=os.environ | {'PYTHONPATH': _ROOT},
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-    start_new_session=True,
-    # A background job of a shell ignores SIGINT, and so do its children.
-    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-  )
+  process = _start(scripts, script)
   assert process.stdout.readline() == 'at work\n'
   time.sleep(seconds)
   if is_group:
@@ -100,14 +104,7 @@ def test_one_line_and_no_process_is_left(
 
 
 def test_workers_end_after_a_kill(scripts):
-  process = subprocess.Popen(
-    [sys.executable, 'draw.py', '--workdir=w'],
-    cwd=scripts,
-    env=os.environ | {'PYTHONPATH': _ROOT},
-    stdout=subprocess.PIPE,
-    stderr=subprocess.DEVNULL,
-    start_new_session=True,
-  )
+  process = _start(scripts, 'draw')
   process.stdout.readline()
   time.sleep(2)
   process.kill()
@@ -116,3 +113,29 @@ def test_workers_end_after_a_kill(scripts):
   while not _is_alone(process.pid):
     assert time.monotonic() < deadline, 'a worker lives on'
     time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+  ('number', 'line'),
+  [(signal.SIGINT, 'interrupted\n'), (signal.SIGTERM, 'terminated\n')],
+)
+def test_a_library_that_swallows_exceptions_while_it_loads(
+  scripts, number, line
+):
+  (scripts / 'load.py').write_text(
+    _SCRIPT.replace('ends_entry:{}', 'ends_library:run')
+  )
+  (scripts / 'ends_library.py').write_text(
+    'import time\n'
+    'try:\n'
+    '  print("loading", flush=True)\n'
+    '  time.sleep(60)\n'
+    'except BaseException:\n'
+    '  pass\n'
+    'def run(workdir): pass\n'
+  )
+  process = _start(scripts, 'load')
+  assert process.stdout.readline() == 'loading\n'
+  process.send_signal(number)
+  _, stderr = process.communicate(timeout=30)
+  assert stderr == line and process.returncode == 128 + number
