@@ -309,7 +309,7 @@ def _panels(
   axes = figure.subplots(rows, columns, squeeze=False).ravel()
   height = figure.get_figheight()
   figure.subplots_adjust(
-    right=0.985, top=1 - 0.3 / height, bottom=0.45 / height, **spaces
+    right=0.965, top=1 - 0.3 / height, bottom=0.45 / height, **spaces
   )
   for ax in axes[num:]:
     ax.set_visible(False)
