@@ -3,9 +3,10 @@
   python -m launch.evaluate_preferences --workdir=DIR \
     --config=configs/evaluate_preferences.py:NAME
 
-NAME: pick_a_pic, hpd_v2, pamela, simulacra_aesthetic_captions, pick_a_filter,
-sessions (those in DIR/features), or several, joined by commas. Reads
-DIR/user_model and DIR/preferences, leaves DIR/preference_tables.
+NAME: pairs, ratings or slates of your own, pick_a_pic, hpd_v2, pamela,
+simulacra_aesthetic_captions, pick_a_filter, sessions (those in DIR/features),
+or several, joined by commas. Reads DIR/user_model and DIR/preferences, leaves
+DIR/preference_tables.
 """
 
 import ml_collections
@@ -19,7 +20,8 @@ def _table(
   """A table on one split."""
   config = ml_collections.ConfigDict()
   config.path = f'preferences/{path}'  # the split that is judged
-  config.protocol = protocol  # pairs, chains, rankings, ratings or sessions
+  # pairs, chains, choices, rankings, ratings or sessions
+  config.protocol = protocol
   # Where the threshold of ties is chosen, and where else people have answered.
   config.validation = f'preferences/{validation}' if validation else ''
   config.context = f'preferences/{context}' if context else ''
@@ -60,7 +62,22 @@ def _pick_a_filter(tables) -> None:
   tables.pick_a_filter.reserve = 'users'
 
 
+def _pairs(tables) -> None:
+  tables.pairs = _table('pairs/test', 'pairs')
+
+
+def _ratings(tables) -> None:
+  tables.ratings = _table('ratings/test', 'ratings')
+
+
+def _slates(tables) -> None:
+  tables.slates = _table('slates/test', 'choices')
+
+
 _TABLES = {
+  'pairs': _pairs,
+  'ratings': _ratings,
+  'slates': _slates,
   'pick_a_pic': _pick_a_pic,
   'hpd_v2': _hpd_v2,
   'pamela': _pamela,

@@ -46,7 +46,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   ) as info:
     if info is not None:
       found = {
-        name: tables.evaluate(table, name, config, workdir)
+        name: tables.evaluate(table, config, workdir)
         for name, table in config.tables.items()
       }
       files.write_json(os.path.join(directory, 'results.json'), found)

@@ -251,6 +251,8 @@ class Store:
     text: features of prompts, by memory map.
     image: features of images, by memory map.
     encoder_id: who made the features.
+    info: plain values on where it comes from; 'data_set' and 'split' of what
+      `launch.extract_features` has made.
   """
 
   directory: str
@@ -258,6 +260,7 @@ class Store:
   text: feature_rows.FeatureRows
   image: feature_rows.FeatureRows
   encoder_id: str
+  info: Mapping = dataclasses.field(default_factory=dict)
 
 
 def _manifest(directory: str) -> str:
@@ -316,4 +319,11 @@ def load(directory: str) -> Store:
       f'{path}: not a complete file of observations ({e})'
     ) from None
   check(records, text.shape[0], image.shape[0], path)
-  return Store(directory, records, text, image, manifest['encoder_id'])
+  return Store(
+    directory,
+    records,
+    text,
+    image,
+    manifest['encoder_id'],
+    manifest.get('info', {}),
+  )

@@ -87,6 +87,22 @@ def cross_turn(
   return {'cross_turn_accuracy': over_people(right, person)}
 
 
+def choices(
+  probability: np.ndarray, choice: np.ndarray, person: np.ndarray
+) -> Row:
+  """Share of choices whose column was the most probable one.
+
+  Args:
+    probability: of each column [N, L], 0 where there is none.
+    choice: the chosen column [N].
+    person: who chose [N].
+  """
+  best = probability == probability.max(1, keepdims=True)
+  # Of several that are equally probable one is as good a guess as another.
+  right = best[np.arange(len(choice)), choice] / best.sum(1)
+  return {'choice_accuracy': over_people(right, person)}
+
+
 def rankings(
   score: np.ndarray, mean_rank: np.ndarray, prompt: np.ndarray
 ) -> Row:

@@ -20,7 +20,21 @@ from pasta.storage import preferences, reserve
 from pasta.user_model import pair_protocols, predictions, saved, sources
 from pasta.user_model.model import UserModel
 
-PROTOCOLS = ('pairs', 'chains', 'rankings', 'ratings', 'sessions')
+PROTOCOLS = (
+  'pairs',
+  'chains',
+  'choices',
+  'rankings',
+  'ratings',
+  'sessions',
+)
+_KINDS = {  # of feedback that a protocol is for
+  'pairs': 'pair',
+  'chains': 'pair',
+  'choices': 'choice',
+  'rankings': 'ranking',
+  'ratings': 'rating',
+}
 _COSINE_SCALE = 100.0  # CLIP's own logit scale
 
 
@@ -57,7 +71,6 @@ def check(config: ml_collections.ConfigDict) -> None:
 
 def evaluate(
   table: ml_collections.ConfigDict,
-  name: str,
   config: ml_collections.ConfigDict,
   root: str,
 ) -> dict[str, Any]:
@@ -120,7 +133,7 @@ def evaluate(
     'num_observations': len(store.records),
     'num_people': 0 if users is None else len(np.unique(users)),
     'rows': rows,
-    'quoted': [q._asdict() for q in quoted.of(name)],
+    'quoted': [q._asdict() for q in quoted.of(store.info, table.protocol)],
   }
 
 
@@ -223,6 +236,18 @@ def _first_preferred(scores: Scores, log_belief: np.ndarray) -> np.ndarray:
   return (np.exp(log_belief) * first).sum(-1)
 
 
+def _choice_probability(
+  scores: Scores, log_belief: np.ndarray, image: np.ndarray
+) -> np.ndarray:
+  """Of each column [N, L]; 0 for those that are not there."""
+  there = (image >= 0).all(-1)
+  logit = np.where(there[:, :, None], scores.scale * scores.utility, -np.inf)
+  logit -= logit.max(1, keepdims=True)
+  odds = np.exp(logit)
+  by_type = odds / odds.sum(1, keepdims=True)  # [N, L, K]
+  return (by_type * np.exp(log_belief)[:, None]).sum(-1)
+
+
 def _measure(
   protocol: str,
   stores: Mapping[str, preferences.Store],
@@ -235,8 +260,7 @@ def _measure(
   person = records.user_id
   if person is None:
     person = np.arange(len(records))
-  wanted = {'pairs': 'pair', 'chains': 'pair', 'rankings': 'ranking'}
-  kind = wanted.get(protocol, 'rating')
+  kind = _KINDS[protocol]
   if records.kind != kind:
     raise errors.PastaError(
       f'{stores[""].directory}: holds feedback of kind {records.kind!r}, '
@@ -253,6 +277,12 @@ def _measure(
       )
     return measures.pairs(
       _first_preferred(scores, log_belief), records.feedback, person, threshold
+    )
+  if protocol == 'choices':
+    return measures.choices(
+      _choice_probability(scores, log_belief, records.image),
+      records.feedback,
+      person,
     )
   expected = (scores.utility * np.exp(log_belief)[:, None]).sum(-1)  # [N, L]
   if protocol == 'chains':
