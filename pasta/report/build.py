@@ -19,6 +19,7 @@ from pasta.report import (
   headline,
   palette,
   plots,
+  preference_tables,
   strips,
   taste,
   theme,
@@ -26,6 +27,8 @@ from pasta.report import (
 from pasta.report import experiments as experiments_page
 from pasta.user_model import saved
 
+_TITLE = 'An agent in the making'  # where nothing is measured yet
+_PREFERENCES_TITLE = 'What people prefer, predicted'  # where just that is
 _LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
 # What a run's curves show first; other metrics follow where there is room.
 _USER_MODEL_METRICS = (
@@ -46,6 +49,9 @@ _ABSENT = {
   'returning.num_sessions is above 1.',
   'sessions': 'No sessions to show: {dir}/evaluation/sessions/ lacks those of '
   'pasta and lmm. The evaluate stage writes them.',
+  'preferences': 'No preference tables: '
+  '{dir}/preference_tables/results.json is missing. The evaluate_preferences '
+  'stage writes it.',
   'user_model': 'No user model yet in {dir}/user_model/. The train_user_model '
   'stage writes it.',
   'beliefs': 'No beliefs recorded: {dir}/evaluation/beliefs.npz is missing, or '
@@ -92,6 +98,7 @@ def build(directory: str, config: ml_collections.ConfigDict, world) -> str:
     'plots': {},
     'experiments': config.experiments
     and experiments_page.sections(config.experiments),
+    'preferences': preference_tables.read(directory),
     **_timing(directory),
   }
   pairs = strips.read_pairs(
@@ -101,6 +108,8 @@ def build(directory: str, config: ml_collections.ConfigDict, world) -> str:
   context |= _types(directory, world, config)
   drawn = {}
   context |= _results(directory, drawn)
+  if context['preferences'] and not context['results']:
+    context['title'] = _PREFERENCES_TITLE
   context |= _beliefs(
     directory, pairs, config.num_beliefs, context['types'], drawn
   )
@@ -143,7 +152,7 @@ def _results(directory: str, drawn: dict) -> dict[str, Any]:
   path = os.path.join(directory, 'evaluation', 'results.json')
   if not os.path.exists(path):
     return {
-      'title': 'An agent in the making',
+      'title': _TITLE,
       'results': None,
       'tiles': [],
       'population': [],
@@ -228,10 +237,14 @@ def _types(directory: str, world, config) -> dict[str, Any]:
   # A run that was cut off leaves metrics and checkpoints but no model.
   done = os.path.join(user_model_dir, 'train_user_model.done.json')
   if not os.path.exists(done):
-    return {'types': [], 'num_types': 0}
+    return {'types': [], 'num_types': 0, 'other_encoder': ''}
+  made_by = saved.encoder_id(user_model_dir)
+  if made_by != world.encoder.encoder_id:
+    # Its types judge pictures by features that this world does not make.
+    return {'types': [], 'num_types': 0, 'other_encoder': made_by}
   model = saved.load(user_model_dir, world.encoder.encoder_id)
   types = taste.types(model, world, config.num_pool_prompts, config.strip_size)
-  return {'types': types, 'num_types': model.num_types}
+  return {'types': types, 'num_types': model.num_types, 'other_encoder': ''}
 
 
 def _beliefs(

@@ -5,20 +5,50 @@ import os
 import ml_collections
 from absl import logging
 
+from pasta import errors
 from pasta import workdir as workdir_lib
 from pasta.report import build as report_lib
 from pasta.stages import stage
+
+_READ = {  # directories that the page stands on, and who finishes them
+  'evaluation': 'evaluate',
+  'preference_tables': 'evaluate_preferences',
+  'user_model': 'train_user_model',
+}
 
 
 @stage.with_worlds
 def run(
   config: ml_collections.ConfigDict, workdir: str, worlds: stage.Worlds
 ) -> None:
-  """Everything above -> report/index.html."""
+  """Everything above -> report/index.html; what is missing is named there.
+
+  Args:
+    config: `configs/report.py`.
+    workdir: holds an evaluation, preference tables or a user model.
+    worlds: what draws the pictures.
+
+  Raises:
+    PastaError: there is nothing to report, or it is not finished.
+  """
   directory = os.path.join(workdir, 'report')
-  upstream = workdir_lib.upstream(workdir, 'evaluation', 'evaluate')
-  with stage.open_stage('report', directory, config, (upstream,)) as info:
+  with stage.open_stage(
+    'report', directory, config, _upstream(workdir)
+  ) as info:
     if info is None:
       return
     path = report_lib.build(workdir, config, worlds(config.world))
     logging.info('report: %s', path)
+
+
+def _upstream(workdir: str) -> list[str]:
+  """Fingerprints of what there is; an evaluation stands for its user model."""
+  there = [d for d in _READ if os.path.isdir(os.path.join(workdir, d))]
+  if not there:
+    raise errors.PastaError(
+      f'{workdir}: holds none of {", ".join(f"{d}/" for d in _READ)}: there is '
+      'nothing to report yet'
+    )
+  if 'evaluation' in there and 'user_model' in there:
+    there.remove('user_model')
+  return [workdir_lib.upstream(workdir, d, _READ[d]) for d in there]

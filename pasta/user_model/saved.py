@@ -103,6 +103,11 @@ def load(
   )
 
 
+def encoder_id(directory: str) -> str:
+  """Whose features a model reads; PastaError as `load`."""
+  return _read(directory)['info']['encoder_id']
+
+
 def load_one_type(directory: str, encoder_id: str) -> UserModel | None:
   """The fit with one type beside a model; None where none was made."""
   where = os.path.join(directory, ONE_TYPE)

@@ -11,6 +11,7 @@ import report_fabricated
 from configs import report as report_config
 from pasta import errors
 from pasta.report import build, figures, palette
+from pasta.stages import report as report_stage
 
 _VOID = {'meta', 'img', 'link', 'br', 'use', 'path'}
 
@@ -48,11 +49,14 @@ class _Page(html.parser.HTMLParser):
     return re.sub(r'\s+', ' ', ' '.join(self.words))
 
 
+def _patch(patch, encoder_id=report_fabricated.ENCODER_ID):
+  patch.setattr(build.saved, 'load', lambda *_: report_fabricated.user_model())
+  patch.setattr(build.saved, 'encoder_id', lambda *_: encoder_id)
+
+
 @pytest.fixture(autouse=True)
 def _user_model(monkeypatch):
-  monkeypatch.setattr(
-    build.saved, 'load', lambda *_: report_fabricated.user_model()
-  )
+  _patch(monkeypatch)
 
 
 def _config():
@@ -67,9 +71,7 @@ def finished(tmp_path_factory):
   directory = str(tmp_path_factory.mktemp('report') / 'run')
   report_fabricated.write(directory, num_people=12, num_images=2)
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(
-      build.saved, 'load', lambda *_: report_fabricated.user_model()
-    )
+    _patch(patch)
     path = build.build(directory, _config(), report_fabricated.World())
   with open(path, encoding='utf-8') as f:
     return directory, f.read()
@@ -222,3 +224,49 @@ def test_cut_off_training_shows_curves_and_no_types(tmp_path):
     page = _Page(f.read())
   assert 'No user model yet in run/user_model/' in page.text
   assert 'choice log likelihood' in page.text
+
+
+_TABLES = {
+  'pairs': {
+    'data': 'preferences/pairs/test',
+    'protocol': 'pairs',
+    'num_observations': 40,
+    'num_people': 5,
+    'rows': {
+      'one type': {
+        'two_way': {'mean': 0.625, 'low': 0.5, 'high': 0.75, 'num': 40}
+      }
+    },
+    'quoted': [],
+  }
+}
+
+
+def test_preference_tables_alone_are_a_page(tmp_path, monkeypatch):
+  directory = tmp_path / 'run'
+  (directory / 'preference_tables').mkdir(parents=True)
+  (directory / 'user_model').mkdir()
+  (directory / 'user_model' / 'train_user_model.done.json').write_text('{}')
+  path = directory / 'preference_tables' / 'results.json'
+  path.write_text(json.dumps(_TABLES))
+  _patch(monkeypatch, 'some other clip')
+  page = build.build(str(directory), _config(), report_fabricated.World())
+  with open(page, encoding='utf-8') as f:
+    text = _Page(f.read()).text
+  assert 'What people prefer, predicted' in text
+  assert '40 answers of 5 people' in text and '[50, 75]' in text
+  assert 'run/evaluation/results.json is missing' in text
+  assert 'the user model reads features of some other clip' in text
+  assert 'hidden population' not in text
+  path.write_text('{"pairs": {"rows": {}}}')
+  with pytest.raises(errors.PastaError, match='results.json: not preference'):
+    build.build(str(directory), _config(), report_fabricated.World())
+
+
+def test_a_report_needs_something_to_stand_on(tmp_path):
+  with pytest.raises(errors.PastaError, match='none of evaluation/, prefer'):
+    report_stage.run(_config(), str(tmp_path))
+  (tmp_path / 'user_model').mkdir()
+  with pytest.raises(errors.PastaError, match='train_user_model has not fin'):
+    report_stage.run(_config(), str(tmp_path))
+  assert not (tmp_path / 'report').exists()
