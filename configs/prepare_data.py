@@ -5,6 +5,12 @@
 
 NAME is one of NAMES below; how to get its files says data/NAME/README.md. The
 result lies in DIR/data/NAME. The same command goes on after a kill.
+
+  python -m launch.prepare_data --config=configs/prepare_data.py:pairs \
+    --raw=FILE --workdir=DIR --config.fields.person=COLUMN
+
+Your own tables: pairs, ratings, slates. Fields whose columns go by other names
+than below are said so; launch.inspect_data proposes the command.
 """
 
 import ml_collections
@@ -12,7 +18,50 @@ import ml_collections
 from configs import common
 
 _VARIANTS = {'pick_a_pic': 'v2'}
+_OWN = {  # of all one's own tables
+  'files': '',  # patterns below --raw, joined by commas; '' = all
+  'image_folder': '',  # of images by path; '' = that of the table
+  'encoder_id': '',  # who made them, where features stand in place of images
+  'test_share': 0.2,  # of people, who are not trained on
+}
+_OWN_FIELDS = {  # columns; '' = there is none
+  'person': 'person',  # '' = every row is a person of its own
+  'prompt': 'prompt',
+  'prompt_features': '',
+  'time': '',  # what grows with it; '' = rows are in order
+}
 OPTIONS = {  # by data set; data/NAME/README.md explains them
+  'pairs': {
+    **_OWN,
+    'chosen_is': 'which',  # or 'preference': of image a, in [0, 1]
+    'first_index': 0,  # number of image a, or 1
+    'fields': {
+      **_OWN_FIELDS,
+      'image_a': 'image_a',
+      'image_b': 'image_b',
+      'chosen': 'chosen',
+      'image_a_id': '',
+      'image_b_id': '',
+    },
+  },
+  'ratings': {
+    **_OWN,
+    'fields': {
+      **_OWN_FIELDS,
+      'image': 'image',
+      'rating': 'rating',
+      'image_id': '',
+    },
+  },
+  'slates': {
+    **_OWN,
+    'first_index': 0,  # number of the first image, or 1
+    'fields': {
+      **_OWN_FIELDS,
+      'images': 'images',  # a column of lists, or columns joined by commas
+      'chosen': 'chosen',
+    },
+  },
   'pamela': {'image_path': ''},
   'pasta_release': {
     'records': '',
@@ -58,7 +107,9 @@ OPTIONS = {  # by data set; data/NAME/README.md explains them
     'test_ids': '',
   },
 }
+OWN = ('pairs', 'ratings', 'slates')  # tables that somebody brings
 NAMES = (
+  *OWN,
   'pick_a_pic',
   'hpd_v2',
   'simulacra_aesthetic_captions',
@@ -77,7 +128,10 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.name = arg
   config.variant = _VARIANTS.get(arg, '')  # of the data set; Pick-a-Pic: v1, v2
-  config.options = ml_collections.ConfigDict(OPTIONS.get(arg, {}))
+  options = dict(OPTIONS.get(arg, {}))
+  if arg in OWN:
+    config.fields = ml_collections.ConfigDict(options.pop('fields'))
+  config.options = ml_collections.ConfigDict(options)
   config.num_workers = 0  # processes; 0 = one a core
   config.max_skipped_share = 0.01  # of all records; more broken ones: an error
   config.duplicates = 'refuse'  # or 'keep': examples with the same id

@@ -65,7 +65,7 @@ class Observation(NamedTuple):
   """What somebody said about some images of an example.
 
   Attributes:
-    prompt: its text (bytes where the builder has an ENCODER_ID).
+    prompt: its text (bytes where the builder has an `encoder_id`).
     columns: L columns of M positions each in `Builder.images(example)`.
     feedback: as in `pasta.storage.preferences.Records` for the split's kind.
     user_id: who; None where it is not known.
@@ -136,6 +136,25 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
       found[name] = value
     return found
+
+  @classmethod
+  def locate(
+    cls, raw: str, options: Mapping[str, Any]
+  ) -> tuple[str, dict[str, Any]]:
+    """The directory that --raw means, and options that go with it."""
+    return raw, dict(options)
+
+  @classmethod
+  def stamp(cls, raw: str, options: Mapping[str, Any]) -> str:
+    """Stands for the raw files' state; '' = finished sets never look again."""
+    del raw, options
+    return ''
+
+  @classmethod
+  def encoder_id(cls, options: Mapping[str, Any]) -> str:
+    """Who made the features that stand in place of images; '' = images."""
+    del options
+    return cls.ENCODER_ID
 
   @classmethod
   @abc.abstractmethod

@@ -26,7 +26,7 @@ from data import (
   read,
   workers,
 )
-from pasta import errors, progress
+from pasta import errors, files, progress
 from pasta import workdir as workdir_lib
 from pasta.encoders import clip, image_encoder
 from pasta.stages import extract_features
@@ -59,20 +59,22 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   )
   done = workdir_lib.read_done(source, 'prepare_data')
   cls = base.builder_class(config.data_set)
-  if bool(config.encoder) == bool(cls.ENCODER_ID):
-    what = f'features of {cls.ENCODER_ID}' if cls.ENCODER_ID else 'images'
+  prepared = read.Prepared(source)
+  given = _given_encoder(cls, source)
+  if bool(config.encoder) == bool(given):
+    what = f'features of {given}' if given else 'images'
+    expected = 'none (--config.encoder=)' if given else 'an encoder'
     raise errors.PastaError(
       f"config field 'encoder' is {config.encoder!r}, but {config.data_set} "
-      f'holds {what}: expected {"none" if cls.ENCODER_ID else "an encoder"}'
+      f'holds {what}: expected {expected}'
     )
-  prepared = read.Prepared(source)
   splits = list(config.splits) or sorted(prepared.shards)
   for split in splits:
     prepared.split(split)  # Refuses unknown ones before any work.
 
   @functools.cache  # Where all is done already none is needed.
   def towers() -> Towers | None:
-    if cls.ENCODER_ID:
+    if given:
       return None
     encoder = clip.ClipEncoder.load(config.encoder, dtype=config.dtype)
     return encoder, image_encoder.ImageEncoder(
@@ -96,6 +98,12 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
       shutil.rmtree(
         os.path.join(directory, encode.RECEIPTS), ignore_errors=True
       )
+
+
+def _given_encoder(cls: type[base.Builder], prepared: str) -> str:
+  """Who made the features that a prepared data set holds; '' = images."""
+  config = files.read_json(os.path.join(prepared, 'config.json'))
+  return cls.encoder_id(prepare_data.options_of(config))
 
 
 def _directory(config, cls, split: str, workdir: str) -> str:
@@ -168,7 +176,11 @@ def extract_split(
   _wait('encode', process)
   counts = {}
   if process[0] == 0:
-    counts = _finish(config, cls, split, directory, found, towers)
+    if towers:
+      encoder_id = towers[0].encoder_id
+    else:
+      encoder_id = _given_encoder(cls, prepared.directory)
+    counts = _finish(config, cls, split, directory, found, towers, encoder_id)
   _wait('finish', process)  # Nobody calls the stage done before it is.
   return {**times, **counts}
 
@@ -179,7 +191,9 @@ def _wait(name: str, process: tuple[int, int]) -> None:
     multihost_utils.sync_global_devices(name)
 
 
-def _finish(config, cls, split, directory, found, towers) -> dict[str, Any]:
+def _finish(
+  config, cls, split, directory, found, towers, encoder_id
+) -> dict[str, Any]:
   """What was said, then what says that all is there."""
   is_sessions = issubclass(cls, base.SessionBuilder)
   blocks = (
@@ -205,7 +219,6 @@ def _finish(config, cls, split, directory, found, towers) -> dict[str, Any]:
   if bad:
     logging.warning('split %s: %d images are broken', split, len(bad))
   shards = {kind: [b['shard'] for b in x] for kind, x in receipts.items()}
-  encoder_id = towers[0].encoder_id if towers else cls.ENCODER_ID
   counts = {
     'num_images': len(found.image_at),
     'num_bad_images': len(bad),

@@ -1,8 +1,9 @@
-"""What a directory of raw files, or a zip file, holds: for a person to read.
+"""What a directory of raw files, or one of them, holds: for a person to read.
 
 Prints files by their endings, and of those that may hold records the fields
-that their first records have, as `field_paths` writes them. Little is read,
-nothing is unpacked, and what is broken is named and passed over.
+that their first records have, as `field_paths` writes them; for a table of
+one's own also the commands that come next. Little is read, nothing is unpacked,
+and what is broken is named and passed over.
 """
 
 import collections
@@ -19,6 +20,7 @@ from data.formats import (
   records,
   zip_files,
 )
+from data.own import propose, table
 from pasta import errors
 
 _MAX_RECORDS = 20  # that are looked at, of each file
@@ -36,7 +38,7 @@ def run(raw: str) -> None:
   """Prints what RAW holds.
 
   Args:
-    raw: a directory or a zip file.
+    raw: a directory, a zip file, or a file of records.
 
   Raises:
     PastaError: there is neither.
@@ -47,9 +49,15 @@ def run(raw: str) -> None:
 
 def report(raw: str) -> Iterator[str]:
   """Yields the lines that `run` prints."""
+  given = raw
   if os.path.isfile(raw) and raw.lower().endswith('.zip'):
     raw, name = os.path.split(raw)
     raw, zips, unpacked = raw or '.', [name], {}
+  elif os.path.isfile(raw):
+    table.locate(raw)  # Refuses endings that hold no records.
+    raw, name = os.path.split(raw)
+    raw, zips, unpacked = raw or '.', [], {name: _size(given)}
+    yield from _files(_shown(given), unpacked)
   else:
     zips = raw_files.find_zips(raw)
     unpacked = {
@@ -67,7 +75,9 @@ def report(raw: str) -> Iterator[str]:
       yield f'  BROKEN {_shown(str(e), 300)}'
   try:
     files = raw_files.RawFiles(raw, sound)
-    names = list(files.sizes()) if unpacked else list(files.packed_sizes())
+    names = list(unpacked)
+    if zips:
+      names = list(files.sizes()) if unpacked else list(files.packed_sizes())
   except errors.PastaError as e:
     yield f'BROKEN {_shown(str(e), 300)}'
     return
@@ -82,6 +92,13 @@ def report(raw: str) -> Iterator[str]:
       f'{len(may_hold) - len(shown)} more files that may hold records are not '
       'shown'
     )
+  tables = [n for n in unpacked if records.ending(n)]
+  if tables and not zips:
+    yield ''
+    try:
+      yield from propose.lines(given, tables[:_MAX_FILES])
+    except errors.PastaError as e:
+      yield f'No command to propose: {_shown(str(e), 300)}'
 
 
 def _size(path: str) -> int:

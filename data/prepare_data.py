@@ -6,6 +6,7 @@ restart does what has no receipt. TFDS's own metadata come last: with them
 `tfds.builder_from_directory` reads the result, and all is there.
 """
 
+import collections
 import functools
 import os
 import shutil
@@ -23,6 +24,7 @@ from pasta import errors, files, progress
 from pasta import workdir as workdir_lib
 
 _IGNORED = ('num_workers',)
+_SHOWN_REASONS = 8  # for which records were skipped
 
 
 def run(config: ml_collections.ConfigDict, workdir: str, raw: str) -> None:
@@ -31,22 +33,28 @@ def run(config: ml_collections.ConfigDict, workdir: str, raw: str) -> None:
   Args:
     config: `configs/prepare_data.py`.
     workdir: where to.
-    raw: directory of the raw files, as the data set's README says.
+    raw: directory of the raw files, as the data set's README says; of own
+      data also a file or a pattern.
 
   Raises:
     PastaError: the raw files cannot be used, or too many records are broken.
   """
   cls = base.builder_class(config.name)
-  raw = os.path.expanduser(raw)
+  options = cls.check_options(options_of(config.to_dict()))
+  raw, options = cls.locate(os.path.expanduser(raw), options)
   raw_directory.check(raw)
-  options = cls.check_options(config.options.to_dict())
   if config.runner not in ('local', 'beam'):
     raise errors.PastaError(
       f"config field 'runner' is {config.runner!r}, expected 'local' or 'beam'"
     )
   directory = prepared_directory(config.name, config.variant, workdir)
+  stamp = cls.stamp(raw, options)
   with workdir_lib.open_stage(
-    'prepare_data', directory, config, ignore=_IGNORED
+    'prepare_data',
+    directory,
+    config,
+    upstream=(stamp,) if stamp else (),
+    ignore=_IGNORED,
   ) as info:
     if info is None:
       return
@@ -62,6 +70,12 @@ def run(config: ml_collections.ConfigDict, workdir: str, raw: str) -> None:
         max_skipped_share=config.max_skipped_share,
         duplicates=config.duplicates,
       )
+
+
+def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
+  """A data set's own options from its config, as plain values."""
+  fields = {'fields': config['fields']} if 'fields' in config else {}
+  return {**config['options'], **fields}
 
 
 def prepared_directory(name: str, variant: str, workdir: str) -> str:
@@ -146,6 +160,9 @@ def prepare(
   files.write_json(os.path.join(directory, 'checksums.json'), sums)
   _write_metadata(cls, directory, options, made)
   skipped = sum(r['num_skipped'] for split in made.values() for r in split)
+  reasons = collections.Counter()
+  for receipt in (r for split in made.values() for r in split):
+    reasons.update(receipt['reasons'])
   if skipped:
     logging.warning(
       '%s: skipped %d broken records; %s names them',
@@ -153,11 +170,14 @@ def prepare(
       skipped,
       receipts,
     )
+    for reason, num in reasons.most_common(_SHOWN_REASONS):
+      logging.warning('%s: %d: %s', cls.name, num, reason)
   return {
     'num_examples': {
       k: sum(r['num_examples'] for r in v) for k, v in made.items()
     },
     'num_skipped': skipped,
+    'skipped_by_reason': dict(reasons.most_common()),
   }
 
 

@@ -4,9 +4,11 @@ The receipt comes last: it says what the shard was made from and what was
 skipped, so that a restart knows whether it is whole. Runs in workers.
 """
 
+import collections
 import contextlib
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +23,8 @@ from pasta import errors, files, seeds
 RECEIPTS = 'receipts'  # their directory, within the data set's
 SUFFIX = 'array_record'
 _SHOWN = 20  # skipped records that a receipt names
+_MAX_REASON = 120  # characters of a reason that records are counted by
+_VALUE = re.compile(r"'[^']*'|\b[-+]?\d[\d.e+-]*")
 
 
 def write_unit(
@@ -84,12 +88,18 @@ def write_unit(
     'shard_bytes': os.path.getsize(shard),
     'num_skipped': len(skipped),
     'skipped': [f'{s.key}: {s.reason}' for s in skipped[:_SHOWN]],
+    'reasons': dict(collections.Counter(_group(s.reason) for s in skipped)),
   }
   with open(f'{receipt_path}.{os.getpid()}.tmp', 'wb') as f:
     np.save(f, np.array(keys, np.uint64))
   os.replace(f.name, _keys_path(receipt_path))
   files.write_json(receipt_path, receipt)
   return 1
+
+
+def _group(reason: str) -> str:
+  """A reason without the values that tell one record from another."""
+  return _VALUE.sub('…', reason)[:_MAX_REASON]
 
 
 def remove_temporaries(directory: str) -> None:

@@ -8,7 +8,12 @@ from absl import flags
 
 from launch import cli
 
-flags.DEFINE_string('raw', None, 'Directory of the raw files.')
+flags.DEFINE_string(
+  'raw',
+  None,
+  'Directory of the raw files; of own data also a file, or a pattern such as '
+  'DIR/*.parquet.',
+)
 
 if __name__ == '__main__':
   cli.run('data.prepare_data:run', flag_names=('raw',))

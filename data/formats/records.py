@@ -78,6 +78,30 @@ def all_places(files: raw_files.RawFiles, name: str) -> list[Place]:
   return found
 
 
+def first_places(
+  files: raw_files.RawFiles, name: str, most: int
+) -> list[Place]:
+  """The first of `places`; what comes after them is not looked at."""
+  return list(itertools.islice(places(files, name), most))
+
+
+def parquet_columns(files: raw_files.RawFiles, name: str) -> list[str]:
+  """Names of a parquet file's columns; PastaError where it is damaged."""
+  return _parquet(files, name).schema_arrow.names
+
+
+def group_ends(files: raw_files.RawFiles, name: str) -> list[int]:
+  """Where a parquet file's row groups begin, and the end of the last one.
+
+  A part within a row group costs as much to read as all before it.
+  """
+  metadata = _parquet(files, name).metadata
+  sizes = (
+    metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)
+  )
+  return [0, *itertools.accumulate(n for n in sizes if n)]
+
+
 def read(
   files: raw_files.RawFiles,
   name: str,

@@ -30,6 +30,9 @@ from pasta.stages import evaluate_preferences as evaluate_preferences_stage
 from pasta.stages import train_user_model as train_user_model_stage
 
 RAW_FILES = {
+  'pairs': 'pairs.parquet',
+  'ratings': 'ratings.csv',
+  'slates': 'slates.jsonl',
   'pick_a_pic': 'train-*.parquet',
   'hpd_v2': 'test.json',
   'simulacra_aesthetic_captions': '*.sqlite',
