@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
+from configs import prepare_data as config_lib
 from data import base, shards, workers
 from data.formats import raw_directory
 from pasta import errors, files, progress
@@ -58,18 +59,35 @@ def run(config: ml_collections.ConfigDict, workdir: str, raw: str) -> None:
   ) as info:
     if info is None:
       return
-    if config.runner == 'beam':
-      info |= _prepare_on_beam(cls, config, options, raw, directory)
+    try:
+      if config.runner == 'beam':
+        info |= _prepare_on_beam(cls, config, options, raw, directory)
+      else:
+        info |= prepare(
+          cls,
+          raw,
+          directory,
+          options=options,
+          num_workers=config.num_workers,
+          max_skipped_share=config.max_skipped_share,
+          duplicates=config.duplicates,
+        )
+    except errors.PastaError:
+      if config.name in config_lib.OWN:
+        # Its map of columns may be what was wrong; the next is another one.
+        _clear(directory)
+      raise
+    logging.info('%s: examples %s', config.name, info['num_examples'])
+
+
+def _clear(directory: str) -> None:
+  """Removes all but what `workdir.prepare` has written."""
+  for name in set(os.listdir(directory)) - {'config.json', 'launch.json'}:
+    path = os.path.join(directory, name)
+    if os.path.isdir(path):
+      shutil.rmtree(path)
     else:
-      info |= prepare(
-        cls,
-        raw,
-        directory,
-        options=options,
-        num_workers=config.num_workers,
-        max_skipped_share=config.max_skipped_share,
-        duplicates=config.duplicates,
-      )
+      os.remove(path)
 
 
 def options_of(config: Mapping[str, Any]) -> dict[str, Any]:

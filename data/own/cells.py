@@ -87,7 +87,7 @@ def preferred_side(
   """
   if isinstance(value, str) and value.strip().lower() in _SIDES:
     return _SIDES[value.strip().lower()]
-  return 1.0 - chosen(value, name, first_index, images)
+  return 1.0 - chosen(value, name, first_index, images, "'a', 'b', 'tie', ")
 
 
 def preference(value: Any, name: str) -> float:
@@ -98,18 +98,23 @@ def preference(value: Any, name: str) -> float:
 
 
 def chosen(
-  value: Any, name: str, first_index: int, images: Sequence[Any]
+  value: Any,
+  name: str,
+  first_index: int,
+  images: Sequence[Any],
+  also: str = '',
 ) -> int:
   """Position of what was chosen among images, from 0.
 
-  Args: as of `preferred_side`.
+  Args: as of `preferred_side`, and:
+    also: what else the caller takes, for errors.
   """
   if value is None:
     raise ValueError(f'{name} is missing')
   if isinstance(value, bool):
     raise ValueError(f'{name} is a flag, expected which image was chosen')
   last = first_index + len(images) - 1
-  expected = f'{first_index} to {last}, or the name of one of the images'
+  expected = f'{also}{first_index} to {last}, or the name of one of the images'
   if isinstance(value, str) and images.count(value) == 1:
     return images.index(value)
   try:
