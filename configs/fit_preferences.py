@@ -3,10 +3,11 @@
   python -m launch.fit_preferences --config=configs/fit_preferences.py:NAME \
     --workdir=DIR
 
-NAME: pairs, ratings or slates of your own, or any of
-configs/evaluate_preferences.py that has a split to test on. Reads what
+NAME: pairs, ratings, slates or sessions of your own, or a set that has a split
+to test on. Reads what
 `launch.prepare_data` has left in DIR/data/NAME. Leaves DIR/preferences,
-DIR/user_model, DIR/preference_tables and DIR/report. The same command goes on
+DIR/user_model, DIR/preference_tables and DIR/report; of sessions DIR/sessions
+and DIR/features in place of the first. The same command goes on
 where it was cut off.
 
 Each stage's part of the config is the stage's own config, as in
@@ -35,15 +36,24 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     raise ValueError(
       f'variant {arg!r} names no data set, or several of {NAMES}'
     )
-  size = 'preferences' + '_smoke' * ('smoke' in variants)
+  name, is_smoke = names[0], 'smoke' in variants
   config = ml_collections.ConfigDict()
-  config.extract_features = extract_features.get_config(names[0])
+  config.extract_features = extract_features.get_config(name)
+  if name == 'sessions':
+    size = 'smoke' * is_smoke
+  else:
+    size = 'preferences' + '_smoke' * is_smoke
   config.train_user_model = train_user_model.get_config(size)
-  source = config.train_user_model.sources.preferences
-  source.path = f'preferences/{names[0]}/train'
-  if names[0] in prepare_data.OWN and size == 'preferences':
+  if name in prepare_data.OWN and not is_smoke:
     # A thousand answers tell a few types apart, not dozens.
     config.train_user_model.num_types = 4
-  config.evaluate_preferences = evaluate_preferences.get_config(names[0])
-  config.report = report.get_config('smoke' if 'smoke' in variants else '')
+  config.evaluate_preferences = evaluate_preferences.get_config(name)
+  if name == 'sessions':  # They have no split to test on.
+    source = config.train_user_model.sources.sessions
+    for reserve in (source, config.evaluate_preferences.tables.sessions):
+      reserve.reserve, reserve.reserve_share = 'users', 0.2
+  else:
+    source = config.train_user_model.sources.preferences
+    source.path = f'preferences/{name}/train'
+  config.report = report.get_config('smoke' * is_smoke)
   return config

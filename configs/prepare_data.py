@@ -9,8 +9,8 @@ result lies in DIR/data/NAME. The same command goes on after a kill.
   python -m launch.prepare_data --config=configs/prepare_data.py:pairs \
     --raw=FILE --workdir=DIR --config.fields.person=COLUMN
 
-Your own tables: pairs, ratings, slates. Fields whose columns go by other names
-than below are said so; launch.inspect_data proposes the command.
+Your own tables: pairs, ratings, slates, sessions. Fields whose columns go by
+other names than below are said so; launch.inspect_data proposes the command.
 """
 
 import ml_collections
@@ -23,6 +23,16 @@ _OWN = {  # of all one's own tables
   'image_folder': '',  # of images by path; '' = that of the table
   'encoder_id': '',  # who made them, where features stand in place of images
   'test_share': 0.2,  # of people, who are not trained on
+}
+_OWN_SESSIONS = {  # columns of a row, which is a turn
+  'session': 'session',
+  'person': 'person',  # '' = every session is a person of its own
+  'turn': 'turn',  # '' = rows are in order
+  'prompt': 'prompt',  # what the person typed first
+  'prompts': 'prompts',  # of the L columns, a list
+  'images': 'images',  # M of each column, one list or a list of lists
+  'chosen': 'chosen',
+  'satisfaction': '',  # '' = not asked
 }
 _OWN_FIELDS = {  # columns; '' = there is none
   'person': 'person',  # '' = every row is a person of its own
@@ -61,6 +71,14 @@ OPTIONS = {  # by data set; data/NAME/README.md explains them
       'images': 'images',  # a column of lists, or columns joined by commas
       'chosen': 'chosen',
     },
+  },
+  'sessions': {
+    'files': '',  # these three as of the tables above
+    'image_folder': '',
+    'first_index': 0,
+    'satisfaction_low': 0.0,  # becomes 0
+    'satisfaction_high': 1.0,  # becomes 1
+    'fields': _OWN_SESSIONS,
   },
   'pamela': {'image_path': ''},
   'pasta_release': {
@@ -107,7 +125,7 @@ OPTIONS = {  # by data set; data/NAME/README.md explains them
     'test_ids': '',
   },
 }
-OWN = ('pairs', 'ratings', 'slates')  # tables that somebody brings
+OWN = ('pairs', 'ratings', 'slates', 'sessions')  # tables that somebody brings
 NAMES = (
   *OWN,
   'pick_a_pic',
@@ -118,7 +136,8 @@ NAMES = (
   'pick_a_filter',
   'pasta_release',
 )
-SESSIONS = ('pasta_release', 'pasta_sessions')  # those of whole sessions
+# Those of whole sessions.
+SESSIONS = ('sessions', 'pasta_release', 'pasta_sessions')
 EMBEDDED = ('pick_a_filter',)  # those that have features, not images
 
 

@@ -18,6 +18,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from data import base
+from data.formats import raw_files
 from data.own import cells, people, table
 from pasta import errors
 
@@ -36,29 +37,16 @@ class Answer(NamedTuple):
   feedback: float
 
 
-class Builder(base.PreferenceBuilder, skip_registration=True):
-  """One row an answer; a subclass says of which kind.
+class Table(base.Builder, skip_registration=True):
+  """What all tables share: which files, and which columns.
 
   Attributes:
-    KIND: of `preferences.KINDS`.
-    IMAGES: fields that hold an image or several.
-    IMAGE_IDS: fields that name each of IMAGES, where they are given.
     NEEDED: fields that must name a column.
+    SEVERAL: fields that may name several columns.
   """
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
-  KIND = ''
-  IMAGES: tuple[str, ...] = ()
-  IMAGE_IDS: tuple[str, ...] = ()
   NEEDED: tuple[str, ...] = ()
-
-  @classmethod
-  def answer(
-    cls, row: Mapping[str, list[Any]], options: Mapping[str, Any]
-  ) -> Answer:
-    """A row's images and feedback; ValueError says what is wrong with it."""
-    raise NotImplementedError
+  SEVERAL: tuple[str, ...] = ('images', 'prompts')
 
   @classmethod
   def locate(
@@ -82,22 +70,64 @@ class Builder(base.PreferenceBuilder, skip_registration=True):
     return hashlib.sha256(repr(state).encode()).hexdigest()[:16]
 
   @classmethod
+  def check_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+    found = super().check_options(options)
+    defaults = cls.default_options()['fields']
+    for name in found['fields']:
+      errors.check_known(f"{cls.name}: field of 'fields'", name, defaults)
+    found['fields'] = {**defaults, **found['fields']}
+    for name in cls.NEEDED:
+      if not found['fields'][name]:
+        raise errors.PastaError(
+          f"config field 'fields.{name}' is empty, expected the name of a "
+          'column; launch.inspect_data shows them'
+        )
+    if found.get('first_index', 0) not in (0, 1):
+      raise errors.PastaError(
+        f"config field 'options.first_index' is {found['first_index']}, "
+        'expected 0 or 1'
+      )
+    return found
+
+  @classmethod
+  def paths(
+    cls, files: raw_files.RawFiles, name: str, options: Mapping[str, Any]
+  ) -> table.Paths:
+    """Where the fields are found in a file; PastaError where one is not."""
+    where, known = files.path(name), table.columns(files, name)
+    return table.paths(where, known, options['fields'], cls.SEVERAL)
+
+
+class Builder(Table, base.PreferenceBuilder, skip_registration=True):
+  """One row an answer; a subclass says of which kind.
+
+  Attributes:
+    KIND: of `preferences.KINDS`.
+    IMAGES: fields that hold an image or several.
+    IMAGE_IDS: fields that name each of IMAGES, where they are given.
+  """
+
+  VERSION = tfds.core.Version('1.0.0')
+  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  KIND = ''
+  IMAGES: tuple[str, ...] = ()
+  IMAGE_IDS: tuple[str, ...] = ()
+
+  @classmethod
+  def answer(
+    cls, row: Mapping[str, list[Any]], options: Mapping[str, Any]
+  ) -> Answer:
+    """A row's images and feedback; ValueError says what is wrong with it."""
+    raise NotImplementedError
+
+  @classmethod
   def encoder_id(cls, options: Mapping[str, Any]) -> str:
     return options['encoder_id']
 
   @classmethod
   def check_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
     found = super().check_options(options)
-    defaults = cls.default_options()['fields']
-    for name in found['fields']:
-      errors.check_known(f"{cls.name}: field of 'fields'", name, defaults)
-    found['fields'] = fields = {**defaults, **found['fields']}
-    for name in cls.NEEDED:
-      if not fields[name]:
-        raise errors.PastaError(
-          f"config field 'fields.{name}' is empty, expected the name of a "
-          'column; launch.inspect_data shows them'
-        )
+    fields = found['fields']
     if found['encoder_id'] and not fields['prompt_features']:
       raise errors.PastaError(
         "config field 'fields.prompt_features' is empty, expected a column: "
@@ -114,11 +144,6 @@ class Builder(base.PreferenceBuilder, skip_registration=True):
       raise errors.PastaError(
         f"config field 'options.test_share' is {found['test_share']}, expected "
         'a share of people above 0 and below 1'
-      )
-    if found.get('first_index', 0) not in (0, 1):
-      raise errors.PastaError(
-        f"config field 'options.first_index' is {found['first_index']}, "
-        'expected 0 or 1'
       )
     return found
 
@@ -154,7 +179,7 @@ class Builder(base.PreferenceBuilder, skip_registration=True):
     found = []
     for name in names:
       blocks = table.blocks(files, name)  # Before all: it may be empty.
-      paths = cls._paths(files, name, options)
+      paths = cls.paths(files, name, options)
       looked_at = cls._looked_at(paths)
       for block in blocks:
         who = []
@@ -185,11 +210,6 @@ class Builder(base.PreferenceBuilder, skip_registration=True):
     return dict(units)
 
   @classmethod
-  def _paths(cls, files, name, options) -> table.Paths:
-    where, known = files.path(name), table.columns(files, name)
-    return table.paths(where, known, options['fields'], cls.IMAGES)
-
-  @classmethod
   def _looked_at(cls, paths: table.Paths) -> table.Paths:
     """What is read of all rows before any: people, and names of images."""
     pairs = zip(cls.IMAGES, cls.IMAGE_IDS)
@@ -201,7 +221,7 @@ class Builder(base.PreferenceBuilder, skip_registration=True):
   def _width(cls, files, found, options) -> int | None:
     """Numbers in the first features; None where none of the first rows fits."""
     name, block, _ = found[0]
-    paths = {'prompt_features': cls._paths(files, name, options)}
+    paths = {'prompt_features': cls.paths(files, name, options)}
     paths = {'prompt': paths['prompt_features']['prompt_features']}
     for row, row_cells in table.rows(files, name, block, paths):
       if row >= _TRIED_ROWS:
@@ -217,7 +237,7 @@ class Builder(base.PreferenceBuilder, skip_registration=True):
     cls, raw: str, unit: base.Unit, options: Mapping[str, Any]
   ) -> Iterator[tuple[str, base.Make]]:
     files, name = table.open_table(raw), unit.files[0]
-    paths = cls._paths(files, name, options)
+    paths = cls.paths(files, name, options)
     block, wanted = table.Block(*unit.spec['block']), set(unit.spec['rows'])
     folder = image_folder(raw, name, options)
     for row, row_cells in table.rows(files, name, block, paths):

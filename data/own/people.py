@@ -11,9 +11,9 @@ SPLITS = ('train', 'test')
 class People:
   """Collects the ids of all rows, and refuses what is no id."""
 
-  def __init__(self, column: str):
-    """Ids of one column; '' = every row is a person of its own."""
-    self._column = column
+  def __init__(self, column: str, field: str = 'person'):
+    """Ids of one column, of a field; '' = every row is one of its own."""
+    self._column, self._field = column, field
     self._kind = ''
     self._names = set()
 
@@ -32,10 +32,10 @@ class People:
       try:
         name, kind = cells.person(value, f'column {self._column!r}')
       except ValueError as e:
-        raise errors.PastaError(
-          f'{where}: {e}; drop such rows, or set --config.fields.person= to '
-          'make every row a person of its own'
-        ) from None
+        hint = 'drop such rows'
+        if self._field == 'person':
+          hint += ', or set --config.fields.person= to know of no people'
+        raise errors.PastaError(f'{where}: {e}; {hint}') from None
       self._kind = self._kind or kind
       if kind != self._kind:
         raise errors.PastaError(

@@ -25,7 +25,10 @@ _NAMES = {  # what fields are called elsewhere, the likelier ones first
   'chosen': 'chosen choice winner preferred preference best selected label_a '
   'label_0 label vote answer',
   'rating': 'rating score stars grade original_score',
-  'time': 'time timestamp created_at date order turn',
+  'time': 'time timestamp created_at date order',
+  'session': 'session session_id conversation conversation_id',
+  'turn': 'turn turn_id step round',
+  'prompts': 'prompts candidates expansions texts',
 }
 _PAIR_ENDS = (('a', 'b'), ('left', 'right'), ('0', '1'), ('1', '2'))
 
@@ -60,7 +63,7 @@ def lines(raw: str, names: Sequence[str]) -> Iterator[str]:
   proposal = guess(_samples(files, name))
   if proposal is None:
     yield (
-      'Not taken for pairs, ratings or slates of your own: see '
+      'Not taken for pairs, ratings, slates or sessions of your own: see '
       'data/README.md for what their columns hold.'
     )
     return
@@ -109,6 +112,8 @@ def guess(samples: Mapping[str, Sequence[Any]]) -> Proposal | None:
         options['first_index'] = 1
     elif len(found) > 2:
       kind, taken = 'slates', {'images': ','.join(found)}
+    elif lists and fields.get('session') and fields.get('prompts'):
+      kind, taken = 'sessions', {'images': lists[0]}
     elif lists:
       kind, taken = 'slates', {'images': lists[0]}
     elif len(found) == 1 and 'rating' in fields:
@@ -145,6 +150,8 @@ def _checked(kind, fields, options, doubts) -> Proposal:
         'prompt': 'fields.prompt: no column found, prompts would be empty',
       }.get(field, f'fields.{field}: no column found; it is needed')
     )
+  if kind == 'sessions':
+    return Proposal(kind, fields, {}, doubts)
   if 'encoder_id' in options:
     fields['prompt'] = known['prompt']  # Not read.
     if not fields['prompt_features']:
@@ -199,7 +206,7 @@ def _commands(proposal: Proposal, raw: str) -> Iterator[str]:
     *flags,
   )
   flags = []
-  if not proposal.fields.get('person'):
+  if not proposal.fields['person'] and kind != 'sessions':
     flags.append(
       '--config.train_user_model.sources.preferences.membership=example'
     )

@@ -33,6 +33,7 @@ RAW_FILES = {
   'pairs': 'pairs.parquet',
   'ratings': 'ratings.csv',
   'slates': 'slates.jsonl',
+  'sessions': 'sessions.parquet',
   'pick_a_pic': 'train-*.parquet',
   'hpd_v2': 'test.json',
   'simulacra_aesthetic_captions': '*.sqlite',
