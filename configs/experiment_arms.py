@@ -10,7 +10,7 @@ ITEM = (('train_value.credit', 'choice'),)  # rivals value single candidates
 
 
 def paper() -> tuple[tuple[str, object], ...]:
-  """What configs/quickstart.py:paper changes."""
+  """What configs/paper.py changes."""
   value = train_value.get_config('paper')
   behaviour = dict(simulate.get_config('paper').behaviour.items())
   return (

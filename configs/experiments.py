@@ -181,7 +181,7 @@ def _credit(c) -> None:
     "The slate's mean (the paper), the chosen column, or a critic of whole "
     'slates; with candidates picked for the sum of their values or for what a '
     "softmax choice makes of them. The paper's variant is base none, mean, and "
-    'what makes that work (configs/quickstart.py:paper).'
+    'what makes that work (configs/paper.py).'
   )
   c.reference = 'mean_myopic'
   for base in ('myopic', 'none'):

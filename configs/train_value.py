@@ -17,7 +17,7 @@ Q-learning. Ours is what makes that work on thousands of sessions and without a
 Gemma: rewards as the user model expects them; a state of belief, turn and the
 worth of the prompt that is extended, without the features of past slates; a
 weight decay for this base; and half of the simulated sessions random
-(configs/simulate.py:paper). configs/quickstart.py:paper has all of it.
+(configs/simulate.py:paper). configs/paper.py has all of it.
 """
 
 import ml_collections

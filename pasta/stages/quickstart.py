@@ -7,15 +7,27 @@ import time
 import jax
 import ml_collections
 
-from pasta import files
+from pasta import errors, files
 from pasta.stages import evaluate, registry, stage
 
 
 def run(config: ml_collections.ConfigDict, workdir: str) -> None:
-  """The whole loop, end to end: every stage with its part of the config."""
+  """The whole loop, end to end: every stage with its part of the config.
+
+  Args:
+    config: `configs/quickstart.py`; stages named in `skip` are left out.
+    workdir: directory for all that is written.
+
+  Raises:
+    PastaError: as the stages; `skip` names what is none.
+  """
+  for name in config.skip:
+    errors.check_known("config field 'skip'", name, registry.LOOP)
   timing = {}
   with stage.Worlds() as worlds, _compile_clock() as compiled:
     for name, part in registry.LOOP.items():
+      if name in config.skip:
+        continue
       if name == 'train_surrogate' and not config.simulate.surrogate:
         continue
       started, compiled_before = time.time(), compiled()

@@ -19,6 +19,7 @@ from configs import (
   collect,
   common,
   evaluate,
+  paper,
   quickstart,
   simulate,
   train_user_model,
@@ -28,6 +29,7 @@ from pasta import errors
 from pasta.agent import saved as saved_values
 from pasta.stages import collect as collect_stage
 from pasta.stages import play
+from pasta.stages import quickstart as quickstart_stage
 from pasta.stages import simulate as simulate_stage
 from pasta.stages import train_user_model as train_user_model_stage
 from pasta.stages import train_value as train_value_stage
@@ -172,17 +174,41 @@ def test_each_stage_alone_knows_that_it_is_done(workdir, caplog):
   assert files(workdir) == before
 
 
-def test_the_papers_variant_learns_from_the_same_stages(workdir, tmp_path):
-  config = quickstart.get_config('paper,smoke')
+def test_the_paper_has_its_sizes_and_shares_parts():
+  config = paper.get_config()
+  assert config.train_user_model.num_types == 16
+  assert config.collect.num_people * config.collect.sessions_per_person >= 7000
   assert set(config.simulate.behaviour) == {'greedy', 'random'}
-  assert config.simulate.num_sessions == 24
+  assert config.train_value.base == 'none'
+  config.world.t2i.name = 'sdxl'
+  assert config.simulate.world.t2i.name == 'sdxl'
+  gemma = paper.get_config('gemma,release,small')
+  assert (gemma.train_value.backbone, gemma.train_value.credit) == (
+    'gemma',
+    'mean',
+  )
+  assert (
+    gemma.simulate.num_sessions == quickstart.get_config().simulate.num_sessions
+  )
+  with pytest.raises(ValueError, match=r"'smal'.*did you mean 'small'"):
+    paper.get_config('smal')
+
+
+def test_a_skipped_stage_has_to_be_one(tmp_path):
+  config = paper.get_config('smoke,release')
+  config.skip = (*config.skip, 'colect')
+  with pytest.raises(errors.PastaError, match=r"'skip'.*'colect'.*'collect'"):
+    quickstart_stage.run(config, str(tmp_path))
+  assert not files(tmp_path)
+
+
+def test_the_papers_values_learn_from_the_same_stages(workdir, tmp_path):
+  config = paper.get_config('smoke')
   for name in ('features', 'simulated', 'user_model'):
     (tmp_path / name).symlink_to(workdir / name)
   train_value_stage.run(config.train_value, str(tmp_path))
   settings = saved_values.load(str(tmp_path / 'value')).settings
   assert (settings.base, settings.credit) == ('none', 'mean')
-  with pytest.raises(ValueError, match=r"unknown variant 'papers'"):
-    quickstart.get_config('papers')
 
 
 def test_workdir_of_another_config_is_refused(workdir):
