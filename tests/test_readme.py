@@ -77,13 +77,9 @@ def test_latent_class_examples_run(capsys, tmp_path, monkeypatch):
       lines += [f'{person},{s},car,0,4,1.5'] * (s < 5)
   (tmp_path / 'choices.csv').write_text('\n'.join(lines) + '\n')
   scope, of_file = _run('pasta/latent_class/README.md')
-  assert of_file['features'].shape == (24, 3, 2)
-  assert of_file['features'][9].tolist() == [[1.3, 1], [3, 2.3], [4, 1.5]]
-  assert of_file['choice'].tolist() == ([0] * 6 + [1] * 6) * 2
-  assert of_file['user'].tolist() == [
-    p for p in ('ann', 'ben', 'cem', 'dan') for _ in range(6)
-  ]
-  assert of_file['available'].sum() == 24 * 3 - 4
+  panel = of_file['panel']
+  assert panel.names == ('price', 'speed', 'constant car', 'constant train')
+  assert panel.available.sum() == 24 * 3 - 4
   found = of_file['fit'].responsibilities.argmax(1)
   assert found[0] == found[2] != found[1] == found[3]
   # Planted: two types in equal shares.

@@ -1,6 +1,7 @@
 """Latent-class conditional logits on plain arrays: the library's front door.
 
   from pasta import latent_class
+  panel = latent_class.from_long('choices.csv', user=..., ...)  # or arrays
   fit = latent_class.fit(features, choice, user, num_types=3)
   fit.model.coefficients                       # [K, D]
   errors = latent_class.infer(fit, features, choice, user)
@@ -31,15 +32,19 @@ from pasta.latent_class.model import (
   predict,
   save,
 )
+from pasta.latent_class.panel import Panel, from_long, from_wide
 
 __all__ = (
   'Fit',
   'Inference',
   'LatentClass',
   'Options',
+  'Panel',
   'Selection',
   'choose_num_types',
   'fit',
+  'from_long',
+  'from_wide',
   'infer',
   'load',
   'log_likelihood',

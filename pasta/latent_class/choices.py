@@ -4,7 +4,10 @@ import flax
 import jax
 import numpy as np
 
-from pasta import errors
+from pasta import errors, labels
+
+_BLOCK_CHOICES = 2**16  # centred at a time
+_ROUNDING = 8.0 * np.finfo(np.float64).eps
 
 
 @flax.struct.dataclass
@@ -12,7 +15,8 @@ class ChoiceData:
   """N choices among up to L alternatives, of U people; sorted by person.
 
   Attributes:
-    features: [N, L, D]; zeros where an alternative is not available.
+    features: [N, L, D], less their mean over what is available in each set;
+      zeros where an alternative is not.
     available: [N, L], bool.
     choice: chosen alternative [N], int32.
     user: person of each choice, 0..U-1 in growing order [N], int32.
@@ -47,10 +51,14 @@ def make(
 ) -> tuple[ChoiceData, np.ndarray]:
   """Checks plain arrays and sorts them by person.
 
+  Only differences within a choice set tell anything. So features are centred
+  there, once and in float64: what is the same for all alternatives, however
+  large, must not cost what differs its digits.
+
   Args:
     features: [N, L, D], numbers; free where an alternative is not available.
     choice: chosen alternative [N], whole numbers in 0..L-1.
-    user: who chose [N], any sortable labels; None: every choice is a person
+    user: who chose [N], labels of one type; None: every choice is a person
       of its own.
     available: [N, L], true where the alternative could be chosen; None: all.
     dtype: of the features.
@@ -60,41 +68,25 @@ def make(
 
   Raises:
     PastaError: wrong shapes, a choice outside its set or not available, a
-      set without alternatives, features that are not finite (the first such
-      choice is named).
+      set without alternatives, features that are not finite or too large, a
+      label that is missing or of another type (the first such choice is
+      named).
   """
   features, choice = np.asarray(features), np.asarray(choice)
-  if features.ndim != 3:
-    raise errors.PastaError(
-      f'features have shape {features.shape}, expected [N, L, D]'
-    )
+  if not choice.size:
+    raise errors.PastaError('choice is empty: nothing to fit')
+  features, available = centred(features, available, dtype)
   num, num_alternatives, _ = features.shape
-  if not num:
-    raise errors.PastaError('features hold no choice at all: nothing to fit')
-  user = np.arange(num) if user is None else np.asarray(user)
-  if available is None:
-    available = np.ones((num, num_alternatives), bool)
-  available = np.asarray(available)
-  for name, array, shape in (
-    ('choice', choice, (num,)),
-    ('user', user, (num,)),
-    ('available', available, (num, num_alternatives)),
-  ):
-    if array.shape != shape:
+  user = np.arange(num) if user is None else labels.check(user, 'user')
+  for name, array in (('choice', choice), ('user', user)):
+    if array.shape != (num,):
       raise errors.PastaError(
-        f'{name} has shape {array.shape}, expected {shape} as features say'
+        f'{name} has shape {array.shape}, expected {(num,)} as features say'
       )
   if not np.issubdtype(choice.dtype, np.integer):
     raise errors.PastaError(
       f'choice holds {choice.dtype} numbers, expected whole ones'
     )
-  if np.issubdtype(user.dtype, np.floating) and np.isnan(user).any():
-    raise errors.PastaError(
-      f'user of choice {_first(np.isnan(user))} is NaN, expected a label'
-    )
-  if not np.isin(available, (0, 1)).all():
-    raise errors.PastaError('available holds other values than 0 and 1')
-  available = available.astype(bool)
   outside = (choice < 0) | (choice >= num_alternatives)
   if outside.any():
     first = _first(outside)
@@ -107,19 +99,8 @@ def make(
     raise errors.PastaError(
       f'choice {first} is alternative {choice[first]}, which is not available'
     )
-  bad = ~np.isfinite(features).all(-1) & available
-  if bad.any():
-    first = _first(bad.any(1))
-    raise errors.PastaError(
-      f'features of choice {first}, alternative {_first(bad[first])}, are not '
-      'finite'
-    )
-  labels, position = np.unique(user, return_inverse=True)
+  people, position = np.unique(user, return_inverse=True)
   order = np.argsort(position, kind='stable')
-  # Copies cost more memory than anything else does: none that is not needed.
-  features = features.astype(dtype, copy=False)
-  if not available.all():
-    features = np.where(available[..., None], features, dtype(0))
   if (np.diff(order) != 1).any():
     features = features[order]
   return (
@@ -128,10 +109,68 @@ def make(
       available=available[order],
       choice=choice[order].astype(np.int32),
       user=position[order].astype(np.int32),
-      num_users=len(labels),
+      num_users=len(people),
     ),
-    labels,
+    people,
   )
+
+
+def centred(
+  features: np.ndarray, available: np.ndarray | None, dtype: type = np.float64
+) -> tuple[np.ndarray, np.ndarray]:
+  """Checked features less their mean in each set [N, L, D], and what is there.
+
+  Args and errors: as of `make`.
+
+  Returns:
+    Features of the dtype, zeros where an alternative is not available; and
+    `available` [N, L], bool.
+  """
+  features = np.asarray(features)
+  if features.ndim != 3:
+    raise errors.PastaError(
+      f'features have shape {features.shape}, expected [N, L, D]'
+    )
+  if features.dtype.kind not in 'biuf':
+    raise errors.PastaError(f'features hold {features.dtype}, expected numbers')
+  shape = features.shape[:2]
+  available = np.ones(shape, bool) if available is None else available
+  available = np.asarray(available)
+  if available.shape != shape:
+    raise errors.PastaError(
+      f'available has shape {available.shape}, expected {shape} as features say'
+    )
+  if not np.isin(available, (0, 1)).all():
+    raise errors.PastaError('available holds other values than 0 and 1')
+  available = available.astype(bool)
+  if not available.any(1).all():
+    first = _first(~available.any(1))
+    raise errors.PastaError(f'choice {first} has no alternative available')
+  largest = float(np.finfo(dtype).max) ** 0.5  # beyond, squares overflow
+  found = np.empty(features.shape, dtype)
+  for start in range(0, len(features), _BLOCK_CHOICES):
+    rows = slice(start, start + _BLOCK_CHOICES)
+    there = available[rows][..., None]
+    x = np.where(there, features[rows].astype(np.float64), 0.0)
+    for bad, what in (
+      (~np.isfinite(x), 'not finite'),
+      (
+        np.abs(x) > largest,
+        f'too large for {np.dtype(dtype).name}, expected at most {largest:.2g}',
+      ),
+    ):
+      bad = bad.any(-1)
+      if bad.any():
+        first = _first(bad.any(1))
+        raise errors.PastaError(
+          f'features of choice {start + first}, alternative '
+          f'{_first(bad[first])}, are {what}'
+        )
+    deviation = x - x.sum(1, keepdims=True) / there.sum(1, keepdims=True)
+    # Of what is the same for all only rounding is left.
+    varies = np.abs(deviation) > _ROUNDING * np.abs(x).max(1, keepdims=True)
+    found[rows] = np.where(there & varies, deviation, 0.0)
+  return found, available
 
 
 def _first(mask: np.ndarray) -> int:

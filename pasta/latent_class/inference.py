@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pasta import errors
+from pasta import errors, labels
 from pasta.latent_class import choices as choices_lib
-from pasta.latent_class import conditional_logit
+from pasta.latent_class import conditional_logit, pooled
 from pasta.latent_class import model as model_lib
 
 CRITERIA = ('cross_validation', 'bic')
@@ -29,8 +29,9 @@ class Inference:
   """Uncertainty of a fit.
 
   Attributes:
-    hessian_errors: standard errors of the coefficients [K, D]; NaN where a
-      feature is constant.
+    hessian_errors: standard errors of the coefficients [K, D]; NaN where the
+      choices alone say nothing of one: a constant feature, one that follows
+      from others, or what nobody (or everybody) of a type chose.
     sandwich_errors: the same, clustered by person [K, D].
     share_errors: of η, by the delta method from the sandwich [K].
     covariance: sandwich covariance of all parameters [P, P].
@@ -72,7 +73,7 @@ def infer(
       )
     coefficients = jnp.asarray(fit.model.coefficients, jnp.float64)
     log_prior = jnp.asarray(fit.model.log_prior, jnp.float64)
-    information, outer = map(
+    information, outer, gamma = map(
       np.asarray, _information(coefficients, log_prior, data)
     )
   num_types, dim = fit.model.coefficients.shape
@@ -83,6 +84,14 @@ def infer(
   prior = np.concatenate(
     [np.tile(fit.precision, num_types), np.zeros(num_types - 1)]
   )
+  variance = np.ones(len(varying))
+  variance[: num_types * dim] = np.tile(pooled.within_variance(data), num_types)
+  unclear = np.zeros(len(varying), bool)
+  unclear[varying] = pooled.unidentified(
+    information[np.ix_(varying, varying)], variance[varying]
+  )
+  unclear[: num_types * dim] |= pooled.one_sided(data, gamma).ravel()
+  unclear[num_types * dim :] = False
   information = (information + np.diag(prior))[np.ix_(varying, varying)]
   outer = outer[np.ix_(varying, varying)]
   try:
@@ -97,9 +106,10 @@ def infer(
   sandwich = correction * inverse @ outer @ inverse
 
   def spread(matrix: np.ndarray) -> np.ndarray:
-    """Back to all parameters, NaN for constant features."""
+    """Back to all parameters, NaN where the choices say nothing."""
     full = np.full((len(varying), len(varying)), np.nan)
     full[np.ix_(varying, varying)] = matrix
+    full[unclear], full[:, unclear] = np.nan, np.nan
     return full
 
   def of_coefficients(matrix: np.ndarray) -> np.ndarray:
@@ -125,7 +135,11 @@ def infer(
 
 @jax.jit
 def _information(coefficients, log_prior, data):
-  """Observed information and outer product of people's scores, [P, P]."""
+  """Observed information, outer product of people's scores, and posteriors.
+
+  Returns:
+    [P, P], [P, P] and [U, K].
+  """
   num_types, dim = coefficients.shape
   found = conditional_logit.user_log_likelihoods(coefficients, data)
   gamma = jax.nn.softmax(log_prior + found, -1)  # [U, K]
@@ -158,49 +172,101 @@ def _information(coefficients, log_prior, data):
     axis=1,
   )  # [U, P]: the score of the marginal likelihood.
   outer = mean.T @ mean
-  return information + outer, outer
+  return information + outer, outer, gamma
 
 
 def table(
   fit: model_lib.Fit,
-  inference: Inference,
+  inference: Inference | None = None,
   names: Sequence[str] | None = None,
 ) -> str:
   """Types side by side: shares, coefficients, standard errors, z-values.
 
   Args:
     fit: the fit.
-    inference: from `infer`.
+    inference: from `infer`; None: no errors.
     names: of the D features; None: x0, x1, …
+
+  Returns:
+    Both standard errors of each coefficient, the sandwich's and the Hessian's,
+    with '–' where the choices say nothing; and below what to beware of.
   """
   num_types, dim = fit.model.coefficients.shape
   names = [f'x{d}' for d in range(dim)] if names is None else list(names)
   if len(names) != dim:
     raise errors.PastaError(f'{len(names)} names for {dim} features')
   width = max(12, *(len(n) + 2 for n in names))
-  rows = [' ' * width + ''.join(f'{f"type {k}":>24}' for k in range(num_types))]
   share = np.exp(fit.model.log_prior)
-  rows.append(
-    'share'.ljust(width)
-    + ''.join(
-      f'{share[k]:>14.3f} ({inference.share_errors[k]:.3f}) '
-      for k in range(num_types)
+
+  def line(name: str, cells: Sequence[str]) -> str:
+    cells = ''.join(f'{c:>28}' for c in cells)
+    return f'{name:<{width}}{cells}'.rstrip()
+
+  def cell(k: int, d: int) -> str:
+    value = fit.model.coefficients[k, d]
+    if inference is None:
+      return f'{value:.3f}'
+    sandwich = inference.sandwich_errors[k, d]
+    if np.isnan(sandwich):
+      return f'{value:.3f} (–, –)     –'
+    hessian = inference.hessian_errors[k, d]
+    return (
+      f'{value:.3f} ({sandwich:.3f}, {hessian:.3f}) {value / sandwich:5.1f}'
     )
-  )
-  for d, name in enumerate(names):
-    cells = []
-    for k in range(num_types):
-      value = fit.model.coefficients[k, d]
-      error = inference.sandwich_errors[k, d]
-      cells.append(f'{value:>8.3f} ({error:.3f}) {value / error:>6.1f}')
-    rows.append(name.ljust(width) + ''.join(f'{c:>24}' for c in cells))
-  rows.append('coefficient (standard error, clustered by person) z-value')
+
+  of_shares = [f'{x:.3f}' for x in share]
+  if inference is not None:
+    of_shares = [
+      f'{x:.3f} ({e:.3f})      ' for x, e in zip(share, inference.share_errors)
+    ]
+  rows = [line('', [f'type {k}' for k in range(num_types)])]
+  rows.append(line('share', of_shares))
+  rows += [
+    line(name, [cell(k, d) for k in range(num_types)])
+    for d, name in enumerate(names)
+  ]
+  criteria = ''
+  if inference is not None:
+    rows.append(
+      'coefficient (standard error clustered by person, from the Hessian) '
+      'z-value'
+    )
+    criteria = f', AIC {inference.aic:.2f}, BIC {inference.bic:.2f}'
   rows.append(
     f'{len(fit.users)} people, {fit.num_choices} choices, log-likelihood '
-    f'{fit.log_likelihood:.2f}, AIC {inference.aic:.2f}, BIC '
-    f'{inference.bic:.2f}'
+    f'{fit.log_likelihood:.2f}{criteria}'
   )
-  return '\n'.join(rows)
+  return '\n'.join([*rows, *_caveats(fit, inference, names)])
+
+
+def _caveats(fit, inference, names) -> list[str]:
+  """Lines on what a reader of the table has to know."""
+  lines = []
+  if len(fit.model.log_prior) > 1 and fit.options.ridge > 0:
+    lines.append(
+      'penalised (MAP): types are pulled towards the estimate without types, '
+      f'ridge = {fit.options.ridge:g}; errors count that as information'
+    )
+  if fit.constant_features:
+    named = ', '.join(names[d] for d in fit.constant_features)
+    lines.append(f'the same for all alternatives, so at 0: {named}')
+  if not fit.is_converged:
+    lines.append('not converged: raise max_iterations')
+  if inference is None:
+    return lines
+  unclear = np.isnan(inference.sandwich_errors)
+  unclear[:, list(fit.constant_features)] = False
+  if unclear.any():
+    named = ', '.join(names[d] for d in np.flatnonzero(unclear.any(0)))
+    lines.append(
+      f'not identified by the choices alone, held by the prior (–): {named}'
+    )
+  ratio = inference.sandwich_errors / inference.hessian_errors
+  apart = (np.nan_to_num(np.abs(np.log10(ratio))) >= 1).any(0)
+  if apart.any():
+    named = ', '.join(names[d] for d in np.flatnonzero(apart))
+    lines.append(f'the two errors disagree tenfold, trust neither: {named}')
+  return lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -294,14 +360,14 @@ def _standard_error(folds: np.ndarray) -> np.ndarray:
 
 def _folds(user, num_choices, num_folds, seed) -> list[np.ndarray]:
   """Masks [N] of held-out choices; all of a person's are in one fold."""
-  user = np.arange(num_choices) if user is None else np.asarray(user)
-  labels, position = np.unique(user, return_inverse=True)
-  if not 2 <= num_folds <= len(labels):
+  user = np.arange(num_choices) if user is None else labels.check(user, 'user')
+  people, position = np.unique(user, return_inverse=True)
+  if not 2 <= num_folds <= len(people):
     raise errors.PastaError(
       f'num_folds is {num_folds}, expected 2 to the number of people, '
-      f'{len(labels)}'
+      f'{len(people)}'
     )
-  order = np.random.default_rng(seed).permutation(len(labels))
+  order = np.random.default_rng(seed).permutation(len(people))
   return [order[position] % num_folds == fold for fold in range(num_folds)]
 
 

@@ -55,11 +55,14 @@ class Fit:
       them (before moves).
     num_moves_taken: split-and-merge moves that raised the objective.
     num_iterations: of the last run to convergence.
-    is_converged: the last run met the tolerance.
+    is_converged: the last run met the tolerance, and is no worse than chance.
     effective_types: exp(entropy(η)).
     responsibility_entropy: mean over people, nats.
     constant_features: features that never differ within a choice set; their
       coefficients are not identified and stay at zero.
+    unidentified_features: others of which the choices say nothing, so that the
+      prior alone holds them: collinear ones, and those by which nobody or
+      everybody chose.
     is_separable: the pooled model predicts every choice: coefficients have no
       finite maximum-likelihood estimate and are held by the prior alone.
     options: as given.
@@ -81,6 +84,7 @@ class Fit:
   effective_types: float
   responsibility_entropy: float
   constant_features: tuple[int, ...]
+  unidentified_features: tuple[int, ...]
   is_separable: bool
   options: Options
 
@@ -126,6 +130,12 @@ def fit_data(
       f'people, {data.num_users}'
     )
   devices.resolve_num_devices(options.num_devices, data.num_users)
+  # Powers of two: no digit is lost. Squares of any unit stay in range.
+  deviation = np.sqrt(pooled_lib.within_variance(data))
+  scale = np.exp2(np.round(np.log2(np.where(deviation > 0, deviation, 1.0))))
+  data = data.replace(
+    features=data.features / scale.astype(data.features.dtype)
+  )
   data = jax.tree.map(jnp.asarray, data)
   pooled = pooled_lib.fit_pooled(data, options)
   found = search.search(data, pooled.prior, options)
@@ -134,27 +144,35 @@ def fit_data(
   order = np.argsort(-log_prior)  # the largest type first
   gamma, log_prior = gamma[:, order], log_prior[order]
   log_gamma = np.log(np.maximum(gamma, np.finfo(np.float64).tiny))
-  coefficients = np.array(found.state.coefficients[0][order])
+  coefficients = np.asarray(found.state.coefficients[0][order], np.float64)
   coefficients[:, list(pooled.constant_features)] = 0.0
+  log_likelihood = float(marginal.sum())
+  chance = -float(np.log(np.asarray(data.available).sum(1)).sum())
+  if not np.isfinite(log_likelihood):
+    raise errors.PastaError(
+      f'the log-likelihood is {log_likelihood}: features are too large or too '
+      f'unlike for dtype {options.dtype!r}'
+    )
   return Fit(
-    model=LatentClass(coefficients=coefficients, log_prior=log_prior),
+    model=LatentClass(coefficients=coefficients / scale, log_prior=log_prior),
     users=users,
     responsibilities=gamma,
-    pooled=pooled.prior.pooled,
-    precision=(
-      pooled.precision if options.num_types == 1 else pooled.prior.precision
-    ),
-    log_likelihood=float(marginal.sum()),
+    pooled=np.asarray(pooled.prior.pooled, np.float64) / scale,
+    precision=scale**2
+    * (pooled.precision if options.num_types == 1 else pooled.prior.precision),
+    log_likelihood=log_likelihood,
     objective=float(found.state.objective[0]),
     num_choices=data.num_choices,
     restart_objectives=found.restart_objectives,
     share_at_best=found.share_at_best,
     num_moves_taken=found.num_moves,
     num_iterations=int(found.state.iteration),
-    is_converged=bool(found.state.is_done[0]),
+    # No estimate is worse than none.
+    is_converged=bool(found.state.is_done[0]) and log_likelihood >= chance,
     effective_types=float(np.exp(-(np.exp(log_prior) * log_prior).sum())),
     responsibility_entropy=float(-(gamma * log_gamma).sum(1).mean()),
     constant_features=pooled.constant_features,
+    unidentified_features=pooled.unidentified_features,
     is_separable=pooled.is_separable,
     options=options,
   )
@@ -225,26 +243,22 @@ def predict(
     available: [N, L] or None.
 
   Raises:
-    PastaError: wrong shapes, or beliefs that are negative or don't sum to 1.
+    PastaError: wrong shapes, features that are not finite, a set without
+      alternatives, or beliefs that are negative or don't sum to 1.
   """
   with jax.enable_x64(True):
-    features = np.asarray(features, np.float64)
-    if features.ndim != 3:
-      raise errors.PastaError(
-        f'features have shape {features.shape}, expected [N, L, D]'
-      )
+    features, available = choices_lib.centred(features, available)
     _check_width(model, features.shape[2])
     num_types = len(model.log_prior)
-    if available is None:
-      available = np.ones(features.shape[:2], bool)
     if belief is None:
       belief = np.exp(np.asarray(model.log_prior))[None]
     belief = np.asarray(belief, np.float64)
-    if belief.shape[-1] != num_types or belief.ndim != 2:
+    expected = len(features), num_types
+    if belief.shape not in (expected, (1, num_types)):
       raise errors.PastaError(
-        f'belief has shape {belief.shape}, expected [N, {num_types}]'
+        f'belief has shape {belief.shape}, expected {expected}'
       )
-    if (belief < 0).any() or (np.abs(belief.sum(-1) - 1) > 1e-3).any():
+    if not ((belief >= 0).all() and (np.abs(belief.sum(-1) - 1) < 1e-3).all()):
       raise errors.PastaError(
         'belief does not hold probabilities: rows must '
         'be at least 0 and sum to 1'

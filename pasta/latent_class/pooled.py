@@ -12,6 +12,10 @@ from pasta.latent_class.choices import ChoiceData
 
 _SEPARABLE = 1.0 - 1e-3  # mean fitted probability of what was chosen
 _POOLED_STEPS = 60
+# Information on a feature with a standard deviation of 1 within choice sets,
+# below which choices say nothing: a standard error of 10 log-odds.
+_LEAST_INFORMATION = 1e-2
+_LEAST_SHARE = 1e-3  # of a feature in a direction, squared
 _BLOCK_CHOICES = 2**16  # whose variance is summed at a time
 
 
@@ -24,6 +28,8 @@ class Pooled:
     precision: what held the pooled coefficients themselves [D]; next to
       nothing, unless `is_separable`.
     constant_features: those that never differ within a choice set.
+    unidentified_features: others of which the choices say nothing: collinear
+      ones, and those by which nobody or everybody chose.
     is_separable: the pooled model predicts every choice, so that there is no
       finite estimate and a ridge alone holds it.
   """
@@ -31,24 +37,57 @@ class Pooled:
   prior: full_batch.Prior
   precision: np.ndarray
   constant_features: tuple[int, ...]
+  unidentified_features: tuple[int, ...]
   is_separable: bool
+
+
+def unidentified(information: np.ndarray, variance: np.ndarray) -> np.ndarray:
+  """Of which parameters the data alone say nothing [P], bool.
+
+  Args:
+    information: of the data, without a prior [P, P].
+    variance: of each parameter's feature within choice sets [P], above 0.
+  """
+  deviation = np.sqrt(variance)
+  scaled = information / deviation[:, None] / deviation
+  values, vectors = np.linalg.eigh(0.5 * (scaled + scaled.T))
+  empty = vectors[:, values < _LEAST_INFORMATION]
+  return (empty**2).sum(1) > _LEAST_SHARE
 
 
 def within_variance(data: ChoiceData) -> np.ndarray:
   """Variance of each feature within choice sets [D]; exactly 0 if constant."""
-  total, size = 0.0, 0.0
+  total = 0.0
   for start in range(0, data.num_choices, _BLOCK_CHOICES):
-    rows = slice(start, start + _BLOCK_CHOICES)
-    x = np.asarray(data.features[rows])
-    available = np.asarray(data.available[rows])[..., None]
-    mean = x.sum(1, keepdims=True) / available.sum(1, keepdims=True)
-    deviation = np.where(available, x - mean, 0.0)
-    total = total + np.einsum('nld,nld->d', deviation, deviation)
-    size = np.maximum(size, np.abs(x).max((0, 1)))
-  variance = total / np.asarray(data.available).sum()
-  # Of a constant only rounding is left.
-  rounding = 8.0 * np.finfo(data.features.dtype).eps * size
-  return np.where(variance > rounding**2, variance, 0.0)
+    x = np.asarray(data.features[start : start + _BLOCK_CHOICES], np.float64)
+    total = total + np.einsum('nld,nld->d', x, x)
+  return total / np.asarray(data.available).sum()
+
+
+def one_sided(data: ChoiceData, weights: np.ndarray) -> np.ndarray:
+  """By which features nobody, or everybody, chose [K, D], bool.
+
+  An estimate of such a one has no end. Of people whose type is in doubt, some
+  choices to the contrary are everywhere: fewer than two in all, and none of
+  people who most likely have the type, count as none.
+
+  Args:
+    data: the choices.
+    weights: of each person in each type [U, K].
+  """
+  x = np.asarray(data.features)
+  there = np.asarray(data.available)[..., None]
+  at = np.asarray(data.choice)[:, None, None]
+  chosen = np.take_along_axis(x, at, 1)[:, 0]
+  for_it = chosen > np.where(there, x, np.inf).min(1)
+  against = chosen < np.where(there, x, -np.inf).max(1)
+
+  def count(of_people: np.ndarray) -> np.ndarray:
+    weight = of_people[np.asarray(data.user)].T  # [K, N]
+    return np.minimum(weight @ for_it, weight @ against)
+
+  likeliest = np.eye(weights.shape[1])[weights.argmax(1)]
+  return (count(likeliest) == 0) & (count(weights) < 2)
 
 
 def fit_pooled(data: ChoiceData, options: search.Options) -> Pooled:
@@ -64,7 +103,13 @@ def fit_pooled(data: ChoiceData, options: search.Options) -> Pooled:
   # Holds what choices say nothing about; far below what they say otherwise.
   tiny = np.finfo(dtype).eps ** 0.5
   precision = (tiny * scale).astype(dtype)
-  pooled, log_likelihood = _pooled(data, precision)
+  pooled, log_likelihood, hessian = _pooled(data, precision)
+  varies = variance > 0
+  unclear = np.zeros(len(varies), bool)
+  unclear[varies] = unidentified(
+    hessian[np.ix_(varies, varies)], variance[varies]
+  )
+  unclear |= varies & one_sided(data, np.ones((data.num_users, 1)))[0]
   is_separable = bool(np.exp(log_likelihood / data.num_choices) > _SEPARABLE)
   if is_separable:
     logging.warning(
@@ -72,7 +117,13 @@ def fit_pooled(data: ChoiceData, options: search.Options) -> Pooled:
       'and are held by the prior alone'
     )
     precision = (max(options.ridge, 1e-3) * scale).astype(dtype)
-    pooled, _ = _pooled(data, precision)
+    pooled, *_ = _pooled(data, precision)
+  elif unclear.any():
+    logging.warning(
+      'the choices say nothing of features %s, which the prior alone holds: '
+      'they follow from others, or nobody, or everybody, chose by them',
+      np.flatnonzero(unclear).tolist(),
+    )
   # Rounding alone would move what no choice speaks of.
   pooled = np.where(variance > 0, pooled, 0).astype(dtype)
   prior = full_batch.Prior(
@@ -81,7 +132,13 @@ def fit_pooled(data: ChoiceData, options: search.Options) -> Pooled:
     pseudo_count=np.asarray(options.pseudo_count, dtype),
   )
   constant = tuple(np.flatnonzero(variance == 0).tolist())
-  return Pooled(prior, precision, constant, is_separable)
+  return Pooled(
+    prior,
+    precision,
+    constant,
+    tuple(np.flatnonzero(unclear).tolist()),
+    is_separable,
+  )
 
 
 @jax.jit
@@ -95,7 +152,12 @@ def _pooled_pass(coefficients, data):
 
 
 def _pooled(data: ChoiceData, precision: np.ndarray):
-  """Conditional logit by damped Newton steps: estimate [D], log-likelihood."""
+  """Conditional logit by damped Newton steps.
+
+  Returns:
+    The estimate [D], its log-likelihood, and the information there, without
+    the prior's [D, D].
+  """
   at = np.zeros_like(precision)
   direction, step, best = np.zeros_like(at), 1.0, -np.inf
   log_likelihood = 0.0
@@ -116,4 +178,5 @@ def _pooled(data: ChoiceData, precision: np.ndarray):
       at = at + direction
       break
     step = 1.0
-  return at, float(log_likelihood)
+  _, _, hessian = map(np.asarray, _pooled_pass(at, data))
+  return at, float(log_likelihood), hessian

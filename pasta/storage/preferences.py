@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from pasta import errors, files
+from pasta import errors, files, labels
 from pasta.storage import feature_rows
 from pasta.storage import session_features as features_lib
 
@@ -211,7 +211,7 @@ def finish(
     info: plain values on where they come from.
 
   Raises:
-    PastaError: records that do not fit.
+    PastaError: records that do not fit, or a user_id that is missing.
   """
   rows = {k: sum(s['rows'] for s in v) for k, v in shards.items()}
   check(records, rows['text'], rows['image'], directory)
@@ -222,7 +222,8 @@ def finish(
     'weight': records.weight.astype(np.float32),
   }
   if records.user_id is not None:
-    arrays['user_id'] = np.asarray(records.user_id, np.str_)
+    who = labels.check(records.user_id, f'{directory}: user_id')
+    arrays['user_id'] = np.asarray(who, np.str_)
   arrays |= {_EXTRA + k: v for k, v in records.extra.items()}
   where = os.path.join(directory, _OBSERVATIONS)
   features_lib.save_arrays(where, arrays)

@@ -320,9 +320,10 @@ def set_at(index, value):
     ({'available': set_at((3, 0), False)}, 'choice 3 is alternative 0, which'),
     ({'features': set_at((2, 1, 0), np.nan)}, 'choice 2, alternative 1'),
     ({'features': np.zeros((6, 3))}, r'expected \[N, L, D\]'),
-    ({'features': np.zeros((0, 3, 2))}, 'no choice'),
+    ({'features': np.zeros((0, 3, 2))}, r'expected \(0, 3\)'),
+    ({'choice': np.zeros(0, int)}, 'choice is empty'),
     ({'user': np.arange(5)}, 'user has shape'),
-    ({'user': np.array([0, 0, 1, 1, 2, np.nan])}, 'user of choice 5 is NaN'),
+    ({'user': np.array([0, 0, 1, 1, 2, np.nan])}, 'user of row 5 is missing'),
     ({'num_types': 4}, 'number of people, 3'),
     ({'num_types': 0}, 'num_types is 0'),
     ({'ridge': -1.0}, 'ridge is -1'),
@@ -340,7 +341,7 @@ def test_beliefs_that_are_not_probabilities_are_refused():
   features = np.zeros((4, 2, 3))
   with pytest.raises(errors.PastaError, match='sum to 1'):
     latent_class.predict(model, features, np.full((4, 2), 0.4))
-  with pytest.raises(errors.PastaError, match=r'expected \[N, 2\]'):
+  with pytest.raises(errors.PastaError, match=r'expected \(4, 2\)'):
     latent_class.predict(model, features, np.full((4, 3), 1 / 3))
   with pytest.raises(errors.PastaError, match='5 columns'):
     latent_class.predict(model, np.zeros((4, 2, 5)))

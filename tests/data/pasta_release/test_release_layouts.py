@@ -33,7 +33,8 @@ def test_a_layout_becomes_the_sessions_it_was_made_of(
     max_skipped_share=0.01,
     duplicates='refuse',
   )
-  assert made == {'num_examples': {'train': 5}, 'num_skipped': 0}
+  assert made['num_examples'] == {'train': 5}
+  assert made['num_skipped'] == 0
   rng = np.random.default_rng(0)
   truth = [fake_files._session(rng, i, 6) for i in range(5)]
   stored = list(read.Prepared(directory).examples('train', 0))
