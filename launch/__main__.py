@@ -17,7 +17,12 @@ _GROUPS = {
     'report',
     'play',
   ),
-  'Data': ('inspect_data', 'prepare_data', 'evaluate_preferences'),
+  'Data': (
+    'inspect_data',
+    'prepare_data',
+    'fit_preferences',
+    'evaluate_preferences',
+  ),
   'Further': ('render', 'fine_tune', 'off_policy', 'train_clip'),
   'Measuring': (
     'experiments',

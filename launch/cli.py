@@ -100,6 +100,7 @@ def run(
     # Instead of absl's, which exits with 1 and knows no config.
     from launch import help_page
 
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as in `--help | head`
     print(help_page.text(config, dict.fromkeys(own)))
     raise SystemExit(0)
   if config:

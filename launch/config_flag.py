@@ -92,17 +92,20 @@ def _execute(path: str) -> Any:
 def _check_stage(path: str) -> None:
   """Raises flags.Error for a config of another stage than the script's."""
   stage, _ = os.path.splitext(os.path.basename(sys.argv[0]))
-  name, _ = os.path.splitext(os.path.basename(path))
+  owner, _ = os.path.splitext(os.path.basename(path))
   launch = os.path.dirname(os.path.abspath(sys.argv[0]))
-  if (
-    name != stage
-    and os.path.dirname(os.path.abspath(path))
-    == config_help.directory(sys.argv[0])
-    and os.path.isfile(os.path.join(launch, f'{name}.py'))
-  ):
-    raise flags.Error(
-      f'flag --config: {path} is the config of {name}, not of {stage}'
-    )
+  directory = os.path.dirname(os.path.abspath(path))
+  if owner == stage or directory != config_help.directory(sys.argv[0]):
+    return
+  if not os.path.isfile(os.path.join(launch, f'{owner}.py')):
+    # A config with no script of its own says in a command whose it is.
+    command = config_help.command(path)
+    if command is None or command == stage:
+      return
+    owner = command
+  raise flags.Error(
+    f'flag --config: {path} is the config of {owner}, not of {stage}'
+  )
 
 
 def _check_field(

@@ -83,8 +83,18 @@ def text(path: str) -> str:
 
 def summary(path: str) -> str:
   """The first line of a Python file's docstring."""
+  return _docstring(path).split('\n')[0]
+
+
+def command(path: str) -> str | None:
+  """The script of the first command in a config file's docstring."""
+  found = re.search(r'python -m launch\.(\w+)', _docstring(path))
+  return found and found[1]
+
+
+def _docstring(path: str) -> str:
   with open(path, encoding='utf-8') as f:
-    return (ast.get_docstring(ast.parse(f.read())) or '').split('\n')[0]
+    return ast.get_docstring(ast.parse(f.read())) or ''
 
 
 class _Source:

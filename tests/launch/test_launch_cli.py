@@ -252,6 +252,16 @@ def test_the_default_config_is_the_file_of_the_script_s_name(project):
     assert expected in result.stderr
 
 
+def test_a_config_without_a_script_says_in_a_command_whose_it_is():
+  arguments = '--config=configs/paper.py', '--workdir=/nowhere'
+  result = _run(_ROOT, '-m', 'launch.train_value', *arguments)
+  assert result.returncode == 1
+  assert result.stderr == (
+    'error: flag --config: configs/paper.py is the config of quickstart, not '
+    'of train_value\n'
+  )
+
+
 def test_a_field_of_another_variant_is_told():
   result = _run(
     _ROOT,

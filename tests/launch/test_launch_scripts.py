@@ -99,6 +99,7 @@ def test_help_names_every_field_of_the_config(script):
   if not path.exists() or script.stem in (
     'experiments',
     'prepare_data',
+    'fit_preferences',
     'evaluate_preferences',
   ):
     return
@@ -132,7 +133,8 @@ def test_help_names_the_variants():
     (
       '-m launch.prepare_data --config=configs/prepare_data.py:pamela '
       '--workdir=w',
-      'error: flag --raw is missing: name the directory of the raw files',
+      'error: flag --raw is missing: name the directory of the raw files; of '
+      'own data also a file, or a pattern such as DIR/*.parquet',
     ),
     (
       '-m launch.inspect_data',
