@@ -138,8 +138,8 @@ def test_help_names_the_variants():
     ),
     (
       '-m launch.inspect_data',
-      'error: flag --raw is missing: name the directory of the raw files, or '
-      'zip file',
+      'error: flag --raw is missing: name the directory of the raw files, '
+      'zip file, or table',
     ),
     (
       '-m launch.play --workdir=no/such',
