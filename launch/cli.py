@@ -119,6 +119,7 @@ def run(
       pod = _pod(flags.FLAGS.distributed) if distributed else None
       given = [flags.FLAGS.config] if config else []
       for value in given:  # The command line is recorded with the first stage.
+        config_flag.check_values(value)
         credentials.check_config(files.to_plain(value))
       function = _load(entry)
       extra = {name: flags.FLAGS[name].value for name in flag_names}

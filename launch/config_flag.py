@@ -7,6 +7,7 @@ file is loaded by a parser of our own; overrides stay with ml_collections.
 
 import difflib
 import importlib.util
+import math
 import os
 import re
 import sys
@@ -17,6 +18,7 @@ from absl import flags
 from ml_collections import config_dict, config_flags
 
 from launch import config_help
+from pasta import config_record, errors
 
 _GIVEN = re.compile(r'^--?config(=|$)')
 _OVERRIDE = re.compile(r'^--?(?:no)?config\.([^=]+)')
@@ -51,7 +53,12 @@ class _Parser(flags.ArgumentParser):
   """Turns FILE.py:VARIANT into the config, and checks its overrides.
 
   Raises flags.Error, to which absl adds nothing, as it does to a ValueError.
+
+  Attributes:
+    fields: dotted names of what the file's config holds.
   """
+
+  fields: tuple[str, ...] = ()
 
   def parse(self, argument: str) -> config_dict.ConfigDict:
     """Executes the file.
@@ -74,10 +81,38 @@ class _Parser(flags.ArgumentParser):
     for arg in flags.FLAGS.read_flags_from_files(sys.argv, force_gnu=False):
       if match := _OVERRIDE.match(arg):
         _check_field(config, match[1], path, module)
+    self.fields = tuple(config_record.flatten(config.to_dict()))
     return config.lock()
 
   def flag_type(self) -> str:
     return 'config object'
+
+
+def check_values(config: config_dict.ConfigDict) -> None:
+  """Checks a config after what the command line has changed in it.
+
+  Raises:
+    PastaError: a part is replaced as a whole; a number is NaN; a seed is
+      negative.
+  """
+  found = config_record.flatten(config.to_dict())
+  for name in flags.FLAGS['config'].parser.fields:
+    if name not in found:
+      part = name.rpartition('.')[0]
+      raise errors.PastaError(
+        f'flag --config.{part}: lacks {name!r}, expected all of its fields; '
+        f'set them one by one, as in --config.{name}=...'
+      )
+  for name, value in found.items():
+    if isinstance(value, float) and math.isnan(value):
+      raise errors.PastaError(
+        f"config field '{name}' is nan, expected a number"
+      )
+    is_seed = name.rpartition('.')[2] == 'seed' and isinstance(value, int)
+    if is_seed and value < 0:
+      raise errors.PastaError(
+        f"config field '{name}' is {value}, expected at least 0"
+      )
 
 
 def _execute(path: str) -> Any:

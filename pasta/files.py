@@ -82,6 +82,6 @@ def _to_plain(value: Any, where: str) -> Any:
 
 def cache_dir() -> str:
   """The directory for what may be deleted: $PASTA_CACHE or ~/.cache/pasta."""
-  return os.environ.get(
-    'PASTA_CACHE', os.path.join(os.path.expanduser('~'), '.cache', 'pasta')
+  return os.path.expanduser(
+    os.environ.get('PASTA_CACHE') or os.path.join('~', '.cache', 'pasta')
   )

@@ -29,6 +29,7 @@ from pasta import errors
 WEIGHTS_FILE = 'model.safetensors'
 INDEX_FILE = 'model.safetensors.index.json'
 _HEADER_LENGTH_BYTES = 8
+_POINTER = b'version https://git-lfs'
 _MAX_SAMPLE = 1024  # Entries of a tensor that a fingerprint reads.
 _DTYPES = {
   'F64': np.dtype(np.float64),
@@ -214,6 +215,16 @@ def fingerprint(
   return digest.hexdigest()[:16]
 
 
+def check_is_no_pointer(path: str) -> None:
+  """Raises PastaError for a file that Git LFS has left in place of another."""
+  with open(path, 'rb') as f:
+    if f.read(len(_POINTER)) == _POINTER:
+      raise errors.PastaError(
+        f'{path}: is a pointer of Git LFS, not the file itself; '
+        'git lfs pull fetches it'
+      )
+
+
 def read_safetensors(path: str) -> dict[str, np.ndarray]:
   """The tensors of one file by name, as read-only views of it.
 
@@ -231,6 +242,7 @@ def read_safetensors(path: str) -> dict[str, np.ndarray]:
       )
   except OSError as e:
     raise errors.PastaError(f'{path}: cannot be read: {e.strerror}') from e
+  check_is_no_pointer(path)
   header, start = _read_header(path, data)
   tensors = {
     name: _view(path, data, start, name, entry)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import transformers
 
-from pasta import errors
+from pasta import errors, pretrained
 from pasta.encoders import pixels
 
 DEFAULT_NAME = 'sketch-clip'
@@ -280,6 +280,9 @@ def _check_directory(path: str) -> None:
         f'encoder directory {path} has no {" or ".join(missing[-1])}; '
         f'expected {expected}'
       )
+  for name in ('flax_model.msgpack', pretrained.WEIGHTS_FILE):
+    if os.path.isfile(os.path.join(path, name)):
+      pretrained.check_is_no_pointer(os.path.join(path, name))
 
 
 def _load_model(
@@ -291,6 +294,7 @@ def _load_model(
   )
   if not os.path.isfile(os.path.join(path, 'flax_model.msgpack')):
     model = load(path)  # PyTorch's format needs an initialised model.
+    _check_tensors(path, model.required_params)
     return model, model.params
   # Saves ten seconds of drawing random weights.
   model, params = load(path, _do_init=False)
@@ -299,6 +303,32 @@ def _load_model(
   if missing:
     raise ValueError(f'flax_model.msgpack has no {missing[0]}')
   return model, params
+
+
+def _check_tensors(path: str, required: set[tuple[str, ...]]) -> None:
+  """Raises PastaError where weights lack a tensor.
+
+  Transformers draws it at random in place of saying so.
+
+  Args:
+    path: directory or hub id, whose files are here by now.
+    required: names of the Flax model's parameters.
+  """
+  file = transformers.utils.cached_file(
+    path,
+    pretrained.WEIGHTS_FILE,
+    _raise_exceptions_for_missing_entries=False,
+  )
+  if file is None:  # Shards, or PyTorch's own format: refused before, or whole.
+    return
+  there = pretrained.read_safetensors(file)
+  endings = {'kernel': 'weight', 'embedding': 'weight', 'scale': 'weight'}
+  for name in sorted(required):
+    tensor = '.'.join((*name[:-1], endings.get(name[-1], name[-1])))
+    if tensor not in there:
+      raise errors.PastaError(
+        f'{file}: has no tensor {tensor!r}, which a CLIP model needs'
+      )
 
 
 def _weights_hash(params: chex.ArrayTree) -> str:

@@ -1,7 +1,9 @@
 """Encoded images to the pixels that an encoder sees.
 
-The same as Transformers' CLIPImageProcessor, without its cost, and safe on
-files that nobody has looked at. Imports no jax: it runs in many threads.
+The same as Transformers' `load_image` and CLIPImageProcessor, without their
+cost, and safe on files that nobody has looked at: turned as EXIF says, 16 bits
+scaled to 8, transparency and colour profiles left aside. Imports no jax: it
+runs in many threads.
 """
 
 import dataclasses
@@ -9,10 +11,13 @@ import io
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 MAX_PIXELS = 100_000_000
 _FORMATS = ('JPEG', 'PNG', 'WEBP')
+_PNG = b'\x89PNG\r\n\x1a\n'
+# Texts and profiles, which nobody reads here; unpacked they may be huge.
+_PNG_ASIDE = (b'tEXt', b'zTXt', b'iTXt', b'iCCP')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,15 +63,37 @@ def load(data: bytes, how: Preprocessing) -> np.ndarray:
     ValueError: it cannot be decoded, or is unreasonably large.
   """
   try:
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+    with Image.open(io.BytesIO(_lean(data)), formats=_FORMATS) as image:
       width, height = image.size
       if width * height > MAX_PIXELS:
         raise ValueError(f'{width} x {height} pixels, at most {MAX_PIXELS}')
-      image = image.convert('RGB')
+      image = _eight_bit(ImageOps.exif_transpose(image)).convert('RGB')
   except Exception as e:  # Decoders raise all kinds of errors on broken files.
     reason = ' '.join(str(e).split())[:100]
     raise ValueError(f'cannot be decoded ({type(e).__name__}: {reason})') from e
   return _resized(image, how)
+
+
+def _lean(data: bytes) -> bytes:
+  """A PNG without its texts and colour profile; anything else as it is."""
+  data = bytes(data)
+  if not data.startswith(_PNG):
+    return data
+  kept, at = [_PNG], len(_PNG)
+  while at < len(data):
+    end = at + 12 + int.from_bytes(data[at : at + 4], 'big')
+    if data[at + 4 : at + 8] not in _PNG_ASIDE:
+      kept.append(data[at:end])
+    at = end
+  return b''.join(kept)
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+  """Grey of 16 bits as grey of 8: Pillow alone would cut it off at 255."""
+  if not image.mode.startswith('I'):
+    return image
+  grey = np.asarray(image.convert('I'), np.int64)
+  return Image.fromarray(np.clip(grey >> 8, 0, 255).astype(np.uint8))
 
 
 def _resized(image: Image.Image, how: Preprocessing) -> np.ndarray:

@@ -165,10 +165,8 @@ def test_encoder_id_follows_the_weights(directory, encoder, tmp_path):
   assert again.encoder_id == encoder.encoder_id
 
 
-def test_loads_torch_safetensors(directory, encoder, tmp_path):
-  copy = tmp_path / 'torch-clip'
-  shutil.copytree(directory, copy)
-  os.remove(copy / 'flax_model.msgpack')
+def torch_tensors(directory):
+  """The weights under PyTorch's names, in its layout."""
   model = transformers.FlaxCLIPModel.from_pretrained(directory)
   tensors = {}
   for path, leaf in jax.tree_util.tree_leaves_with_path(model.params):
@@ -181,9 +179,48 @@ def test_loads_torch_safetensors(directory, encoder, tmp_path):
     if last in ('kernel', 'scale', 'embedding'):
       name = f'{stem}.weight'
     tensors[name] = np.array(leaf, order='C')
-  safetensors.save_file(
-    tensors, copy / 'model.safetensors', metadata={'format': 'pt'}
+  return tensors
+
+
+def torch_copy(directory, target, tensors):
+  """An encoder's directory with these weights in place of Flax's."""
+  shutil.copytree(directory, target)
+  os.remove(target / 'flax_model.msgpack')
+  path = target / 'model.safetensors'
+  safetensors.save_file(tensors, path, metadata={'format': 'pt'})
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    'visual_projection.weight',
+    'vision_model.encoder.layers.0.layer_norm1.bias',
+    'text_model.embeddings.token_embedding.weight',
+    'logit_scale',
+  ],
+)
+def test_a_missing_tensor_is_not_drawn_at_random(directory, tmp_path, name):
+  tensors = torch_tensors(directory)
+  del tensors[name]
+  torch_copy(directory, tmp_path / 'c', tensors)
+  with pytest.raises(errors.PastaError, match=f'has no tensor {name!r}'):
+    clip.ClipEncoder.load(str(tmp_path / 'c'))
+
+
+@pytest.mark.parametrize('name', ['model.safetensors', 'flax_model.msgpack'])
+def test_a_pointer_of_git_lfs_is_called_that(directory, tmp_path, name):
+  shutil.copytree(directory, tmp_path / 'c')
+  os.remove(tmp_path / 'c' / 'flax_model.msgpack')
+  (tmp_path / 'c' / name).write_text(
+    'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n'
   )
+  with pytest.raises(errors.PastaError, match=f'{name}: is a pointer of Git'):
+    clip.ClipEncoder.load(str(tmp_path / 'c'))
+
+
+def test_loads_torch_safetensors(directory, encoder, tmp_path):
+  copy = tmp_path / 'torch-clip'
+  torch_copy(directory, copy, torch_tensors(directory))
   loaded = clip.ClipEncoder.load(str(copy))
   np.testing.assert_allclose(
     loaded.encode_text(_TEXTS), encoder.encode_text(_TEXTS), atol=1e-6

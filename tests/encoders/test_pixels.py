@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 import transformers
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from pasta.encoders import pixels
 
@@ -50,6 +50,47 @@ def test_all_modes_become_colour(mode, file_format):
   how = pixels.Preprocessing(16, None, (16, 16), 3)
   image = pixels.load(encoded((20, 30), mode, file_format), how)
   assert image.shape == (16, 16, 3) and image.std() > 5
+
+
+def written(image, file_format='PNG', **options):
+  file = io.BytesIO()
+  image.save(file, file_format, **options)
+  return file.getvalue()
+
+
+WHOLE = pixels.Preprocessing(64, None, (64, 64), 3)
+BRIGHT_LEFT = np.zeros((64, 64, 3), np.uint8)
+BRIGHT_LEFT[:, :32] = 255
+
+
+def test_sixteen_bits_are_scaled_to_eight():
+  ramp = np.tile(np.arange(64, dtype=np.uint16) * 1040, (64, 1))
+  found = pixels.load(written(Image.fromarray(ramp)), WHOLE)
+  np.testing.assert_array_equal(found[..., 0], ramp >> 8)
+  np.testing.assert_array_equal(found[..., 0], found[..., 2])
+
+
+@pytest.mark.parametrize('file_format', ['JPEG', 'PNG', 'WEBP'])
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_turned_as_exif_says(file_format, orientation):
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  data = written(Image.fromarray(BRIGHT_LEFT), file_format, exif=exif)
+  bright = pixels.load(data, WHOLE)[:, :, 0] > 127
+  sides = bright[:28], bright[36:], bright[:, :28], bright[:, 36:]
+  # Of EXIF's eight, those that leave the bright side left, right, above, below.
+  side = {1: 2, 4: 2, 2: 3, 3: 3, 5: 0, 6: 0, 7: 1, 8: 1}[orientation]
+  assert [s.all() for s in sides] == [i == side for i in range(4)]
+
+
+def test_texts_and_profiles_of_any_length_do_not_matter():
+  text = PngImagePlugin.PngInfo()
+  text.add_text('workflow', 'x' * 2_000_000, zip=True)
+  text.add_itxt('prompt', 'y' * 2_000_000)
+  text.add_text('parameters', 'z' * 2_000_000)
+  image = Image.fromarray(BRIGHT_LEFT)
+  data = written(image, pnginfo=text, icc_profile=b'p' * 3_000_000)
+  np.testing.assert_array_equal(pixels.load(data, WHOLE), BRIGHT_LEFT)
 
 
 def test_refuses_what_is_too_large_or_not_an_image(monkeypatch):

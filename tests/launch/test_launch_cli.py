@@ -252,6 +252,28 @@ def test_the_default_config_is_the_file_of_the_script_s_name(project):
     assert expected in result.stderr
 
 
+@pytest.mark.parametrize(
+  'override, message',
+  [
+    ('policy.temperature=nan', "field 'policy.temperature' is nan, expected"),
+    ('population.seed=-5', "field 'population.seed' is -5, expected at least"),
+    ("population={'seed':3}", "--config.population: lacks 'population."),
+  ],
+)
+def test_values_that_cannot_be_are_named(tmp_path, override, message):
+  workdir = tmp_path / 'w'
+  result = _run(
+    _ROOT,
+    '-m',
+    'launch.collect',
+    f'--config.{override}',
+    f'--workdir={workdir}',
+  )
+  assert result.returncode == 1 and not workdir.exists()
+  (line,) = result.stderr.splitlines()
+  assert message in line
+
+
 def test_a_config_without_a_script_says_in_a_command_whose_it_is():
   arguments = '--config=configs/paper.py', '--workdir=/nowhere'
   result = _run(_ROOT, '-m', 'launch.train_value', *arguments)
