@@ -81,7 +81,7 @@ def unpack(value: Any) -> Any:
   if not isinstance(value, str) or value.lstrip()[:1] not in ('[', '{'):
     return value
   try:
-    return json.loads(value, parse_constant=_refuse)
+    return json.loads(value)
   except (ValueError, RecursionError):
     pass
   if len(value) > _MAX_LITERAL_CHARS:
@@ -90,10 +90,6 @@ def unpack(value: Any) -> Any:
     return ast.literal_eval(value.strip())
   except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
     return value
-
-
-def _refuse(constant: str) -> None:
-  raise ValueError(f'{constant} is not JSON')
 
 
 def fields(record: Any, most: int) -> list[str]:

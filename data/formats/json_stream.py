@@ -12,6 +12,9 @@ MAX_ITEM_BYTES = 16 << 20
 _WINDOW_BYTES = 1 << 20
 _SPACES = (' ', '\t', '\r', '\n')
 _BETWEEN = (*_SPACES, ',')
+# A stray byte spoils the text that it is in, which its reader refuses. So do
+# NaN and Infinity, which Python's own writer puts where a table has gaps.
+_ENCODING = 'utf-8', 'surrogateescape'
 
 
 def objects(
@@ -32,7 +35,7 @@ def objects(
     PastaError: it holds something else, is cut short, or one of its objects
       has more than MAX_ITEM_BYTES.
   """
-  decoder = json.JSONDecoder(parse_constant=_refuse)
+  decoder = json.JSONDecoder()
   with _Window(path, file, lines) as window:
     if lines and window.peek() == '{':
       while window.peek():
@@ -99,11 +102,9 @@ def items(path: str, start: int, stop: int) -> list[dict[str, Any]]:
     file.seek(start)
     content = file.read(stop - start)
   try:
-    return json.loads(
-      '[' + content.decode('utf-8') + ']', parse_constant=_refuse
-    )
+    return json.loads('[' + content.decode(*_ENCODING) + ']')
   except (ValueError, RecursionError) as e:
-    raise _wrong(path, start, f'no JSON in UTF-8 ({e})', False) from None
+    raise _wrong(path, start, f'no JSON ({e})', False) from None
 
 
 def parse(path: str, content: bytes, start: int) -> Iterator[dict[str, Any]]:
@@ -115,20 +116,16 @@ def parse(path: str, content: bytes, start: int) -> Iterator[dict[str, Any]]:
       `objects` has found them.
     start: the content's first byte in the file.
   """
-  decoder = json.JSONDecoder(parse_constant=_refuse)
+  decoder = json.JSONDecoder()
   try:
-    text, at = content.decode('utf-8'), 0
+    text, at = content.decode(*_ENCODING), 0
     while at < len(text):
       value, at = decoder.raw_decode(text, at)
       yield value
       while text[at : at + 1] in _BETWEEN:
         at += 1
   except (ValueError, RecursionError) as e:
-    raise _wrong(path, start, f'no JSON in UTF-8 ({e})', True) from None
-
-
-def _refuse(constant: str) -> None:
-  raise ValueError(f'{constant} is not JSON')
+    raise _wrong(path, start, f'no JSON ({e})', True) from None
 
 
 class _Window:

@@ -45,10 +45,19 @@ def check(raw: str) -> None:
 
 
 def list_files(raw: str) -> list[str]:
-  """Regular files below a directory, relative, sorted; no linked folders."""
+  """Regular files below a directory, relative, sorted.
+
+  Linked files and folders count, as in the hub's cache; a folder that holds
+  itself does so once.
+  """
   check(raw)
-  found = []
-  for where, _, names in os.walk(raw):
+  found, above = [], {raw: (os.path.realpath(raw),)}
+  for where, folders, names in os.walk(raw, followlinks=True):
+    through = above.pop(where)  # where each folder on the way really is
+    inner = {f: os.path.realpath(os.path.join(where, f)) for f in folders}
+    folders[:] = [f for f in folders if inner[f] not in through]
+    for folder in folders:
+      above[os.path.join(where, folder)] = (*through, inner[folder])
     found += [os.path.relpath(os.path.join(where, n), raw) for n in names]
   return sorted(n for n in found if os.path.isfile(os.path.join(raw, n)))
 
@@ -56,17 +65,17 @@ def list_files(raw: str) -> list[str]:
 def safe_join(root: str, relative: Any) -> str | None:
   """ROOT/RELATIVE, or None for what is no path within ROOT.
 
-  Absolute paths, '..' that leaves the root and links out of it are refused.
+  Absolute paths and '..' that leaves the root are refused. Links that lie there
+  are followed, wherever they lead: whoever keeps the files has set them.
   """
   if not isinstance(relative, str) or not relative or '\0' in relative:
     return None
   if os.path.isabs(relative) or '\\' in relative:
     return None
-  path = os.path.normpath(os.path.join(root, relative))
-  real_root = os.path.realpath(root)
-  if os.path.commonpath([real_root, os.path.realpath(path)]) != real_root:
+  inner = os.path.normpath(relative)
+  if inner == os.pardir or inner.startswith(os.pardir + os.sep):
     return None
-  return path
+  return os.path.join(root, inner)
 
 
 def read_image(root: str, relative: Any) -> bytes:

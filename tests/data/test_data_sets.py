@@ -22,7 +22,7 @@ from configs import evaluate_preferences, extract_features, train_user_model
 from configs import prepare_data as data_config
 from data import base, prepare_data, read
 from data import extract_features as extract
-from data.formats import json_stream
+from data.formats import json_stream, raw_directory
 from data.pasta_release import fake_files as pasta_release_files
 from pasta import errors
 from pasta.evaluate.preferences import tables as preference_tables
@@ -165,7 +165,7 @@ def test_parquet_columns_are_checked(tmp_path):
 
 
 @pytest.mark.parametrize(
-  'file', ['../out.jpg', '/etc/passwd', 'link.jpg', 'none.jpg', '', 7, 'a\0b']
+  'file', ['../out.jpg', '/etc/passwd', 'none.jpg', '', 7, 'a\0b']
 )
 def test_images_outside_the_folder_are_skipped(file, tmp_path):
   path = fake('hpd_v2', str(tmp_path / 'raw'))
@@ -175,13 +175,72 @@ def test_images_outside_the_folder_are_skipped(file, tmp_path):
     tmp_path / 'raw' / 'test' / items[0]['image_path'][0], tmp_path / 'out.jpg'
   )
   shutil.copy(tmp_path / 'out.jpg', tmp_path / 'raw' / 'out.jpg')
-  os.symlink(tmp_path / 'out.jpg', tmp_path / 'raw' / 'test' / 'link.jpg')
   before = survey('hpd_v2', str(tmp_path / 'raw'))
   items[0]['image_path'][0] = file
   with open(path, 'w', encoding='utf-8') as f:
     json.dump(items, f)
   found = survey('hpd_v2', str(tmp_path / 'raw'))
   assert found == {'read': before['read'] - 1, 'skipped': 1}
+
+
+@pytest.mark.parametrize(
+  'value', [b'NaN', b'-Infinity', b'"\xe9"', b'[{"deep": NaN}]', b'"\\ud800"']
+)
+@pytest.mark.parametrize(
+  'field, num_skipped', [(b'nobody_reads_it', 0), (b'original_score', 1)]
+)
+def test_one_bad_value_costs_one_record(field, num_skipped, value, tmp_path):
+  raw = tmp_path / 'raw'
+  fake('pamela', str(raw))
+  before = survey('pamela', str(raw))
+  path = raw / 'PAMELA' / 'annotations' / 'pamela_train.json'
+  rows = json.loads(path.read_text())
+  rows[3][field.decode()] = 'HERE'
+  path.write_bytes(json.dumps(rows).encode().replace(b'"HERE"', value))
+  found = survey('pamela', str(raw))
+  assert found['read'] == before['read'] - num_skipped
+  assert found.get('skipped', 0) == num_skipped
+
+
+def as_in_the_hubs_cache(raw, snapshot):
+  """Links SNAPSHOT/FILE -> blobs/NUMBER, below linked folders."""
+  blobs = snapshot.parent / 'blobs'
+  blobs.mkdir()
+  for i, path in enumerate(sorted(p for p in raw.rglob('*') if p.is_file())):
+    shutil.copy(path, blobs / str(i))
+    link = snapshot / path.relative_to(raw)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(os.path.relpath(blobs / str(i), link.parent))
+
+
+@pytest.mark.parametrize(
+  'name', ['pamela', 'hpd_v2', 'simulacra_aesthetic_captions', 'pick_a_pic']
+)
+def test_linked_files_and_folders_are_read(name, tmp_path):
+  fake(name, str(tmp_path / 'raw'))
+  expected = survey(name, str(tmp_path / 'raw'))
+  (tmp_path / 'hub').mkdir()
+  as_in_the_hubs_cache(tmp_path / 'raw', tmp_path / 'hub' / 'snapshot')
+  folders = tmp_path / 'folders'
+  folders.mkdir()
+  for path in (tmp_path / 'raw').iterdir():
+    (folders / path.name).symlink_to(path)
+  (folders / 'again').symlink_to(folders)  # A folder within itself.
+  assert survey(name, str(tmp_path / 'hub' / 'snapshot')) == expected
+  assert survey(name, str(folders)) == expected
+
+
+def test_folders_within_each_other_end(tmp_path):
+  for name, other in (('a', 'b'), ('b', 'a')):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / name).write_text('')
+    (tmp_path / name / 'on').symlink_to(tmp_path / other)
+  assert raw_directory.list_files(str(tmp_path)) == [
+    'a/a',
+    'a/on/b',
+    'b/b',
+    'b/on/a',
+  ]
 
 
 def test_json_arrays_are_found_in_parts(tmp_path, monkeypatch):
@@ -202,7 +261,6 @@ def test_json_arrays_are_found_in_parts(tmp_path, monkeypatch):
     '[{}',
     '[{},]',
     '[{}] x',
-    '[{"a": NaN}]',
     '[,{}]',
   ):
     with open(path, 'w', encoding='utf-8') as f:

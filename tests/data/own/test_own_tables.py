@@ -155,7 +155,7 @@ def test_without_ids_every_row_is_somebody(tmp_path, caplog):
   [
     (None, 'row 5: .* is None, expected an id'),
     ('', "row 5: .* is '', expected an id"),
-    (math.nan, 'row 5: .*expected an id|NaN is not JSON'),
+    (math.nan, 'row 5: .*expected an id'),
     ('NaN', "row 5: .* is 'NaN', expected an id"),
     ('null', "row 5: .* is 'null', expected an id"),
     (7, 'row 5: .* holds 7, a whole number, the rows before each a text'),
@@ -235,7 +235,6 @@ def test_bad_rows_are_counted_by_reason(tmp_path):
     ('t.csv', b'person,person\na,b\n', "two columns have the name 'person'"),
     ('t.jsonl', b'', 'expected JSON objects'),
     ('t.jsonl', b'{"person": "a"}\n{"pers', 'found at byte 16 no object'),
-    ('t.jsonl', b'{"person": "\xe9"}\n', 'no JSON in UTF-8'),
     ('t.parquet', b'', 'not a complete parquet file'),
     ('t.parquet', b'PAR1 cut', 'not a complete parquet file'),
     ('t.txt', b'person', 'expected a file that ends in .json'),
