@@ -83,7 +83,10 @@ def run(
     distributed: whether several processes, one a host, may run it together.
   """
   _on_end(_end_at_once)
-  own = [*flag_names]
+  flags.DEFINE_bool(
+    'progress', True, 'Show progress bars; --noprogress shows none.'
+  )
+  own = [*flag_names, 'progress']
   if workdir:
     flags.DEFINE_string('workdir', None, 'Directory for all that is written.')
     own.insert(0, 'workdir')
@@ -114,6 +117,8 @@ def run(
 
   def main(argv: Sequence[str]) -> int:
     del argv  # Checked by `_parse_flags`.
+    if not flags.FLAGS.progress:
+      os.environ['TQDM_DISABLE'] = '1'  # before tqdm is imported
     _set_logging()
     with _reported_errors():
       pod = _pod(flags.FLAGS.distributed) if distributed else None

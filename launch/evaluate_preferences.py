@@ -1,4 +1,4 @@
-"""Tables on public preference data; configs/evaluate_preferences.py tells how.
+r"""Tables on public preference data; configs/evaluate_preferences.py tells how.
 
 python -m launch.evaluate_preferences --workdir=DIR \
   --config=configs/evaluate_preferences.py:NAME

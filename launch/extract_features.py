@@ -1,4 +1,4 @@
-"""Runs the stage extract_features; configs/extract_features.py tells how.
+r"""Runs the stage extract_features; configs/extract_features.py tells how.
 
 python -m launch.extract_features --config=configs/extract_features.py \
   --workdir=DIR

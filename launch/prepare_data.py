@@ -1,4 +1,4 @@
-"""Prepares a public or own data set; configs/prepare_data.py tells how.
+r"""Prepares a public or own data set; configs/prepare_data.py tells how.
 
 python -m launch.prepare_data --config=configs/prepare_data.py:NAME --raw=DIR \
   --workdir=DIR

@@ -1,4 +1,4 @@
-"""Runs the experiment sweep_populations; its config tells how.
+r"""Runs the experiment sweep_populations; its config tells how.
 
 python -m launch.sweep_populations --config=configs/sweep_populations.py \
   --workdir=DIR

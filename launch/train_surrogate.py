@@ -1,4 +1,4 @@
-"""Runs the stage train_surrogate; configs/train_surrogate.py tells how.
+r"""Runs the stage train_surrogate; configs/train_surrogate.py tells how.
 
 python -m launch.train_surrogate --config=configs/train_surrogate.py \
   --workdir=DIR

@@ -1,4 +1,4 @@
-"""Runs the stage train_user_model; configs/train_user_model.py tells how.
+r"""Runs the stage train_user_model; configs/train_user_model.py tells how.
 
 python -m launch.train_user_model --config=configs/train_user_model.py \
   --workdir=DIR

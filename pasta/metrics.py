@@ -135,6 +135,13 @@ def check_finite(
       )
 
 
+def summary(metrics: Mapping[str, float]) -> str:
+  """Metrics as a part of a log line, to four significant digits."""
+  return ', '.join(
+    f'{name.rsplit("/", 1)[-1]} {value:.4g}' for name, value in metrics.items()
+  )
+
+
 class Interval(NamedTuple):
   """A mean and its 95 % bootstrap interval."""
 

@@ -34,6 +34,43 @@ def test_a_file_gets_a_line_every_ten_seconds_and_one_at_the_end(
   assert '\r' not in text
 
 
+def test_lines_become_rarer_the_longer_it_takes(capsys, monkeypatch):
+  clock = _Clock()
+  bar = progress.progress(total=3600, unit='images', desc='render')
+  monkeypatch.setattr(bar, '_time', clock)
+  bar.start_t = bar.last_print_t = clock.now
+  for _ in range(3600):
+    clock.now += 1.0
+    bar.update(1)
+  bar.close()
+  # 10 in the first 100 seconds, then each 10 % later: ln 36 / ln 1.1 = 38.
+  assert 40 <= len(capsys.readouterr().err.splitlines()) <= 52
+
+
+@pytest.mark.parametrize('is_terminal', [False, True])
+def test_what_ends_early_ends_at_100_percent(capsys, monkeypatch, is_terminal):
+  monkeypatch.setattr(sys.stderr, 'isatty', lambda: is_terminal, raising=False)
+  with progress.progress(total=2000, unit='iteration', desc='fit') as bar:
+    bar.update(17)
+    progress.end_early(bar, 'converged')
+  last = capsys.readouterr().err.strip().split('\r')[-1]
+  assert '17/17' in last and 'converged' in last
+  assert '100' in last and '2000' not in last
+  with progress.progress(total=2, unit='iteration') as bar:
+    bar.update(2)
+    progress.end_early(bar, 'converged')
+  assert 'converged' not in capsys.readouterr().err
+
+
+def test_a_bar_within_another_writes_lines_as_well(capsys):
+  for _ in progress.progress(range(1), desc='outer'):
+    with progress.progress(total=5, desc='inner') as bar:
+      bar.update(1)
+      progress.end_early(bar, 'converged')
+  lines = capsys.readouterr().err.splitlines()
+  assert [line.split(':')[0] for line in lines] == ['inner', 'outer']
+
+
 def test_iterates_and_says_nothing_twice(capsys):
   assert list(progress.progress(range(3), unit='steps')) == [0, 1, 2]
   text = capsys.readouterr().err

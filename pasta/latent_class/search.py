@@ -229,7 +229,11 @@ class Runner:
           state, min(_CALL_ITERATIONS, self._max_iterations - before)
         )
         bar.update(int(state.iteration) - before)
-        bar.set_postfix_str(f'objective {state.objective.max():.6g}')
+        bar.set_postfix_str(
+          f'objective {state.objective.max():.6g}', refresh=False
+        )
+      if state.is_done.all():
+        progress.end_early(bar, 'converged')
     return state
 
   def move(self, best: full_batch.State) -> tuple[full_batch.State, int]:

@@ -86,7 +86,12 @@ def tune(
   before = phase.judge(model)
   state = phase(model)
   after = float(state.best_score)
-  logging.info('fine-tuning: %.4f before, %.4f after', before, after)
+  logging.info(
+    'fine-tuning: held-out log-likelihood %.4g nats an observation before, '
+    '%.4g after',
+    before,
+    after,
+  )
   best = state.best if after > before else model
   encoder.save(
     os.path.join(directory, 'encoder'), jax.device_get(best.heads['clip'])

@@ -177,7 +177,12 @@ def fit(
     'best_step': int(state.best_step),
     'validation_log_likelihood': float(state.best_score),
   }
-  logging.info('surrogate after %d updates: %s', config.num_steps, metrics)
+  logging.info(
+    'surrogate after %d updates: best at update %d, held-out log-likelihood '
+    '%.4g nats an image',
+    config.num_steps,
+    *metrics.values(),
+  )
   return model.replace(params=state.best_params), metrics
 
 

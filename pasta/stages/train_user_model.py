@@ -1,6 +1,8 @@
 """The stage `train_user_model`: user types by EM."""
 
 import os
+import re
+from collections.abc import Mapping
 
 import jax
 import ml_collections
@@ -13,6 +15,12 @@ from pasta.storage import reserve
 from pasta.storage import session_features as features_lib
 from pasta.user_model import em, saved, sources
 from pasta.user_model import train as user_model_train
+
+# Of each kind of feedback; not with another person's belief.
+_PRINTED = re.compile(
+  r'(?!baseline_|.*mismatched)(.+)_(log_likelihood|accuracy)'
+)
+_CHOICES = ('choice', 'sequential')  # what the metrics for chance are of
 
 
 def run(
@@ -47,6 +55,43 @@ def run(
     )
     saved.save(directory, model, {'encoder_id': encoder_id, **metrics})
     info |= metrics
+    for line in lines(metrics):
+      print(line)
+
+
+def lines(metrics: Mapping[str, float]) -> list[str]:
+  """What a fit predicts of held-out people, as lines for a terminal.
+
+  Log-likelihoods are in nats an observation. Beside each figure stand its 95 %
+  interval over people, what a model with one type reaches, and chance.
+  """
+  people = metrics['num_held_out_users']
+  whom = f'{people} held-out people' if people else 'the training people'
+  found = [f'User model, on {whom} (nats an observation):']
+  for name, value in metrics.items():
+    quantity = _PRINTED.fullmatch(name)
+    if not quantity or f'{name}_low' not in metrics:
+      continue
+    show = _percent if quantity[2] == 'accuracy' else _nats
+    low, high = metrics[f'{name}_low'], metrics[f'{name}_high']
+    line = (
+      f'  {name.replace("_", " ")}: {show(value)} [{show(low)}, {show(high)}]'
+    )
+    if f'baseline_{name}' in metrics:
+      line += f', one type {show(metrics[f"baseline_{name}"])}'
+    chance = f'uniform_{quantity[2]}'
+    if quantity[1] in _CHOICES and chance in metrics:
+      line += f', chance {show(metrics[chance])}'
+    found.append(line)
+  return found
+
+
+def _percent(value: float) -> str:
+  return f'{100 * value:.1f} %'
+
+
+def _nats(value: float) -> str:
+  return f'{value:.4g}'
 
 
 def _read_source(source: ml_collections.ConfigDict, path: str):

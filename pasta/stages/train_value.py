@@ -13,6 +13,7 @@ import numpy as np
 from absl import logging
 
 from pasta import errors, parallel
+from pasta import metrics as metrics_lib
 from pasta import training as training_lib
 from pasta import workdir as workdir_lib
 from pasta.agent import (
@@ -178,7 +179,11 @@ def fit(
     desc='value',
   )
   val = val or evaluate(state)
-  logging.info('value function after %d updates: %s', config.num_steps, val)
+  logging.info(
+    'value function after %d updates, on held-out sessions: %s',
+    config.num_steps,
+    metrics_lib.summary(val),
+  )
   model = ValueModel(
     params=state.params,
     constants=state.constants,

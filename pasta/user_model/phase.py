@@ -205,11 +205,12 @@ class Phase:
           writer.write(call * per_call, line)
           bar.update(call * per_call - bar.n)
           bar.set_postfix_str(
-            f'log-likelihood {line["train/log_likelihood"]:.4f} a person'
+            f'{line["train/log_likelihood"]:.4g} nats a person', refresh=False
           )
           is_last = call >= schedule.main_begin and self._is_over(state)
           if is_last or (call * per_call) % config.checkpoint_steps == 0:
             checkpointer.save(call, state)
+        progress.end_early(bar, 'converged')
     return state
 
   def _fresh(self, start: UserModel, restart: int) -> em.EMState:
@@ -301,13 +302,23 @@ class Phase:
       and the state.
     """
     if place.part == _RESTARTS:
-      logging.info('user model: short run ended at objective %.4f', objective)
+      logging.info(
+        'user model: short run %d of %d: objective %.4g nats a person',
+        place.run + 1,
+        self._config.num_restarts,
+        objective,
+      )
       state = self._elect(state, objective, 0)
       state = state.replace(
         restart_objectives=state.restart_objectives.at[place.run].set(objective)
       )
     else:
-      logging.info('user model: move %d: objective %.4f', place.run, objective)
+      logging.info(
+        'user model: move %d of %d: objective %.4g nats a person',
+        place.run,
+        self._config.num_moves,
+        objective,
+      )
       state = self._elect(state, objective, place.run)
       if place.run == self._config.num_moves:  # The round's last trial.
         taken = int(state.leader_trial) > 0

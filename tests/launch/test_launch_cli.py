@@ -50,6 +50,10 @@ def main(config, workdir, mode):
   if mode == 'typo':
     config.num_step = 3
 
+  if mode == 'bars':
+    from pasta import progress
+    list(progress.progress(range(3), desc='bar'))
+
 def measure(config):
   print(config.num_steps, config.name)
 
@@ -136,6 +140,12 @@ def test_calls_the_entry_with_config_workdir_and_own_flags(project):
   assert result.stdout.splitlines()[0] == '1 x 4 w fine'
   # 12:34:56 steps 1
   assert result.stderr[2] == ':' and result.stderr[8:] == ' steps 1\n'
+
+
+def test_progress_bars_can_be_left_out(project):
+  flags = ('s.py', '--config=c.py', '--workdir=w', '--mode=bars')
+  assert 'bar: 100 %' in _run(project, *flags).stderr
+  assert 'bar' not in _run(project, *flags, '--noprogress').stderr
 
 
 def test_the_compilation_cache_is_where_the_environment_says(project):
