@@ -17,6 +17,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.world = common.world()
   config.sizes = common.sizes()
   config.population = common.population()
+  # Of the run: leaves evaluation-NAME, reads user_model-NAME and value-NAME
+  # where there are such.
+  config.name = ''
   config.seed = 1000  # draws the people: never those that data came from
   config.num_people = 300
   config.batch_size = 100  # sittings in lockstep, and sessions a shard
@@ -51,6 +54,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     'oracle',
   ):
     config.policies[name] = common.policy(name)
+    config.policies[name].value = ''  # 'NAME': of value-NAME; '': this run's
   config.policies.optimistic.spread_weight = 0.3
   # The agent, and what it is held against, choose from larger pools: more texts
   # and as many images.

@@ -26,6 +26,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   common.check_variant(arg, ('smoke',))
   is_smoke = arg == 'smoke'
   c = ml_collections.ConfigDict()
+  # Of the run: leaves off_policy-NAME, reads user_model-NAME, value-NAME and
+  # simulated-NAME where there are such.
+  c.name = ''
   c.seed = 2000  # of fits, resampling and the people of the truth
   c.data = 'simulated'  # 'simulated': simulated/; 'human': features/
   c.reward = 'dense'  # 'dense': every turn's satisfaction; 'sparse': the last
@@ -44,6 +47,8 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     c.policies[name] = common.policy(name)
   c.policies.greedy_noisy = common.policy('greedy', temperature=0.5)
   c.policies.greedy_noisier = common.policy('greedy', temperature=1.0)
+  for policy in c.policies.values():
+    policy.value = ''  # 'NAME': pasta's is value-NAME; '': this run's
   if is_smoke:
     for name in ('lmm', 'pasta', 'greedy_noisier'):
       del c.policies[name]

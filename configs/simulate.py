@@ -17,6 +17,8 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.world = common.world()
   config.sizes = common.sizes()
+  # Of the run: leaves simulated-NAME, reads user_model-NAME if there is one.
+  config.name = ''
   config.seed = 0
   config.num_sessions = 600
   # Keep the candidates that slates were picked from: for naive and

@@ -46,6 +46,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   known = 'smoke', 'preferences', 'preferences_smoke', 'two_phase'
   common.check_variant(arg, known)
   config = ml_collections.ConfigDict()
+  config.name = ''  # of the run: leaves user_model-NAME; '': user_model
   config.seed = 0  # root of all randomness of the fit
   config.num_types = 24  # K; the paper has 16
   config.rank = 0  # of the types' adapters; 0 = none, 4 for a large CLIP

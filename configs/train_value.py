@@ -31,6 +31,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   variants = common.parse_variants(arg, ('smoke', 'gemma', 'paper'))
   is_smoke, is_gemma = 'smoke' in variants, 'gemma' in variants
   c = ml_collections.ConfigDict()
+  # Of the run: leaves value-NAME, reads user_model-NAME and simulated-NAME
+  # where there are such.
+  c.name = ''
   c.seed = 0  # of initialisation, batches and the held-out split
   # Data.
   c.data = 'mixed'  # sessions: 'human', 'simulated' or 'mixed', both

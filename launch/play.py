@@ -16,6 +16,11 @@ flags.DEFINE_string(
   'Who you are: what was learned of you in earlier sessions counts, and what '
   'this one adds is kept.',
 )
+flags.DEFINE_string(
+  'value',
+  '',
+  'NAME of the run whose value-NAME chooses; evaluation/ has its own.',
+)
 flags.DEFINE_integer('size', 256, 'Pixels of a picture, 32 to 1024.')
 flags.DEFINE_integer('seed', -1, 'Of the session; negative: from the clock.')
 
@@ -23,5 +28,5 @@ if __name__ == '__main__':
   cli.run(
     'pasta.stages.play:run',
     config=False,
-    flag_names=('prompt', 'size', 'seed', 'person'),
+    flag_names=('prompt', 'size', 'seed', 'person', 'value'),
   )

@@ -30,6 +30,8 @@ _LACKED = {
     'population.habituation': 0.0,
     'population.position_bias': 0.0,
     'world.candidates.append_only': False,
+    'name': '',
+    'policies.*.value': '',
     # evaluate
     'beliefs_of': '',
     'ceilings.slate_particles': 192,

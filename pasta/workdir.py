@@ -33,25 +33,41 @@ import contextlib
 import hashlib
 import json
 import os
-import platform
 import re
-import shlex
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import logging
 
-import pasta
-from pasta import config_record, credentials, errors, files, lock
+from pasta import (
+  config_record,
+  credentials,
+  errors,
+  files,
+  launch_record,
+  lock,
+)
 
 # No result: what this module writes, temporary files, TensorBoard's header.
 _NO_RESULT = re.compile(
   r'config\.json|launch\.json|\..*|events\.out\.tfevents\..*'
 )
+
+
+class _Found(NamedTuple):
+  """Results that are there and may be gone on with.
+
+  Attributes:
+    fingerprint: theirs.
+    grown_from: of what they went on with.
+    is_smaller: whether the configuration asks for more of the same.
+  """
+
+  fingerprint: str
+  grown_from: list[str]
+  is_smaller: bool
 
 
 def prepare(
@@ -61,6 +77,7 @@ def prepare(
   stage: str,
   upstream: Sequence[str] = (),
   ignore: Sequence[str] = (),
+  grows: Mapping[str, int] | None = None,
 ) -> str:
   """Makes a stage's directory, or checks that it is this run's own.
 
@@ -71,6 +88,8 @@ def prepare(
     upstream: fingerprints of the stages whose results it reads.
     ignore: dotted names of fields that do not change results and may differ
       at a restart, e.g. ('num_workers', 'log_every_steps').
+    grows: dotted names of numbers of which a larger one adds to what is there,
+      each with the least value that can be added to.
 
   Returns:
     The stage's fingerprint, for `is_done`, `mark_done` and later stages.
@@ -82,13 +101,25 @@ def prepare(
   """
   plain = files.to_plain(config)
   credentials.check_config(plain)
-  found = _recorded(directory, plain, stage, upstream, ignore)
-  if found is not None:
-    _make(directory)
-    return found
-  fingerprint = compute_fingerprint(plain, *upstream, ignore=ignore)
+  found = _recorded(directory, plain, stage, upstream, ignore, grows or {})
   _make(directory)
-  _record(directory, plain, _launch(stage, fingerprint, upstream))
+  if found is not None and not found.is_smaller:
+    return found.fingerprint
+  fingerprint = compute_fingerprint(plain, *upstream, ignore=ignore)
+  grown_from = []
+  if found is not None:
+    grown_from = [*found.grown_from, found.fingerprint]
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(_done_path(directory, stage))
+  launch = launch_record.make(stage, fingerprint, upstream, grown_from)
+  try:
+    files.write_json(os.path.join(directory, 'launch.json'), launch)
+    # Last: its presence says that both files are complete.
+    files.write_json(os.path.join(directory, 'config.json'), plain)
+  except OSError as e:
+    raise errors.PastaError(
+      f'{directory}: cannot be written: {e.strerror}'
+    ) from e
   return fingerprint
 
 
@@ -98,8 +129,9 @@ def _recorded(
   stage: str,
   upstream: Sequence[str],
   ignore: Sequence[str],
-) -> str | None:
-  """The fingerprint of the results there; None where there are none.
+  grows: Mapping[str, int],
+) -> _Found | None:
+  """The results there; None where there are none.
 
   Raises:
     PastaError: they are those of another stage, configuration or input.
@@ -116,7 +148,10 @@ def _recorded(
   if not isinstance(old, dict):
     raise errors.PastaError(f'{config_path}: is not a JSON object')
   differing = config_record.differences(old, config, ignore)
-  if differing:
+  if not all(
+    d.name in grows and d.is_growth() and d.before >= grows[d.name]
+    for d in differing
+  ):
     raise errors.PastaError(
       f'stage {stage}: {config_record.describe(differing, config_path)} (use '
       f'another --workdir, or delete {directory} and what was made from it)'
@@ -124,10 +159,28 @@ def _recorded(
   if launch['upstream'] != list(upstream):
     raise errors.PastaError(
       f'{directory}: stage {stage} was run on other inputs than there are now '
-      '(a stage before it has been redone with another configuration): delete '
-      f'{directory} to run it again'
+      f'({_what_changed(directory, launch["upstream"], upstream)}): delete '
+      f'{directory} and what was made from it to run it again'
     )
-  return launch['fingerprint']
+  return _Found(
+    launch['fingerprint'], launch.get('grown_from', []), bool(differing)
+  )
+
+
+def _what_changed(
+  directory: str, before: Sequence[str], now: Sequence[str]
+) -> str:
+  """Why a stage's inputs are not what they were."""
+  root = os.path.dirname(os.path.abspath(directory))
+  for name in sorted(os.listdir(root)):
+    path = os.path.join(root, name, 'launch.json')
+    if os.path.exists(path):
+      launch = files.read_json(path)
+      if launch['fingerprint'] in now and set(before) & set(
+        launch.get('grown_from', [])
+      ):
+        return f'{os.path.join(root, name)} has grown since'
+  return 'a stage before it has been redone with another configuration'
 
 
 def _has_results(directory: str) -> bool:
@@ -138,19 +191,6 @@ def _has_results(directory: str) -> bool:
     for where, _, names in os.walk(directory)
     for name in names
   )
-
-
-def _record(
-  directory: str, config: Mapping[str, Any], launch: Mapping[str, Any]
-) -> None:
-  try:
-    files.write_json(os.path.join(directory, 'launch.json'), launch)
-    # Last: its presence says that both files are complete.
-    files.write_json(os.path.join(directory, 'config.json'), config)
-  except OSError as e:
-    raise errors.PastaError(
-      f'{directory}: cannot be written: {e.strerror}'
-    ) from e
 
 
 def compute_fingerprint(
@@ -191,7 +231,7 @@ def mark_done(
   record = {
     'stage': stage,
     'fingerprint': fingerprint,
-    'time': _now(),
+    'time': launch_record.now(),
     'info': files.to_plain(info),
   }
   files.write_json(_done_path(directory, stage), record)
@@ -221,6 +261,12 @@ def upstream(root: str, name: str, stage: str) -> str:
   return read_done(os.path.join(root, name), stage)['fingerprint']
 
 
+def inputs(directory: str, stage: str) -> list[str]:
+  """The fingerprints of what a finished stage has read."""
+  read_done(directory, stage)
+  return files.read_json(os.path.join(directory, 'launch.json'))['upstream']
+
+
 @contextlib.contextmanager
 def open_stage(
   stage: str,
@@ -229,6 +275,7 @@ def open_stage(
   upstream: Sequence[str] = (),
   ignore: Sequence[str] = (),
   mark: bool = True,
+  grows: Mapping[str, int] | None = None,
 ) -> Iterator[dict | None]:
   """Opens a stage's directory; closes it with a mark if all went well.
 
@@ -246,7 +293,7 @@ def open_stage(
     PastaError: as `prepare`, or another run is at work there.
   """
   plain = files.to_plain(config)
-  if _is_finished(directory, plain, stage, upstream, ignore):
+  if _is_finished(directory, plain, stage, upstream, ignore, grows or {}):
     logging.info('%s: done already in %s', stage, directory)
     yield None
     return
@@ -257,7 +304,12 @@ def open_stage(
     started, info = time.time(), {}
     try:
       fingerprint = prepare(
-        directory, plain, stage=stage, upstream=upstream, ignore=ignore
+        directory,
+        plain,
+        stage=stage,
+        upstream=upstream,
+        ignore=ignore,
+        grows=grows,
       )
       yield info
     except BaseException:
@@ -275,9 +327,14 @@ def _is_finished(
   stage: str,
   upstream: Sequence[str],
   ignore: Sequence[str],
+  grows: Mapping[str, int],
 ) -> bool:
-  found = _recorded(directory, config, stage, upstream, ignore)
-  return found is not None and is_done(directory, stage, found)
+  found = _recorded(directory, config, stage, upstream, ignore, grows)
+  return (
+    found is not None
+    and not found.is_smaller
+    and is_done(directory, stage, found.fingerprint)
+  )
 
 
 def _make(directory: str) -> None:
@@ -308,45 +365,3 @@ def _check_stage(launch: Any, stage: str, path: str) -> None:
 
 def _done_path(directory: str, stage: str) -> str:
   return os.path.join(directory, f'{stage}.done.json')
-
-
-def _now() -> str:
-  return time.strftime('%Y-%m-%dT%H:%M:%S%z')
-
-
-def _launch(
-  stage: str, fingerprint: str, upstream: Sequence[str]
-) -> dict[str, Any]:
-  """What is worth knowing of how a stage was started."""
-  return {
-    'stage': stage,
-    'fingerprint': fingerprint,
-    'upstream': list(upstream),
-    'command': shlex.join(sys.orig_argv),
-    'git_revision': _git_revision(),
-    'pasta_version': pasta.__version__,
-    'python_version': platform.python_version(),
-    'platform': platform.platform(),
-    'time': _now(),
-  }
-
-
-def _git_revision() -> str | None:
-  """The project's commit, '-dirty' added; None outside of its checkout."""
-  root = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-  # An installed package may lie within the checkout of another project.
-  if not os.path.exists(os.path.join(root, '.git')):
-    return None
-  command = ('git', 'describe', '--always', '--dirty', '--abbrev=40')
-  try:
-    result = subprocess.run(
-      (*command, '--exclude=*'),
-      cwd=root,
-      capture_output=True,
-      text=True,
-      timeout=10,
-      check=False,
-    )
-  except (OSError, subprocess.TimeoutExpired):
-    return None
-  return result.stdout.strip() or None

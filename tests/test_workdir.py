@@ -102,7 +102,7 @@ def test_prepare_refuses_another_stage_and_other_inputs(tmp_path):
   _prepare_used(tmp_path, {'a': 1}, stage='value', upstream=('one',))
   with pytest.raises(errors.PastaError, match='belongs to stage value, not'):
     workdir.prepare(str(tmp_path), {'a': 1}, stage='other', upstream=('one',))
-  with pytest.raises(errors.PastaError, match=f'delete {tmp_path} to run it'):
+  with pytest.raises(errors.PastaError, match=f'delete {tmp_path} and what'):
     workdir.prepare(str(tmp_path), {'a': 1}, stage='value', upstream=('two',))
 
 
@@ -243,6 +243,47 @@ def test_a_field_that_a_version_lacked_has_its_value_of_then(tmp_path):
     workdir.prepare(str(tmp_path), new, stage='s')
   assert "'belief.satisfaction' is 0.0 in" in str(e.value)
   assert 'version 0.1.0 had no such field) but null here' in str(e.value)
+
+
+def test_more_of_the_same_goes_on_with_what_is_there(tmp_path):
+  directory = tmp_path / 'simulated'
+
+  def run(num, seed=0):
+    config = {'num_sessions': num, 'seed': seed}
+    with workdir.open_stage(
+      'simulate', str(directory), config, grows={'num_sessions': 4}
+    ) as info:
+      if info is not None:
+        (directory / f'{num}.jsonl').write_text('x')
+    return workdir.upstream(str(tmp_path), 'simulated', 'simulate')
+
+  first = run(5)
+  with workdir.open_stage('value', str(tmp_path / 'value'), {}, (first,)):
+    pass
+  second = run(8)
+  assert second != first and run(8) == second
+  assert (directory / '5.jsonl').exists() and (directory / '8.jsonl').exists()
+  for changes in ({'num': 7}, {'num': 9, 'seed': 1}):
+    with pytest.raises(errors.PastaError, match="'num_sessions' is 8 in"):
+      run(**changes)
+  # What was made of less says so.
+  with pytest.raises(errors.PastaError) as e:
+    with workdir.open_stage('value', str(tmp_path / 'value'), {}, (second,)):
+      pass
+  assert f'{directory} has grown since' in str(e.value)
+  assert f'delete {tmp_path / "value"} and' in str(e.value)
+
+
+def test_what_is_not_one_whole_batch_does_not_grow(tmp_path):
+  directory = str(tmp_path / 'simulated')
+  grows = {'num_sessions': 4}
+  with workdir.open_stage('simulate', directory, {'num_sessions': 3}):
+    pass
+  with pytest.raises(errors.PastaError, match="'num_sessions' is 3 in"):
+    with workdir.open_stage(
+      'simulate', directory, {'num_sessions': 9}, grows=grows
+    ):
+      pass
 
 
 def test_fingerprint():

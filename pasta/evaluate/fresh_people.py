@@ -118,13 +118,24 @@ def load_agent(
   workdir: str,
   world: world_lib.World,
   allow_unseen_generator: bool = False,
+  user_model: str = 'user_model',
+  value: str = 'value',
 ) -> tuple[user_model_lib.UserModel, ValueModel]:
-  """The trained user model and value function of a working directory."""
+  """A trained user model and value function.
+
+  Args:
+    workdir: the working directory.
+    world: what they are to be used with.
+    allow_unseen_generator: go on where the value function never saw candidates
+      of the world's generator.
+    user_model: directory of the user model, relative to workdir.
+    value: of the value function.
+  """
   encoder_id = world.encoder.encoder_id
   return (
-    saved.load(os.path.join(workdir, 'user_model'), encoder_id),
+    saved.load(os.path.join(workdir, user_model), encoder_id),
     saved_values.load(
-      os.path.join(workdir, 'value'),
+      os.path.join(workdir, value),
       encoder_id,
       None if allow_unseen_generator else world.generator.generator_id,
     ),

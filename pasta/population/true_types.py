@@ -179,8 +179,8 @@ def training_belief(
     mode: 'prior' or 'oracle'; others have no fixed belief.
     workdir: the working directory.
     model: the user model.
-    parts: features by their directory, 'features' (hidden people) and
-      'simulated', N sessions in all.
+    parts: features by their directory: 'features' are of hidden people, all
+      others of simulated ones; N sessions in all.
 
   Returns:
     [N, K].

@@ -8,7 +8,7 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from pasta import errors, files
+from pasta import errors, files, runs
 from pasta import workdir as workdir_lib
 from pasta.agent import expected_selection, policies
 from pasta.agent.policy import Policy
@@ -30,23 +30,33 @@ def run(
   config: ml_collections.ConfigDict, workdir: str, worlds: stage.Worlds
 ) -> None:
   """All policies on fresh people of the hidden population -> evaluation/."""
-  directory = os.path.join(workdir, 'evaluation')
-  upstream = (
-    workdir_lib.upstream(workdir, 'user_model', 'train_user_model'),
-    workdir_lib.upstream(workdir, 'value', 'train_value'),
-  )
+  directory = os.path.join(workdir, runs.output('evaluation', config.name))
+  user_model = runs.source(workdir, 'user_model', config.name)
+  values = runs.value_sources(workdir, config)
+  upstream = [workdir_lib.upstream(workdir, user_model, 'train_user_model')]
+  for value in dict.fromkeys(values.values()):
+    upstream.append(workdir_lib.upstream(workdir, value, 'train_value'))
+    runs.check_made_with(workdir, value, 'train_value', upstream[0], user_model)
   with stage.open_stage('evaluate', directory, config, upstream) as info:
     if info is None:
       return
     world = worlds(config.world)
-    model, value = fresh_people.load_agent(
-      workdir, world, config.allow_unseen_generator
-    )
+    agents = {
+      value: fresh_people.load_agent(
+        workdir, world, config.allow_unseen_generator, user_model, value
+      )
+      for value in set(values.values())
+    }
+    model, _ = next(iter(agents.values()))
     population = population_lib.build(config.population)
     outcomes, beliefs = {}, {}
     for name, policy_config in config.policies.items():
       policy = build_policy(
-        policy_config, config, population, model, value, world.generator
+        policy_config,
+        config,
+        population,
+        *agents[values[name]],
+        world.generator,
       )
       where = os.path.join(directory, 'sessions', name)
       outcomes[name], beliefs[name] = fresh_people.play_policy(
@@ -78,8 +88,7 @@ def run(
           config.policies[name],
           config,
           population,
-          model,
-          value,
+          *agents[values[name]],
           world.generator,
         )
         where = os.path.join(directory, 'returning', name)

@@ -4,7 +4,7 @@ import os
 
 import ml_collections
 
-from pasta import errors, files
+from pasta import errors, files, runs
 from pasta import workdir as workdir_lib
 from pasta.agent import expected_selection, policies
 from pasta.agent import saved as saved_values
@@ -34,24 +34,30 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
       be had of the people in the logs.
   """
   errors.check_known("config field 'data'", config.data, tuple(_DATA))
-  directory = os.path.join(workdir, STAGE)
+  directory = os.path.join(workdir, runs.output(STAGE, config.name))
   source, made, stage = _DATA[config.data]
-  upstream = [workdir_lib.upstream(workdir, 'user_model', 'train_user_model')]
+  if config.data == 'simulated':
+    source = made = runs.source(workdir, made, config.name)
+  user_model = runs.source(workdir, 'user_model', config.name)
+  upstream = [workdir_lib.upstream(workdir, user_model, 'train_user_model')]
   upstream.append(workdir_lib.upstream(workdir, made, stage))
-  needs_value = any(p.name == 'pasta' for p in config.policies.values())
-  if needs_value:
-    upstream.append(workdir_lib.upstream(workdir, 'value', 'train_value'))
+  values = {
+    name: value
+    for name, value in runs.value_sources(workdir, config).items()
+    if config.policies[name].name == 'pasta'
+  }
+  for value in dict.fromkeys(values.values()):
+    upstream.append(workdir_lib.upstream(workdir, value, 'train_value'))
   with workdir_lib.open_stage(STAGE, directory, config, upstream) as info:
     if info is not None:
       features = features_lib.load_dir(os.path.join(workdir, made))
-      model = saved.load(
-        os.path.join(workdir, 'user_model'), features.encoder_id
-      )
-      value = None
-      if needs_value:
-        value = saved_values.load(
-          os.path.join(workdir, 'value'), features.encoder_id
+      model = saved.load(os.path.join(workdir, user_model), features.encoder_id)
+      loaded = {
+        value: saved_values.load(
+          os.path.join(workdir, value), features.encoder_id
         )
+        for value in set(values.values())
+      }
       logged = os.path.join(workdir, source)
       records = {s.session_id: s for s in sessions_lib.read_dir(logged)}
       logs = estimates.read_logs(config, features, model, records)
@@ -59,7 +65,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
         name: policies.build(
           p,
           num_columns=logs.episodes.slate.shape[-1],
-          value_model=value,
+          value_model=loaded.get(values.get(name)),
           response=expected_selection.learned(model),
         )
         for name, p in config.policies.items()

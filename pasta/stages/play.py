@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from pasta import errors, files, seeds
+from pasta import errors, files, runs, seeds
 from pasta import workdir as workdir_lib
 from pasta.agent import expected_selection, policies
 from pasta.evaluate import fresh_people
@@ -20,7 +20,9 @@ from pasta.user_model import belief as belief_lib
 from pasta.world import world as world_lib
 
 
-def run(workdir: str, prompt: str, size: int, seed: int, person: str) -> None:
+def run(
+  workdir: str, prompt: str, size: int, seed: int, person: str, value: str
+) -> None:
   """Runs one session with the agent of a working directory.
 
   Args:
@@ -30,6 +32,8 @@ def run(workdir: str, prompt: str, size: int, seed: int, person: str) -> None:
     seed: of the session; negative: from the clock.
     person: who sits there: the session starts from what was learned of them
       before, and what it adds is kept; '': somebody new, nothing is kept.
+    value: name of the run of train_value whose values choose; '': the one that
+      was evaluated.
 
   Raises:
     PastaError: an empty prompt; no trained agent in workdir; no answer at all;
@@ -49,6 +53,8 @@ def run(workdir: str, prompt: str, size: int, seed: int, person: str) -> None:
   config = ml_collections.ConfigDict(
     files.read_json(os.path.join(evaluation, 'config.json'))
   )
+  if value:
+    config.policies.pasta.value = value
   # Sixteen pictures a turn need no pool, and nobody sees them again.
   config.world.t2i.num_workers, config.world.t2i.store = 0, ''
   world = world_lib.World(config.world)
@@ -67,7 +73,8 @@ def _play(
   config: ml_collections.ConfigDict,
   world: world_lib.World,
 ) -> None:
-  model, value = fresh_people.load_agent(workdir, world)
+  value_source = runs.output('value', config.policies.pasta.get('value', ''))
+  model, value = fresh_people.load_agent(workdir, world, value=value_source)
   sizes = world_lib.Sizes(**config.sizes)
   policy = policies.build(
     config.policies.pasta,

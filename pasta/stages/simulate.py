@@ -4,6 +4,7 @@ import os
 
 import ml_collections
 
+from pasta import runs
 from pasta import workdir as workdir_lib
 from pasta.agent import expected_selection, policies
 from pasta.agent import saved as saved_values
@@ -20,8 +21,9 @@ def run(
   config: ml_collections.ConfigDict, workdir: str, worlds: stage.Worlds
 ) -> None:
   """user_model/ -> simulated/: people drawn from the learned user model."""
-  directory = os.path.join(workdir, 'simulated')
-  upstream = [workdir_lib.upstream(workdir, 'user_model', 'train_user_model')]
+  directory = os.path.join(workdir, runs.output('simulated', config.name))
+  user_model = runs.source(workdir, 'user_model', config.name)
+  upstream = [workdir_lib.upstream(workdir, user_model, 'train_user_model')]
   if config.value_from:
     upstream.append(
       workdir_lib.upstream(workdir, config.value_from, 'train_value')
@@ -30,14 +32,18 @@ def run(
     upstream.append(
       workdir_lib.upstream(workdir, config.surrogate, 'train_surrogate')
     )
-  with stage.open_stage('simulate', directory, config, upstream) as info:
+  # Sittings have seeds of their own, batches one size from the first full one.
+  grows = {'num_sessions': config.batch_size}
+  with stage.open_stage(
+    'simulate', directory, config, upstream, grows=grows
+  ) as info:
     if info is None:
       return
     world = worlds(config.world)
     encoder_id = world.encoder.encoder_id
     if config.surrogate:
       world = surrogate_world.load(world, workdir, config.surrogate)
-    model = saved.load(os.path.join(workdir, 'user_model'), encoder_id)
+    model = saved.load(os.path.join(workdir, user_model), encoder_id)
     value = None
     if config.value_from:
       value = saved_values.load(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import jax
 import ml_collections
 
-from pasta import errors
+from pasta import errors, runs
 from pasta import workdir as workdir_lib
 from pasta.stages import stage
 from pasta.storage import preferences as preferences_lib
@@ -30,7 +30,7 @@ def run(
 ) -> None:
   """features/ and preference data -> user_model/: types, utilities (EM)."""
   del worlds  # Trains on features alone.
-  directory = os.path.join(workdir, 'user_model')
+  directory = os.path.join(workdir, runs.output('user_model', config.name))
   paths = {
     name: (source.format, os.path.join(workdir, source.path))
     for name, source in config.sources.items()

@@ -12,7 +12,7 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from pasta import errors, parallel
+from pasta import errors, parallel, runs
 from pasta import metrics as metrics_lib
 from pasta import training as training_lib
 from pasta import workdir as workdir_lib
@@ -46,8 +46,9 @@ def run(
 ) -> None:
   """features/ and simulated/ -> value/: implicit Q-learning."""
   del worlds  # Trains on features alone.
-  directory = os.path.join(workdir, 'value')
-  upstream = [workdir_lib.upstream(workdir, 'user_model', 'train_user_model')]
+  directory = os.path.join(workdir, runs.output('value', config.name))
+  user_model = runs.source(workdir, 'user_model', config.name)
+  upstream = [workdir_lib.upstream(workdir, user_model, 'train_user_model')]
   sources = []
   if config.data not in ('human', 'simulated', 'mixed'):
     raise errors.PastaError(
@@ -60,8 +61,8 @@ def run(
     )
     sources.append('features')
   if config.data != 'human':
-    upstream.append(workdir_lib.upstream(workdir, 'simulated', 'simulate'))
-    sources.append('simulated')
+    sources.append(runs.source(workdir, 'simulated', config.name))
+    upstream.append(workdir_lib.upstream(workdir, sources[-1], 'simulate'))
   backbone = backbones.of(config.backbone)
   upstream += backbone.fingerprints(config)
   with stage.open_stage('train_value', directory, config, upstream) as info:
@@ -71,7 +72,7 @@ def run(
       s: features_lib.load_dir(os.path.join(workdir, s)) for s in sources
     }
     features = features_lib.concatenate(list(parts.values()))
-    model = saved.load(os.path.join(workdir, 'user_model'), features.encoder_id)
+    model = saved.load(os.path.join(workdir, user_model), features.encoder_id)
     base, texts = backbone.load(config), None
     if base is not None:
       texts = _session_texts(base.settings.tokeniser, workdir, parts)

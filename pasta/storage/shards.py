@@ -29,7 +29,8 @@ def run_batches(
   """Runs sittings 0..num in batches; one shard each; skips finished shards.
 
   Every batch has the same size, so that nothing is compiled twice: the last
-  one is filled up with sittings from the start, which are then dropped.
+  one is filled up with sittings from the start, which are then dropped. Where
+  it was the last of fewer sittings, those that it lacked are added to it.
   """
   batch_size = min(batch_size, num)
   starts = range(0, num, batch_size)
@@ -37,20 +38,26 @@ def run_batches(
     for batch, start in enumerate(starts):
       size = min(batch_size, num - start)
       path = sessions_lib.shard_path(directory, batch)
-      if not os.path.exists(path):
+      if os.path.exists(sessions_lib.shard_path(directory, batch + 1)):
+        bar.update(size)
+        continue
+      there = sessions_lib.read_shard(path) if os.path.exists(path) else []
+      if len(there) < size:
         shard = run(batch, (start + np.arange(batch_size)) % num)
-        keep = np.arange(size)
+        new = np.arange(len(there), size)
+        where = features_path(directory, path)
         # The session shard comes last: its presence says all is there.
         if shard.features is not None:
-          features_lib.save(
-            features_path(directory, path), shard.features.select(keep)
-          )
+          features = shard.features.select(new)
+          if there:
+            kept = features_lib.load(where).select(np.arange(len(there)))
+            features = features_lib.concatenate([kept, features])
+          features_lib.save(where, features)
         if shard.arrays is not None:
           features_lib.save_arrays(
-            features_path(directory, path),
-            {k: v[:size] for k, v in shard.arrays.items()},
+            where, {k: v[:size] for k, v in shard.arrays.items()}
           )
-        sessions_lib.write_shard(path, shard.sessions[:size])
+        sessions_lib.write_shard(path, there + [shard.sessions[i] for i in new])
       bar.update(size)
 
 

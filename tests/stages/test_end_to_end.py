@@ -33,6 +33,7 @@ from pasta.stages import quickstart as quickstart_stage
 from pasta.stages import simulate as simulate_stage
 from pasta.stages import train_user_model as train_user_model_stage
 from pasta.stages import train_value as train_value_stage
+from pasta.storage import session_features as features_lib
 from pasta.storage import sessions as sessions_lib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -262,9 +263,11 @@ def test_a_killed_collect_goes_on_to_the_same_sessions(workdir, tmp_path):
 def play_here(workdir, monkeypatch):
   """Plays in this process: answers and prompt to the last session."""
 
-  def run(answers: str, prompt: str, person='', seed=3) -> sessions_lib.Session:
+  def run(
+    answers: str, prompt: str, person='', seed=3, value=''
+  ) -> sessions_lib.Session:
     monkeypatch.setattr('sys.stdin', io.StringIO(answers))
-    play.run(str(workdir), prompt, size=64, seed=seed, person=person)
+    play.run(str(workdir), prompt, 64, seed, person, value)
     return list(sessions_lib.read_dir(str(workdir / 'play/sessions')))[-1]
 
   return run
@@ -338,3 +341,41 @@ def test_the_last_agent_can_make_the_data(workdir, tmp_path):
   config.value_from = 'sessions'
   with pytest.raises(errors.PastaError, match='train_value has not finished'):
     simulate_stage.run(config, str(tmp_path))
+
+
+def test_more_simulated_sessions_are_added_to_those_there(workdir, tmp_path):
+  config = simulate.get_config('smoke')
+  config.world.t2i.num_workers = 0
+  config.batch_size = 4
+  # Draws, with keys by batch, and two policies in turn.
+  config.behaviour.random = common.policy('random')
+  found = {}
+  for run, sizes in (('grown', (6, 11)), ('fresh', (11,))):
+    root = tmp_path / run
+    root.mkdir()
+    for name in ('sessions', 'user_model'):
+      os.symlink(workdir / name, root / name)
+    for num in sizes:
+      config.num_sessions = num
+      simulate_stage.run(config, str(root))
+      records = list(sessions_lib.read_dir(str(root / 'simulated')))
+      found[run, len(records)] = records
+  small, grown, fresh = (
+    found[x] for x in (('grown', 6), ('grown', 11), ('fresh', 11))
+  )
+  assert grown[:6] == small  # times included
+
+  def timeless(session):
+    turns = tuple(
+      dataclasses.replace(t, answered_at=0.0) for t in session.turns
+    )
+    return dataclasses.replace(session, started_at=0.0, turns=turns)
+
+  assert [timeless(s) for s in grown] == [timeless(s) for s in fresh]
+  a, b = (
+    features_lib.load_dir(str(tmp_path / run / 'simulated'))
+    for run in ('grown', 'fresh')
+  )
+  assert a.session_id == b.session_id
+  np.testing.assert_array_equal(a.slate_image, b.slate_image)
+  np.testing.assert_array_equal(a.choice, b.choice)
