@@ -43,12 +43,16 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   c.num_truth_sessions = 24 if is_smoke else 400
   c.batch_size = 24 if is_smoke else 200  # sittings of the truth in lockstep
   c.policies = ml_collections.ConfigDict()
-  for name in ('lmm', 'random', 'greedy', 'pasta'):
-    c.policies[name] = common.policy(name)
-  c.policies.greedy_noisy = common.policy('greedy', temperature=0.5)
-  c.policies.greedy_noisier = common.policy('greedy', temperature=1.0)
-  for policy in c.policies.values():
-    policy.value = ''  # 'NAME': pasta's is value-NAME; '': this run's
+  for name, policy, temperature in (
+    ('lmm', 'lmm', 0.0),
+    ('random', 'random', 0.0),
+    ('greedy', 'greedy', 0.0),
+    ('pasta', 'pasta', 0.0),
+    ('greedy_noisy', 'greedy', 0.5),
+    ('greedy_noisier', 'greedy', 1.0),
+  ):
+    c.policies[name] = common.policy(policy, temperature)
+    c.policies[name].value = ''  # 'NAME': of value-NAME; '': this run's
   if is_smoke:
     for name in ('lmm', 'pasta', 'greedy_noisier'):
       del c.policies[name]

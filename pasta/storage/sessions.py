@@ -268,9 +268,18 @@ def shard_path(directory: str, index: int) -> str:
   return os.path.join(directory, f'{index:05d}.jsonl')
 
 
-def write_shard(path: str, batch: Sequence[Session]) -> None:
-  """Writes sessions as one shard, atomically; never overwrites one."""
-  if os.path.exists(path):
+def write_shard(
+  path: str, batch: Sequence[Session], *, grows: bool = False
+) -> None:
+  """Writes sessions as one shard, atomically.
+
+  Args:
+    path: of the shard.
+    batch: its sessions.
+    grows: whether they begin with those that the shard holds; a shard is never
+      overwritten otherwise.
+  """
+  if os.path.exists(path) and not grows:
     raise errors.PastaError(f'{path}: exists already; shards never change')
   for session in batch:
     check(session, path)

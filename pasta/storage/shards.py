@@ -57,7 +57,9 @@ def run_batches(
           features_lib.save_arrays(
             where, {k: v[:size] for k, v in shard.arrays.items()}
           )
-        sessions_lib.write_shard(path, there + [shard.sessions[i] for i in new])
+        sessions_lib.write_shard(
+          path, there + [shard.sessions[i] for i in new], grows=bool(there)
+        )
       bar.update(size)
 
 
