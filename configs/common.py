@@ -45,7 +45,10 @@ def world() -> ml_collections.ConfigDict:
   """Images, encoder and candidates."""
   config = ml_collections.ConfigDict()
   config.t2i = ml_collections.ConfigDict()
-  config.t2i.name = 'sketch'  # 'sketch', 'sketch:ink', 'sdxl' or 'flux'
+  # 'sketch', 'sketch:ink', 'sdxl', 'flux', or a class of your own as
+  # 'module:Class', with its keyword arguments as a JSON object.
+  config.t2i.name = 'sketch'
+  config.t2i.arguments = ''  # e.g. '{"steps": 4}'
   config.t2i.size = 64  # pixels, height and width; SDXL and Flux: 1024
   config.t2i.num_workers = -1  # render processes; -1: one a core, 0: none
   # Directory that keeps images and features for all runs; '' = none.
@@ -56,8 +59,9 @@ def world() -> ml_collections.ConfigDict:
   config.encoder = 'sketch-clip'  # shipped; or a directory or hub id (CLIP)
   config.candidates = ml_collections.ConfigDict()
   # 'grammar', 'grammar:terse' (worded otherwise), or a language model: 'chat'
-  # (at an endpoint) or 'gemma' (local).
+  # (at an endpoint) or 'gemma' (local), or 'module:Class', as above.
   config.candidates.name = 'grammar'
+  config.candidates.arguments = ''
   config.candidates.num_candidates = 25  # L_C
   config.candidates.max_words = 36  # keeps prompts under CLIP's 77 tokens
   # Never overwrite what the chosen prompt names; grammars alone.

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import ml_collections
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
@@ -19,7 +18,7 @@ from data.pasta_sessions import shard_parts
 from pasta import errors
 from pasta.storage import sessions
 from pasta.t2i import base as t2i_lib
-from pasta.t2i import build as t2i_build
+from pasta.t2i.sketch import sketch
 from pasta.types import Candidate
 
 _SESSIONS_PER_UNIT = {'none': 200, 'render': 25}  # by option `images`
@@ -311,11 +310,9 @@ def _t2i(t2i_id: str) -> t2i_lib.TextToImage:
   match = _T2I_ID.fullmatch(t2i_id)
   reason = ''
   if match:
-    config = ml_collections.ConfigDict(
-      {'name': match['name'], 'size': int(match['size']), 'num_workers': 0}
-    )
     try:
-      model = t2i_build.build(config)
+      # No other model: what a file names must not be what is imported.
+      model = sketch.Sketch(look=match['name'], size=int(match['size']))
       if model.model_id == t2i_id:
         return model
       reason = f' ({model.model_id} can)'

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from pasta.candidates import pools
+from pasta.candidates import own, pools
 from pasta.candidates.base import CandidateGenerator
 from pasta.candidates.grammar import generator as grammar
 from pasta.candidates.grammar import terse
@@ -20,15 +20,17 @@ def build(
   """Builds the generator that a config names.
 
   Args:
-    config: has `name`, `num_candidates`, `max_words`, `append_only` and, for a
-      language model, a sub-config of its name.
+    config: has `name`, `num_candidates`, `max_words`, `append_only`,
+      `arguments` (of a class of one's own, 'module:Class') and, for a language
+      model, a sub-config of its name.
     count_tokens: how many tokens a prompt has for who reads it; a language
       model's prompts are cut by it.
     max_prompt_tokens: that it may have.
 
   Raises:
-    ValueError: for an unknown name, or fields that cannot be used.
-    PastaError: a language model's fields or files cannot be used.
+    ValueError: fields that cannot be used.
+    PastaError: for an unknown name; a language model's fields or files, or a
+      class of one's own, cannot be used.
   """
   if config.name in _GRAMMARS:
     plain = grammar.Grammar(
@@ -37,14 +39,18 @@ def build(
       append_only=config.append_only,
     )
     return plain if config.name == 'grammar' else terse.Terse(plain)
-  if config.name not in _KNOWN:
-    raise ValueError(
-      f'candidates.name is {config.name!r}; known: {", ".join(_KNOWN)}'
-    )
   if config.append_only:
     raise ValueError(
       f'candidates.append_only is True: expected False for {config.name!r}, '
       'which writes what it likes'
+    )
+  if config.name not in _KNOWN:
+    return own.Own(
+      config.name,
+      config.num_candidates,
+      config.max_words,
+      config.arguments,
+      _KNOWN,
     )
   # A language model takes seconds to import.
   made = pools.Pools(

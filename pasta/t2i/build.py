@@ -2,6 +2,7 @@
 
 import ml_collections
 
+from pasta.t2i import own
 from pasta.t2i.base import TextToImage
 from pasta.t2i.sketch import draw, sketch
 
@@ -10,12 +11,14 @@ def build(config: ml_collections.ConfigDict) -> TextToImage:
   """Makes the model that a config names.
 
   Args:
-    config: fields `name` ('sketch', 'sketch:ink', 'sdxl' or 'flux'), `size`
-      (pixels), `num_workers` (of sketch: processes; 0 draws in this one), and
-      `sdxl` and `flux`, as in configs/common.py.
+    config: fields `name` ('sketch', 'sketch:ink', 'sdxl', 'flux' or
+      'module:Class'), `size` (pixels), `num_workers` (processes; 0 draws in
+      this one), `arguments` (of 'module:Class'), and `sdxl` and `flux`, as in
+      configs/common.py.
 
   Raises:
     ValueError: the name is unknown, or a field is out of range.
+    PastaError: a class of one's own cannot be used.
   """
   if config.name in draw.LOOKS:
     return sketch.Sketch(
@@ -30,7 +33,4 @@ def build(config: ml_collections.ConfigDict) -> TextToImage:
     from pasta.t2i.flux import model as flux
 
     return flux.from_config(config)
-  raise ValueError(
-    f't2i.name: unknown model {config.name!r}; known: '
-    + ', '.join([*draw.LOOKS, 'sdxl', 'flux'])
-  )
+  return own.from_config(config, [*draw.LOOKS, 'sdxl', 'flux'])

@@ -293,7 +293,10 @@ def test_mixed_sizes_are_refused(tmp_path):
     ('sketch@32/v9', 'sketch@32/v1 can'),
     ('sketch@032/v1', 'sketch@32/v1 can'),
     ('sketch@9999/v1', 'size: expected 32 to 1024 pixels'),
-    ('sketch:oil@32/v1', "unknown model 'sketch:oil'"),
+    (
+      'sketch:oil@32/v1',
+      "look: expected one of sketch, sketch:ink, got 'sketch:oil'",
+    ),
   ],
 )
 def test_models_that_are_not_at_hand_are_named(t2i_id, reason, tmp_path):

@@ -311,7 +311,11 @@ def test_wrong_inputs_are_named(tmp_path, collected):
     path=path,
     **{'world.t2i.store': str(tmp_path)},
   )
-  refused('unknown model', path=path, **{'world.t2i.name': 'x'})
+  refused(
+    "'t2i.name' is 'x'; expected one of sketch",
+    path=path,
+    **{'world.t2i.name': 'x'},
+  )
   (tmp_path / 'sessions').mkdir()
   refused('holds no session', path='', sessions=f'{tmp_path}/sessions')
   config = prompt_config(path, features=False)

@@ -10,7 +10,7 @@ from pasta.t2i.sketch import draw, scene, sketch
 
 def _config(**fields):
   return ml_collections.ConfigDict(
-    {'name': 'sketch', 'size': 32, 'num_workers': 0, **fields}
+    {'name': 'sketch', 'size': 32, 'num_workers': 0, 'arguments': '', **fields}
   )
 
 
