@@ -93,6 +93,8 @@ def chat() -> ml_collections.ConfigDict:
   config.backoff_seconds = 0.5  # before the first retry; doubles, with jitter
   config.max_concurrency = 16  # requests at once
   config.max_answer_bytes = 4_000_000  # where answers are cut
+  # Go on with grammar's candidates where not one of a batch is usable.
+  config.allow_unusable = False
   # Answers on disk: 'off', 'read_write', or 'replay' (recorded answers alone).
   config.cache = 'read_write'
   config.cache_dir = ''  # '': in $PASTA_CACHE or ~/.cache/pasta
@@ -149,6 +151,8 @@ def gemma() -> ml_collections.ConfigDict:
   config.prompt_tokens = (256, 512, 1024)
   config.batch_texts = 40  # requests at once, 5 a session
   config.dtype = 'bfloat16'  # of parameters and computation; or 'float32'
+  # Go on with grammar's candidates where not one of a batch is usable.
+  config.allow_unusable = False
   return config
 
 

@@ -66,6 +66,7 @@ def run(
   workdir: bool = True,
   flag_names: Sequence[str] = (),
   distributed: bool = False,
+  fields_given: bool = False,
 ) -> None:
   """Parses the flags, calls the entry and exits with its code.
 
@@ -81,6 +82,8 @@ def run(
     flag_names: the script's own flags, handed on as keyword arguments; one
       without a default has to be given.
     distributed: whether several processes, one a host, may run it together.
+    fields_given: whether the entry is told, as `fields_given`, which fields of
+      the config the command line has set.
   """
   _on_end(_end_at_once)
   flags.DEFINE_bool(
@@ -128,6 +131,8 @@ def run(
         credentials.check_config(files.to_plain(value))
       function = _load(entry)
       extra = {name: flags.FLAGS[name].value for name in flag_names}
+      if fields_given:
+        extra['fields_given'] = tuple(flags.FLAGS['config'].override_values)
       if workdir:
         given.append(os.path.expanduser(flags.FLAGS.workdir))
       _on_end(_end_in_order)

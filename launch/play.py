@@ -1,8 +1,9 @@
-"""One session in the terminal, with the trained agent of a workdir.
+"""One session in the terminal, with the agent of a workdir.
 
   python -m launch.play --workdir=DIR --prompt="a quiet harbour at dusk"
 
-Writes a contact sheet a turn and the session itself into DIR/play.
+Writes a contact sheet a turn and the session itself into DIR/play. Its config
+is configs/play.py: --config.FIELD=VALUE changes a field.
 """
 
 from absl import flags
@@ -16,17 +17,14 @@ flags.DEFINE_string(
   'Who you are: what was learned of you in earlier sessions counts, and what '
   'this one adds is kept.',
 )
-flags.DEFINE_string(
-  'value',
-  '',
-  'NAME of the run whose value-NAME chooses; evaluation/ has its own.',
+flags.DEFINE_integer(
+  'size', 0, 'Pixels of a picture, 32 to 1024; 0: as the config says, 256.'
 )
-flags.DEFINE_integer('size', 256, 'Pixels of a picture, 32 to 1024.')
 flags.DEFINE_integer('seed', -1, 'Of the session; negative: from the clock.')
 
 if __name__ == '__main__':
   cli.run(
     'pasta.stages.play:run',
-    config=False,
-    flag_names=('prompt', 'size', 'seed', 'person', 'value'),
+    flag_names=('prompt', 'size', 'seed', 'person'),
+    fields_given=True,
   )

@@ -20,10 +20,13 @@ class Candidate:
   Attributes:
     text: the whole prompt.
     category: kind of expansion, one of CATEGORIES, or UNKNOWN_CATEGORY.
+    source: id of the generator that wrote it, where that is another than the
+      session's: what a language model left open; '': the session's own.
   """
 
   text: str
   category: str
+  source: str = ''
 
 
 def category_index(category: str) -> int:

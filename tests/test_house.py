@@ -10,8 +10,8 @@ import pytest
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 _FOLDERS = ('pasta', 'launch', 'configs', 'data')
 _MAX_LINES = 400
-# No stages: what a user sees or measures.
-_WITHOUT_CONFIG = ('inspect_data', 'play')
+# No stage: what a user sees.
+_WITHOUT_CONFIG = ('inspect_data',)
 _ENTRIES = {  # script to the module whose `run` it calls
   path.stem: match[1]
   for path in sorted((_ROOT / 'launch').glob('*.py'))

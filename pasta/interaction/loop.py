@@ -10,6 +10,7 @@ world, and a prompt that both show gives the same images.
 
 import dataclasses
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -79,6 +80,7 @@ def run(
   session_prefix: str = 'session',
   true_log_belief: np.ndarray | None = None,
   with_pool: bool = False,
+  after_turn: Callable[[list[sessions.Session]], None] | None = None,
 ) -> Result:
   """Runs one session for each of N people.
 
@@ -96,6 +98,7 @@ def run(
     true_log_belief: what an agent that knows the types would believe [N, K],
       for policies whose belief is 'oracle'.
     with_pool: whether the result's features keep all candidates.
+    after_turn: is told the records so far, after each turn.
 
   Returns:
     The batch's result; sessions are shorter than T where people stopped.
@@ -129,6 +132,25 @@ def run(
   histories = [PromptHistory(p) for p in people.initial_prompts]
   beliefs, utilities, predicted = [board.sitting.log_belief], [], []
   seen = {'images': None} if generator.sees_images else {}
+
+  def recorded() -> list[sessions.Session]:
+    return [
+      sessions.Session(
+        session_id=f'{session_prefix}-{int(people.sitting_seeds[i]):016x}',
+        user_id=people.user_ids[i],
+        source=people.source,
+        initial_prompt=people.initial_prompts[i],
+        policy_id=policy.policy_id,
+        generator_id=generator.generator_id,
+        t2i_id=world.t2i.model_id,
+        images_per_prompt=sizes.images_per_prompt,
+        started_at=started,
+        turns=tuple(turns[i]),
+        belief_after='' if known is None else known.session_ids[i],
+      )
+      for i in range(num)
+    ]
+
   for t in range(sizes.num_turns):
     pools = generator.propose(
       histories, seeds.derive(people.sitting_seeds, 'candidates', t), **seen
@@ -164,6 +186,8 @@ def run(
     for i in range(num):
       turns[i].append(_turn(i, pools[i], decision, shown, answer))
       histories[i] = sessions.history(people.initial_prompts[i], turns[i])
+    if after_turn is not None:
+      after_turn(recorded())
     if seen and t + 1 < sizes.num_turns:
       # The same images once more: the loop itself keeps features alone.
       seen['images'] = world.t2i.generate(
@@ -171,22 +195,7 @@ def run(
         image_seeds[np.arange(num), answer.choice],
         sizes.images_per_prompt,
       )
-  records = [
-    sessions.Session(
-      session_id=f'{session_prefix}-{int(people.sitting_seeds[i]):016x}',
-      user_id=people.user_ids[i],
-      source=people.source,
-      initial_prompt=people.initial_prompts[i],
-      policy_id=policy.policy_id,
-      generator_id=generator.generator_id,
-      t2i_id=world.t2i.model_id,
-      images_per_prompt=sizes.images_per_prompt,
-      started_at=started,
-      turns=tuple(turns[i]),
-      belief_after='' if known is None else known.session_ids[i],
-    )
-    for i in range(num)
-  ]
+  records = recorded()
   return Result(
     sessions=records,
     features=board.features(records),

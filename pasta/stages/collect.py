@@ -8,6 +8,7 @@ from pasta.agent import policies
 from pasta.interaction import hidden_people
 from pasta.population import population as population_lib
 from pasta.stages import stage
+from pasta.storage import sessions as sessions_lib
 from pasta.storage import shards
 
 
@@ -40,3 +41,4 @@ def run(
       run_batch, len(crowd), config.batch_size, directory, 'collect'
     )
     info['num_sessions'] = len(crowd)
+    stage.tell_sources(info, sessions_lib.read_dir(directory))

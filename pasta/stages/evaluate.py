@@ -1,5 +1,6 @@
 """All policies on the same fresh people of the hidden population."""
 
+import itertools
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -63,6 +64,13 @@ def run(
         policy, population, config, workdir, where, world, model
       )
     results = compare.compare(outcomes, seed=config.seed)
+    stage.tell_sources(
+      info,
+      itertools.chain.from_iterable(
+        sessions_lib.read_dir(os.path.join(directory, 'sessions', name))
+        for name in config.policies
+      ),
+    )
     results |= {
       'num_people': config.num_people,
       'num_turns': config.sizes.num_turns,

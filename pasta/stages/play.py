@@ -1,7 +1,9 @@
-"""A person takes part: one session in the terminal, with the trained agent."""
+"""A person takes part: one session in the terminal, with a workdir's agent."""
 
 import os
 import time
+from collections.abc import Collection
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,57 +13,124 @@ import numpy as np
 from pasta import errors, files, runs, seeds
 from pasta import workdir as workdir_lib
 from pasta.agent import expected_selection, policies
-from pasta.evaluate import fresh_people
+from pasta.agent import saved as saved_values
 from pasta.interaction import loop, terminal
 from pasta.report import taste
-from pasta.storage import beliefs
+from pasta.stages import stage
+from pasta.storage import beliefs, candidate_sources
 from pasta.storage import sessions as sessions_lib
 from pasta.user_model import belief as belief_lib
+from pasta.user_model import saved
 from pasta.world import world as world_lib
+
+# Whose world an agent was made in, and is used in: the first that is there.
+_RECORDS = ('sessions', 'simulated', 'evaluation')
 
 
 def run(
-  workdir: str, prompt: str, size: int, seed: int, person: str, value: str
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  prompt: str,
+  size: int = 0,
+  seed: int = -1,
+  person: str = '',
+  fields_given: Collection[str] = (),
 ) -> None:
   """Runs one session with the agent of a working directory.
 
   Args:
-    workdir: a directory in which quickstart or evaluate has finished.
+    config: of configs/play.py.
+    workdir: a directory in which train_user_model has finished; train_value
+      too, if values are to choose.
     prompt: the initial prompt.
-    size: pixels of a picture.
+    size: pixels of a picture; 0: config.picture_size.
     seed: of the session; negative: from the clock.
     person: who sits there: the session starts from what was learned of them
       before, and what it adds is kept; '': somebody new, nothing is kept.
-    value: name of the run of train_value whose values choose; '': the one that
-      was evaluated.
+    fields_given: dotted fields of the config that the command line has set:
+      they come before what the workdir's runs have recorded.
 
   Raises:
-    PastaError: an empty prompt; no trained agent in workdir; no answer at all;
-      a belief about the person that cannot be used.
+    PastaError: an empty prompt; no user model in workdir, or one of another
+      encoder; no answer at all; a belief about the person that cannot be used.
   """
-  evaluation = os.path.join(workdir, 'evaluation')
   if not os.path.isdir(workdir):
     raise errors.PastaError(f'flag --workdir: there is no directory {workdir}')
-  workdir_lib.read_done(evaluation, 'evaluate')
+  source = runs.source(workdir, 'user_model', config.name)
+  workdir_lib.upstream(workdir, source, 'train_user_model')
   if not prompt or not prompt.strip():
     raise errors.PastaError(
       'flag --prompt is empty: say what you want to see, e.g. '
       '--prompt="a quiet harbour at dusk"'
     )
+  field = 'flag --size' if size else "config field 'picture_size'"
+  size = size or config.picture_size
   if not 32 <= size <= 1024:
-    raise errors.PastaError(f'flag --size is {size}, expected 32 to 1024')
-  config = ml_collections.ConfigDict(
-    files.read_json(os.path.join(evaluation, 'config.json'))
-  )
-  if value:
-    config.policies.pasta.value = value
-  # Sixteen pictures a turn need no pool, and nobody sees them again.
-  config.world.t2i.num_workers, config.world.t2i.store = 0, ''
+    raise errors.PastaError(f'{field} is {size}, expected 32 to 1024')
+  if config.as_recorded:
+    config = _as_recorded(config, workdir, fields_given)
+  config = _with_policy(config, workdir)
   world = world_lib.World(config.world)
   try:
     _play(workdir, prompt, size, seed, person, config, world)
   finally:
     world.close()
+
+
+def _as_recorded(
+  config: ml_collections.ConfigDict, workdir: str, given: Collection[str]
+) -> ml_collections.ConfigDict:
+  """The config with the world and the sizes of the workdir's own runs."""
+  config = ml_collections.ConfigDict(config.to_dict())
+  for name in _RECORDS:
+    path = os.path.join(workdir, name, 'config.json')
+    if os.path.exists(path):
+      found = files.read_json(path)
+      if isinstance(found, dict) and {'world', 'sizes'} <= set(found):
+        print(f'World and sizes: as in {path}, where no flag says otherwise.')
+        for part in ('world', 'sizes'):
+          _take(config[part], found[part], f'{part}.', given, path)
+        break
+  return config
+
+
+def _take(
+  config: ml_collections.ConfigDict,
+  found: Any,
+  prefix: str,
+  given: Collection[str],
+  path: str,
+) -> None:
+  """Takes fields that were recorded and that nobody has set."""
+  if not isinstance(found, dict):
+    raise errors.PastaError(f'{path}: {prefix[:-1]!r} is no JSON object')
+  for name in config:
+    field = f'{prefix}{name}'
+    if name not in found or field in stage.IGNORED or field in given:
+      continue
+    if isinstance(config[name], ml_collections.ConfigDict):
+      _take(config[name], found[name], f'{field}.', given, path)
+      continue
+    value = found[name]
+    try:
+      config[name] = tuple(value) if isinstance(value, list) else value
+    except TypeError as e:
+      raise errors.PastaError(f'{path}: {field!r} cannot be used: {e}') from e
+
+
+def _with_policy(
+  config: ml_collections.ConfigDict, workdir: str
+) -> ml_collections.ConfigDict:
+  """The config with a policy: the best that the workdir has."""
+  if config.policy.name:
+    return config
+  config = ml_collections.ConfigDict(config.to_dict())
+  value = os.path.join(workdir, runs.source(workdir, 'value', config.name))
+  has_value = os.path.isdir(value)
+  config.policy.name = 'pasta' if has_value else 'greedy_slate'
+  if not has_value:
+    print(f'There is no {value}: policy greedy_slate, by the user model alone.')
+  return config
 
 
 def _play(
@@ -73,11 +142,22 @@ def _play(
   config: ml_collections.ConfigDict,
   world: world_lib.World,
 ) -> None:
-  value_source = runs.output('value', config.policies.pasta.get('value', ''))
-  model, value = fresh_people.load_agent(workdir, world, value=value_source)
+  encoder_id = world.encoder.encoder_id
+  source = runs.source(workdir, 'user_model', config.name)
+  user_model = workdir_lib.upstream(workdir, source, 'train_user_model')
+  model = saved.load(os.path.join(workdir, source), encoder_id)
+  value = None
+  if config.policy.name == 'pasta':
+    source = runs.source(workdir, 'value', config.name)
+    workdir_lib.upstream(workdir, source, 'train_value')
+    value = saved_values.load(
+      os.path.join(workdir, source),
+      encoder_id,
+      None if config.allow_unseen_generator else world.generator.generator_id,
+    )
   sizes = world_lib.Sizes(**config.sizes)
   policy = policies.build(
-    config.policies.pasta,
+    config.policy,
     num_columns=sizes.num_columns,
     value_model=value,
     response=expected_selection.learned(model),
@@ -88,7 +168,6 @@ def _play(
   os.makedirs(pictures, exist_ok=True)
   words = taste.type_words(model, world.text_features)
   people = os.path.join(directory, 'people')
-  user_model = workdir_lib.upstream(workdir, 'user_model', 'train_user_model')
   belief = belief_lib.initial(model, 1)
   kept = known = None
   if name:
@@ -113,6 +192,9 @@ def _play(
     input,
     print,
   )
+  shards = os.path.join(directory, 'sessions')
+  os.makedirs(shards, exist_ok=True)
+  path = sessions_lib.shard_path(shards, len(sessions_lib.shards(shards)))
   result = loop.run(
     world,
     person,
@@ -122,18 +204,19 @@ def _play(
     user_model=model,
     session_prefix='play',
     known=known,
+    after_turn=lambda records: sessions_lib.write_shard(
+      path, records, grows=len(records[0].turns) > 1
+    ),
   )
   if not result.sessions[0].turns:
     raise errors.PastaError(
       'the session ended before the first choice; nothing was saved'
     )
-  shards = os.path.join(directory, 'sessions')
-  os.makedirs(shards, exist_ok=True)
-  path = sessions_lib.shard_path(shards, len(sessions_lib.shards(shards)))
-  sessions_lib.write_shard(path, result.sessions)
   print('\nAfter the last turn I believe:')
   for line in terminal.belief_lines(result.log_beliefs[0, -1], words):
     print(f'  {line}')
+  if line := candidate_sources.line(candidate_sources.shares(result.sessions)):
+    print(line)
   print(f'Session saved: {path}')
   if name:
     ids = kept.session_ids if kept else ()

@@ -90,3 +90,4 @@ def run(
       'num_sessions': config.num_sessions,
       'num_images_made': world.num_images_made - before,
     }
+    stage.tell_sources(info, sessions_lib.read_dir(directory))

@@ -7,13 +7,16 @@ scripts call these; `quickstart` calls them one after another.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import ml_collections
 
 from pasta import workdir as workdir_lib
 from pasta.interaction import loop
+from pasta.storage import candidate_sources
+from pasta.storage import sessions as sessions_lib
 from pasta.world import world as world_lib
 
 # Fields that change speed or memory but never a result.
@@ -29,6 +32,7 @@ IGNORED = (
   'world.t2i.flux.offload',
   'world.cache_texts',
   'world.cache_columns',
+  'world.candidates.gemma.allow_unusable',
   # The server's address, and how patient we are with it.
   *(
     f'world.candidates.chat.{name}'
@@ -41,6 +45,7 @@ IGNORED = (
       'backoff_seconds',
       'max_concurrency',
       'max_answer_bytes',
+      'allow_unusable',
       'cache',
       'cache_dir',
     )
@@ -86,6 +91,15 @@ def with_worlds(function: Callable) -> Callable:
       return function(config, workdir, own)
 
   return wrapped
+
+
+def tell_sources(
+  info: dict[str, Any], records: Iterable[sessions_lib.Session]
+) -> None:
+  """Records, and prints where they are several, who wrote the candidates."""
+  info['candidate_sources'] = candidate_sources.shares(records)
+  if line := candidate_sources.line(info['candidate_sources']):
+    print(line)
 
 
 def interact(

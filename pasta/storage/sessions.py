@@ -145,7 +145,8 @@ def to_json(session: Session) -> str:
   content = dataclasses.asdict(session)
   for turn in content['turns']:
     turn['candidates'] = [
-      [c['text'], c['category']] for c in turn['candidates']
+      [c['text'], c['category'], *([c['source']] if c['source'] else [])]
+      for c in turn['candidates']
     ]
   return json.dumps(
     content, ensure_ascii=False, separators=(',', ':'), allow_nan=False
@@ -191,6 +192,7 @@ def _check_kinds(session: Session) -> None:
     for candidate in turn.candidates:
       _check_kind(candidate.text, str, f'turn {t}: candidates')
       _check_kind(candidate.category, str, f'turn {t}: candidates')
+      _check_kind(candidate.source, str, f'turn {t}: candidates')
     for name, kind in _TURN_FIELDS.items():
       value = getattr(turn, name)
       if value is None and name in _OPTIONAL:
@@ -276,8 +278,12 @@ def write_shard(
   Args:
     path: of the shard.
     batch: its sessions.
-    grows: whether they begin with those that the shard holds; a shard is never
-      overwritten otherwise.
+    grows: whether they go on from those that the shard holds, with more
+      sessions or more turns.
+
+  Raises:
+    PastaError: a session contradicts itself; the shard is there already, and
+      is not to grow.
   """
   if os.path.exists(path) and not grows:
     raise errors.PastaError(f'{path}: exists already; shards never change')

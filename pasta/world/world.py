@@ -149,8 +149,21 @@ def _trim(cache: dict[T, np.ndarray], limit: int) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-  """Sizes of an interaction: T turns, L columns, M images per prompt."""
+  """Sizes of an interaction: T turns, L columns, M images per prompt.
+
+  Raises:
+    PastaError: one of them is below 1.
+  """
 
   num_turns: int
   num_columns: int
   images_per_prompt: int
+
+  def __post_init__(self):
+    errors.check_least(
+      self,
+      "config field 'sizes.{}'",
+      num_turns=1,
+      num_columns=1,
+      images_per_prompt=1,
+    )

@@ -25,6 +25,7 @@ from configs import (
   train_user_model,
   train_value,
 )
+from configs import play as play_config
 from pasta import errors
 from pasta.agent import saved as saved_values
 from pasta.stages import collect as collect_stage
@@ -263,11 +264,16 @@ def test_a_killed_collect_goes_on_to_the_same_sessions(workdir, tmp_path):
 def play_here(workdir, monkeypatch):
   """Plays in this process: answers and prompt to the last session."""
 
-  def run(
-    answers: str, prompt: str, person='', seed=3, value=''
-  ) -> sessions_lib.Session:
+  def run(answers: str, prompt: str, person='', seed=3) -> sessions_lib.Session:
     monkeypatch.setattr('sys.stdin', io.StringIO(answers))
-    play.run(str(workdir), prompt, 64, seed, person, value)
+    play.run(
+      play_config.get_config(),
+      str(workdir),
+      prompt,
+      size=64,
+      seed=seed,
+      person=person,
+    )
     return list(sessions_lib.read_dir(str(workdir / 'play/sessions')))[-1]
 
   return run
@@ -325,6 +331,69 @@ def test_a_person_stops_early(play_here, prompt):
 def test_play_without_a_prompt_or_an_answer(play_here, prompt, message):
   with pytest.raises(errors.PastaError, match=message):
     play_here('', prompt)
+
+
+class _Killed(io.StringIO):
+  """Answers that end as a process does that is killed."""
+
+  def readline(self, *unused_args):
+    line = super().readline()
+    if not line:
+      raise RuntimeError('killed')
+    return line
+
+
+def test_a_user_model_alone_plays_and_each_turn_is_saved(
+  workdir, tmp_path, monkeypatch, capsys
+):
+  os.symlink(workdir / 'user_model', tmp_path / 'user_model')
+  config = play_config.get_config()
+  answers = '1\n\n\n' + '1\n\n\n\n' * 2
+  monkeypatch.setattr('sys.stdin', _Killed(answers))
+  with pytest.raises(RuntimeError, match='killed'):
+    play.run(config, str(tmp_path), 'a fox', size=32)
+  assert 'policy greedy_slate, by the user model' in capsys.readouterr().out
+  (session,) = sessions_lib.read_dir(str(tmp_path / 'play/sessions'))
+  assert len(session.turns) == 3 and session.policy_id.startswith(
+    'greedy_slate'
+  )
+  config.policy.name = 'pasta'
+  with pytest.raises(errors.PastaError, match='train_value has not finished'):
+    play.run(config, str(tmp_path), 'a fox')
+
+
+def test_play_has_the_recorded_world_but_for_what_flags_set(
+  workdir, tmp_path, monkeypatch
+):
+  for name in ('user_model', 'value'):
+    os.symlink(workdir / name, tmp_path / name)
+  recorded = json.loads((workdir / 'sessions/config.json').read_text())
+  recorded['world']['t2i'] |= {'name': 'sketch:ink', 'num_workers': 7}
+  recorded['sizes'] = {'num_turns': 2, 'num_columns': 3, 'images_per_prompt': 1}
+  (tmp_path / 'sessions').mkdir()
+  path = tmp_path / 'sessions/config.json'
+  path.write_text(json.dumps(recorded))
+  config = play_config.get_config()
+  config.policy.name = 'lmm'
+  config.world.t2i.size = 40
+
+  def played(*given):
+    monkeypatch.setattr('sys.stdin', io.StringIO('1\n\n\n' * 9))
+    play.run(config, str(tmp_path), 'a fox', 32, fields_given=given)
+    return list(sessions_lib.read_dir(str(tmp_path / 'play/sessions')))[-1]
+
+  session = played()
+  assert session.t2i_id == 'sketch:ink@64/v1'
+  assert len(session.turns[0].slate) == 3 and session.images_per_prompt == 1
+  assert played('world.t2i.size').t2i_id == 'sketch:ink@40/v1'
+  assert played('world.t2i.name').t2i_id == 'sketch@64/v1'
+  config.as_recorded = False
+  assert played().t2i_id == 'sketch@40/v1'
+  config.as_recorded = True
+  recorded['world']['t2i']['size'] = 'x'
+  path.write_text(json.dumps(recorded))
+  with pytest.raises(errors.PastaError, match="'world.t2i.size' cannot be us"):
+    played()
 
 
 def test_the_last_agent_can_make_the_data(workdir, tmp_path):

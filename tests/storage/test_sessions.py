@@ -6,7 +6,7 @@ import json
 import pytest
 
 from pasta import errors
-from pasta.storage import sessions
+from pasta.storage import candidate_sources, sessions
 from pasta.types import CATEGORIES, Candidate
 
 
@@ -53,6 +53,39 @@ def test_round_trip(tmp_path):
   assert list(sessions.read_dir(str(tmp_path))) == [
     make_session(i) for i in range(3)
   ]
+
+
+def test_who_wrote_a_candidate_is_kept(tmp_path):
+  session = make_session(num_turns=1)
+  (turn,) = session.turns
+  pool = (Candidate('x', 'style', 'grammar:b'), *turn.candidates[1:])
+  mixed = dataclasses.replace(
+    session, turns=(dataclasses.replace(turn, candidates=pool),)
+  )
+  path = sessions.shard_path(str(tmp_path), 0)
+  sessions.write_shard(path, [mixed])
+  (found,) = sessions.read_shard(path)
+  assert found == mixed
+  # As sessions were written before there were sources.
+  assert '["prompt 1","detail"]' in open(path, encoding='utf-8').read()
+  shares = candidate_sources.shares([found, session])
+  assert shares == {'grammar': 0.95, 'grammar:b': 0.05}
+  assert candidate_sources.line(shares) == (
+    'Candidates by: 95 % grammar, 5 % grammar:b'
+  )
+  assert candidate_sources.shares([session]) == {'grammar': 1.0}
+  assert candidate_sources.line({'grammar': 1.0}) == ''
+  with pytest.raises(errors.PastaError, match='candidates is 3, expected a'):
+    sessions.from_json(sessions.to_json(mixed).replace('"grammar:b"', '3'), 'x')
+
+
+def test_a_session_goes_on_in_its_shard(tmp_path):
+  path = sessions.shard_path(str(tmp_path), 0)
+  sessions.write_shard(path, [make_session(num_turns=1)])
+  sessions.write_shard(path, [make_session()], grows=True)
+  assert sessions.read_shard(path) == [make_session()]
+  with pytest.raises(errors.PastaError, match='exists already'):
+    sessions.write_shard(path, [make_session()])
 
 
 def test_history_holds_what_was_chosen_and_rejected():

@@ -44,12 +44,14 @@ class Reply:
   """What came back of a request.
 
   Attributes:
-    text: what the model wrote.
+    text: what the model wrote; where that is of no use, what came last.
     is_whole: whether the endpoint finished it; cut for its length counts.
+    is_usable: whether it is worth taking.
   """
 
   text: str
   is_whole: bool
+  is_usable: bool = True
 
 
 class _End(enum.Enum):
@@ -113,9 +115,9 @@ class Endpoint:
       counters: says what happened.
 
     Returns:
-      A future: a Reply, or None where there was no usable answer in time. It
-      raises PastaError where the endpoint cannot be reached or rejects the
-      request and has never accepted one: the config is wrong.
+      A future of a Reply. It raises PastaError where the endpoint cannot be
+      reached or rejects the request and has never accepted one: the config is
+      wrong.
 
     Raises:
       PastaError: there is no key where there should be one.
@@ -149,10 +151,10 @@ class Endpoint:
     is_usable: Callable[[str], bool],
     counters: counters_lib.Counters,
     key: str,
-  ) -> Reply | None:
+  ) -> Reply:
     async with self._slots:
       deadline = _now() + self._config.turn_seconds
-      best, num_retries, pause = '', 0, 0.0
+      best, useless, num_retries, pause = '', '', 0, 0.0
       outcome = None
       while True:
         start = max(_now(), self._resume_at) + pause
@@ -172,8 +174,9 @@ class Endpoint:
           best = max(best, outcome.text, key=len)
           if outcome.end is _End.LATE:
             break  # another attempt would take as long
-        elif is_whole:
-          counters.add('unusable')
+        else:
+          useless = outcome.text or outcome.said or useless
+          counters.add('unusable', int(is_whole))
         if outcome.end is _End.CHANGED:
           pause = 0.0
           continue
@@ -193,7 +196,7 @@ class Endpoint:
         f"config field 'candidates.chat.base_url' is "
         f'{self._config.base_url!r}, which cannot be reached: {outcome.said}'
       )
-    return Reply(best, is_whole=False) if best else None
+    return Reply(best or useless, is_whole=False, is_usable=bool(best))
 
   async def _attempt(
     self,
@@ -267,12 +270,10 @@ class Endpoint:
         return _Outcome(_End.BROKEN, text)
       if reader.is_cut:
         counters.add('oversized')
-      return _Outcome(_End.WHOLE, text)
+      said = '' if text else _message(reader, key)
+      return _Outcome(_End.WHOLE, text, said)
     body = reader.body()
-    # Before it is cut: half a key is still a secret.
-    said = reader_lib.message(
-      body.replace(key.encode(), b'***') if key else body
-    )
+    said = _message(reader, key)
     if status in _LACKING_STATUS and self._adapts(form, said, counters):
       return _Outcome(_End.CHANGED)
     is_broke = status == 429 and _NO_MONEY.encode() in body
@@ -286,7 +287,7 @@ class Endpoint:
         status,
         said,
       )
-      return _Outcome(_End.BROKEN)
+      return _Outcome(_End.BROKEN, said=said)
     # Once it has worked, no single request may end a session.
     if not self._has_accepted:
       raise errors.PastaError(self._explained(status, said))
@@ -358,6 +359,13 @@ def _stop(loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient) -> None:
     loop.stop()
 
   asyncio.run_coroutine_threadsafe(close(), loop)
+
+
+def _message(reader: reader_lib.Reader, key: str) -> str:
+  """What a body that is no answer says, in one short line."""
+  body = reader.body()
+  # Before it is cut: half a key is still a secret.
+  return reader_lib.message(body.replace(key.encode(), b'***') if key else body)
 
 
 def _so_far(

@@ -3,8 +3,9 @@
 One request a session and turn: a model is told what happened so far and asked
 for C candidates in G categories as JSON. Whatever comes back, or does not, a
 turn ends in bounded time with C valid candidates: what is missing is taken from
-`grammar`, counted, and said in the log. Before the endpoint has accepted a
-request, a wrong key, model or address is an error.
+`grammar`, counted, and said in the log and of each candidate. A batch without a
+single usable answer is an error, and so is, before the endpoint has accepted a
+request, a wrong key, model or address.
 
 Addresses (`candidates.chat.base_url`), by each project's own documentation; of
 these servers none has been tried here, the tests bring their own:
@@ -47,6 +48,7 @@ _POSITIVE = (
   'max_concurrency',
   'max_answer_bytes',
 )
+_FORM = '{"candidates": [{"category": "style", "text": "a fox, ..."}, ...]}'
 
 
 class Chat:
@@ -112,7 +114,8 @@ class Chat:
 
     Raises:
       PastaError: the endpoint cannot be reached, or rejects requests and has
-        never accepted one; or there is no key; or no recorded answer.
+        never accepted one; or there is no key; or no recorded answer; or no
+        usable candidate, as `Pools.check_batch` says.
     """
     base.check(histories, seeds)
     with counters_lib.counting('chat', self.counters) as counters:
@@ -126,11 +129,21 @@ class Chat:
         )
         for i, (history, seed) in enumerate(zip(histories, seeds))
       ]
-      texts = self._answers(requests, histories, counters)
-      return [
+      texts, useless = self._answers(requests, histories, counters)
+      pools = [
         self._pool(text, history, int(seed), counters)
         for text, history, seed in zip(texts, histories, seeds)
       ]
+      self._pools.check_batch(
+        pools,
+        [*texts, useless],
+        counters,
+        model=f'{self._config.model} at {self._config.base_url}',
+        form=_FORM,
+        field='candidates.chat.allow_unusable',
+        goes_on=self._config.allow_unusable,
+      )
+      return pools
 
   def _request(
     self,
@@ -161,11 +174,14 @@ class Chat:
     requests: Sequence[dict[str, Any]],
     histories: Sequence[PromptHistory],
     counters: counters_lib.Counters,
-  ) -> list[str]:
-    """What the model wrote to each request; '' where there is nothing."""
+  ) -> tuple[list[str], str]:
+    """What the model wrote to each request; '' where there is nothing.
+
+    The second is an answer of no use, '' where there was none.
+    """
     names = [self._digest(request) for request in requests]
     texts: dict[str, str] = {}
-    futures = {}
+    futures, useless = {}, ''
     try:
       for i, name in enumerate(names):
         if name in texts:
@@ -182,7 +198,8 @@ class Chat:
         futures[future] = i
       for future in concurrent.futures.as_completed(futures):
         reply = future.result()
-        if reply is None:
+        if not reply.is_usable:
+          useless = reply.text or useless
           continue
         counters.add('answers')
         i = futures[future]
@@ -200,7 +217,7 @@ class Chat:
     finally:
       for future in futures:
         future.cancel()
-    return [texts[name] for name in names]
+    return [texts[name] for name in names], useless
 
   def _digest(self, request: dict[str, Any]) -> str:
     return cache.digest(

@@ -69,6 +69,7 @@ class Gemma:
     _check(config)
     self._pools = pools
     num_candidates, max_words = pools.num_candidates, pools.max_words
+    self._model, self._goes_on = config.model, config.allow_unusable
     self._dtype = config.dtype
     self._buckets = tuple(config.prompt_tokens)
     self._batch_texts = config.batch_texts
@@ -80,6 +81,7 @@ class Gemma:
       self._architecture, config.model, longest + config.max_new_tokens
     )
     num_prompts = num_candidates // len(CATEGORIES)
+    self._form = f'{num_prompts} prompts a category, one a line'
     self._requests = gemma_requests.Requests(
       config.instructions,
       self._tokenizer,
@@ -126,7 +128,8 @@ class Gemma:
     """See CandidateGenerator; no prompt that was shown comes again.
 
     Raises:
-      PastaError: weights are missing, broken or of the wrong shape.
+      PastaError: weights are missing, broken or of the wrong shape; or no
+        usable candidate, as `Pools.check_batch` says.
     """
     base.check(histories, seeds)
     with counters_lib.counting('gemma', self.counters) as counters:
@@ -139,7 +142,7 @@ class Gemma:
       counters.add('requests', len(requests))
       answers = self._answers(requests, _row_seeds(seeds))
       num = len(CATEGORIES)
-      return [
+      pools = [
         self._pools.make(
           self._items(answers[i * num : (i + 1) * num], counters),
           history,
@@ -148,6 +151,16 @@ class Gemma:
         )
         for i, (history, seed) in enumerate(zip(histories, seeds))
       ]
+      self._pools.check_batch(
+        pools,
+        [text for text, _ in answers],
+        counters,
+        model=self._model,
+        form=self._form,
+        field='candidates.gemma.allow_unusable',
+        goes_on=self._goes_on,
+      )
+      return pools
 
   @functools.cached_property
   def _params(self) -> Any:

@@ -7,6 +7,7 @@ import pytest
 from chat_checks import FOX, ask, check_pool, counters_of
 from chat_server import candidates, chat_of, content
 
+from pasta import errors
 from pasta.candidates.grammar import generator as grammar
 
 
@@ -48,7 +49,13 @@ def _of_history(handler, body, number):
 @pytest.mark.parametrize('behave', [lambda h, b, n: time.sleep(2.0), _trickle])
 def test_an_endpoint_that_is_too_slow(server, tmp_path, behave):
   server.behave = behave
-  generator = chat_of(server, tmp_path, timeout_seconds=0.3, turn_seconds=0.7)
+  generator = chat_of(
+    server,
+    tmp_path,
+    timeout_seconds=0.3,
+    turn_seconds=0.7,
+    allow_unusable=True,
+  )
   started = time.monotonic()
   (pool,) = ask(generator)
   assert time.monotonic() - started < 1.7
@@ -92,7 +99,7 @@ def test_without_an_answer_all_come_from_grammar(
   server, tmp_path, behave, expected
 ):
   server.behave = behave
-  generator = chat_of(server, tmp_path, max_retries=2)
+  generator = chat_of(server, tmp_path, max_retries=2, allow_unusable=True)
   (pool,) = ask(generator)
   check_pool(pool)
   counts = counters_of(generator)
@@ -107,7 +114,48 @@ def test_without_an_answer_all_come_from_grammar(
   assert sorted(c.text for c in pool) == sorted(
     c.text for c in grammar.Grammar().propose([FOX], np.array([0]))[0]
   )
+  assert {c.source for c in pool} == {'grammar-1-c25-w36'}
   assert not list((tmp_path / 'answers').rglob('*'))
+
+
+@pytest.mark.parametrize(
+  'behave, said',
+  [
+    (
+      lambda h, b, n: h.say('Sure!\nHere they are: ' + 'x' * 999),
+      r"it answered 'Sure! Here they are: x+ \.\.\.', expected {\"candidates\"",
+    ),
+    (lambda h, b, n: h.reply('<html>'), "it answered '<html>', expected"),
+    (lambda h, b, n: h.fail(500, 'oh no'), "it answered 'oh no', expected"),
+    (lambda h, b, n: h.reset(), 'no answer came, expected'),
+    # Read, and still of no use: the person's own prompt.
+    (
+      lambda h, b, n: h.say(content([{'text': 'A fox', 'category': 'style'}])),
+      '\'{"candidates": .*A fox',
+    ),
+  ],
+)
+def test_a_batch_without_a_usable_candidate_is_refused(
+  server, tmp_path, behave, said
+):
+  server.behave = behave
+  generator = chat_of(server, tmp_path, max_retries=1)
+  with pytest.raises(errors.PastaError, match=said) as e:
+    ask(generator, [FOX, FOX])
+  message = str(e.value)
+  assert message.startswith(f'tiny at {server.base_url}: not one usable')
+  assert 'candidates.chat.allow_unusable = True goes on' in message
+  assert len(message) < 800 and len(message.splitlines()) == 1
+
+
+def test_where_it_has_worked_only_a_whole_batch_is_refused(server, tmp_path):
+  generator = chat_of(server, tmp_path, max_retries=0)
+  ask(generator)
+  server.behave = lambda h, b, n: h.say('I am sorry.')
+  (pool,) = ask(generator, seed=1)
+  assert all(c.source for c in pool)
+  with pytest.raises(errors.PastaError, match='for 2 session'):
+    ask(generator, [FOX, FOX], seed=2)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +204,8 @@ def test_what_is_good_is_kept(server, tmp_path, behave, num_kept, expected):
   written = {c['text'] for c in candidates(60)}
   if 'wrong_category' not in expected:
     assert sum(c.text in written for c in pool) == num_kept
+    for candidate in pool:
+      assert (candidate.source == '') == (candidate.text in written)
   counts = counters_of(generator)
   assert counts == {'sessions': 1, 'requests': 1, 'answers': 1, **expected}
 

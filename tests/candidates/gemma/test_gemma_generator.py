@@ -10,6 +10,7 @@ from gemma_texts import FOX, INSTRUCTIONS, LATER
 
 from pasta import errors
 from pasta.candidates import build as candidates_build
+from pasta.candidates import counters as counters_lib
 from pasta.candidates import english
 from pasta.candidates.grammar import generator as grammar
 from pasta.gemma import decoding
@@ -48,6 +49,10 @@ def test_without_an_answer_all_come_from_grammar(config):
   generator = _build(config)
   # Whatever it draws first, the model has said all.
   generator._kinds = np.full_like(generator._kinds, decoding.STOP)
+  with _raises('one a line; candidates.gemma.allow_unusable = True goes on'):
+    generator.propose([FOX], np.array([1]))
+  generator.counters = counters_lib.Counters()
+  generator._goes_on = True
   pools = generator.propose([FOX, LATER], np.array([1, 2**64 - 1], np.uint64))
   for pool, history in zip(pools, [FOX, LATER], strict=True):
     _check_pool(pool, history)

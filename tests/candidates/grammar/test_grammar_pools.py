@@ -273,8 +273,8 @@ def test_build():
   config.name = 'chat'
   with pytest.raises(ValueError, match='append_only is True.*chat'):
     candidates_build.build(config)
-  config.name = 'chatter'
-  with pytest.raises(ValueError, match='chatter.*known: grammar'):
+  config.name, config.append_only, config.arguments = 'chatter', False, ''
+  with pytest.raises(ValueError, match='chatter.*one of grammar'):
     candidates_build.build(config)
 
 
