@@ -20,6 +20,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.seed = 0  # draws the people; evaluate draws others
   config.num_people = 500
   config.sessions_per_person = 6
+  # Text file of initial prompts, one a line;
+  # '': drawn with what people have in mind.
+  config.prompts = ''
   # Stochastic, so that the data cover the pool; 'lmm' or 'random'.
   config.policy = common.policy('lmm', temperature=1.0)
   config.batch_size = 200  # sittings in lockstep, and sessions a shard

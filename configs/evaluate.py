@@ -22,6 +22,12 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.name = ''
   config.seed = 1000  # draws the people: never those that data came from
   config.num_people = 300
+  # Who judges: 'hidden' people, who see what only the embedded text-to-image
+  # model can tell; or 'user_model', people drawn from the user model, for any.
+  config.people = 'hidden'
+  # Text file of initial prompts, one a line;
+  # '': as collect and simulate have it.
+  config.prompts = ''
   config.batch_size = 100  # sittings in lockstep, and sessions a shard
   # Go on where the value function never saw candidates of this generator.
   config.allow_unseen_generator = False

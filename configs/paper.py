@@ -53,5 +53,6 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     config.simulate.surrogate = 'surrogate'
   if 'release' in variants:
     config.skip = ('collect', 'extract_features')
+    config.evaluate.people = 'user_model'
     config.simulate.surrogate = 'surrogate'
   return config

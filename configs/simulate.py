@@ -21,6 +21,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.name = ''
   config.seed = 0
   config.num_sessions = 600
+  # Text file of initial prompts, one a line;
+  # '': what people have typed in DIR/sessions.
+  config.prompts = ''
   # Keep the candidates that slates were picked from: for naive and
   # conservative Q-learning, cloning and off-policy evaluation.
   config.with_pool = False

@@ -30,7 +30,12 @@ _LACKED = {
     'population.habituation': 0.0,
     'population.position_bias': 0.0,
     'world.candidates.append_only': False,
+    'world.candidates.arguments': '',
+    'world.candidates.*.allow_unusable': False,
+    'world.t2i.arguments': '',
     'name': '',
+    'prompts': '',
+    'people': 'hidden',
     'policies.*.value': '',
     # evaluate
     'beliefs_of': '',

@@ -1,4 +1,4 @@
-"""Fresh people of the hidden population use one policy.
+"""Fresh people use one policy.
 
 Letters: N people, T turns, K user types.
 """
@@ -14,8 +14,8 @@ from pasta.agent import saved as saved_values
 from pasta.agent.policy import Policy
 from pasta.agent.value_model import ValueModel
 from pasta.evaluate import compare
-from pasta.interaction import hidden_people, loop
-from pasta.population import population as population_lib
+from pasta.evaluate import judges as judges_lib
+from pasta.interaction import loop
 from pasta.population import true_types
 from pasta.storage import session_features as features_lib
 from pasta.storage import sessions as sessions_lib
@@ -28,44 +28,40 @@ from pasta.world import world as world_lib
 
 def play_policy(
   policy: Policy,
-  population: population_lib.Population,
+  judges: judges_lib.Judges,
   config: ml_collections.ConfigDict,
   workdir: str,
   directory: str,
   world: world_lib.World,
   model: user_model_lib.UserModel | None,
-  crowd: population_lib.Crowd | None = None,
   known: loop.Known | None = None,
 ) -> tuple[compare.Outcome, np.ndarray | None]:
-  """Fresh people of the hidden population use one policy.
+  """Fresh people use one policy, at a sitting each.
 
   Args:
     policy: chooses the slates.
-    population: where the people are drawn from.
+    judges: the people.
     config: of configs/evaluate.py.
     workdir: where the agent was trained; read for belief 'oracle' only.
     directory: gets the sessions; finished shards are kept.
     world: images, encoder, candidates.
     model: the user model, where the policy needs one.
-    crowd: the sittings; None: one of each of config.num_people.
-    known: of the crowd's people, from earlier sessions; None: nothing.
+    known: of the people, from earlier sessions; None: nothing.
 
   Returns:
     The outcome, and log beliefs [N, T + 1, K] where the policy has any.
   """
-  crowd = crowd or population_lib.draw_crowd(
-    population, config.num_people, 1, seed=config.seed
-  )
   needed = model if policy.uses_features else None
   told = None
   if policy.belief == 'oracle':
     features = features_lib.load_dir(os.path.join(workdir, 'features'))
-    told = true_types.hidden_types(workdir, model, features)[0][crowd.types]
+    true, _ = true_types.hidden_types(workdir, model, features)
+    told = true[judges.true_types]
 
   def run(batch, index):
     result = loop.run(
       world,
-      hidden_people.HiddenPeople(population, crowd.select(index)),
+      judges.draw(index),
       policy,
       world_lib.Sizes(**config.sizes.to_dict()),
       jax.random.fold_in(jax.random.key(config.seed), batch),
@@ -83,7 +79,7 @@ def play_policy(
   os.makedirs(directory, exist_ok=True)
   shards.run_batches(
     run,
-    len(crowd),
+    judges.num_people,
     config.batch_size,
     directory,
     f'evaluate {os.path.basename(directory)}',

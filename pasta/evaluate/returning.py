@@ -17,23 +17,23 @@ import numpy as np
 from pasta import errors, metrics
 from pasta.agent.policy import Policy
 from pasta.evaluate import compare, fresh_people
-from pasta.population import population as population_lib
+from pasta.evaluate import judges as judges_lib
 from pasta.user_model.model import UserModel
 from pasta.world import world as world_lib
 
 
 def play(
   policy: Policy,
-  population: population_lib.Population,
+  judges: judges_lib.Judges,
   config: ml_collections.ConfigDict,
   workdir: str,
   directory: str,
   world: world_lib.World,
   model: UserModel,
 ) -> list[dict[str, object]]:
-  """S sessions of N people of the hidden population with one policy.
+  """S sessions of N people with one policy.
 
-  Args: as for `fresh_people.play_policy`; config has `returning`.
+  Args: as for `fresh_people.play_policy`; the people have S sittings each.
 
   Returns:
     Of each session the `return` of those who are known from their earlier
@@ -41,39 +41,23 @@ def play(
     new, and the paired `gain`; estimates as in `compare.compare`.
 
   Raises:
-    PastaError: a number that is too small, or a policy without a belief.
+    PastaError: a policy without a belief.
   """
-  settings = config.returning
-  errors.check_least(
-    settings, "config field 'returning.{}'", num_sessions=1, num_people=1
-  )
   if not policy.uses_features:
     raise errors.PastaError(
       f"config field 'returning.policies' names {policy.policy_id}, which has "
       'no belief to keep'
     )
-  num = settings.num_sessions
-  crowd = population_lib.draw_crowd(
-    population, settings.num_people, num, seed=config.seed
-  )
 
   def returns(where, sitting, known):
     outcome, _ = fresh_people.play_policy(
-      policy,
-      population,
-      config,
-      workdir,
-      where,
-      world,
-      model,
-      crowd=sitting,
-      known=known,
+      policy, sitting, config, workdir, where, world, model, known
     )
     return outcome.returns
 
   rows, known = [], None
-  for session in range(num):
-    sitting = crowd.select(np.arange(settings.num_people) * num + session)
+  for session in range(judges.num_sessions):
+    sitting = judges.session(session)
     where = os.path.join(directory, f'session-{session + 1}')
     carried = returns(where, sitting, known)
     row = {'return': _estimate(carried, config.seed)}

@@ -1,6 +1,6 @@
 """People drawn from a learned user model (paper section 4.2)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,6 @@ import numpy as np
 
 from pasta import seeds
 from pasta.interaction.people import Answer, Shown
-from pasta.storage import sessions
 from pasta.types import screen_position
 from pasta.user_model import likelihoods
 from pasta.user_model import model as user_model_lib
@@ -30,14 +29,25 @@ class SimulatedPeople:
     model: user_model_lib.UserModel,
     initial_prompts: tuple[str, ...],
     sitting_seeds: np.ndarray,
+    person_seeds: np.ndarray | None = None,
   ):
+    """N people sit down.
+
+    Args:
+      model: gives types and answers.
+      initial_prompts: N texts.
+      sitting_seeds: [N].
+      person_seeds: of type and generosity [N], the same in each of a person's
+        sittings; None: every sitting is somebody else's.
+    """
+    person_seeds = sitting_seeds if person_seeds is None else person_seeds
     self.model = model
     self.initial_prompts = initial_prompts
     self.sitting_seeds = sitting_seeds
-    self.user_ids = tuple(f's{int(s):016x}' for s in sitting_seeds)
-    self.types = user_model_lib.draw_types(model, sitting_seeds)
+    self.user_ids = tuple(f's{int(s):016x}' for s in person_seeds)
+    self.types = user_model_lib.draw_types(model, person_seeds)
     spread = float(np.exp(model.satisfaction['log_spread']))
-    self.generosity = spread * seeds.normal(sitting_seeds, 'generosity')
+    self.generosity = spread * seeds.normal(person_seeds, 'generosity')
     self._previous = None
 
   def answer(self, shown: Shown) -> Answer:
@@ -83,28 +93,28 @@ class SimulatedPeople:
       satisfaction=np.clip(satisfaction, 0.0, 1.0),
       comparison=comparison,
       critiques=('',) * len(choice),
+      utility=self._previous,
     )
 
 
 def simulated_crowd(
   model: user_model_lib.UserModel,
-  records: Iterable[sessions.Session],
+  known: Sequence[str],
   num: int,
   *,
   seed: int,
 ) -> Callable[[np.ndarray], SimulatedPeople]:
-  """Draws sittings of simulated people, who type what people have typed.
+  """Draws sittings of simulated people.
 
   Args:
     model: gives types and answers.
-    records: sessions with what people have typed.
+    known: what people type.
     num: how many sittings.
     seed: of all that is drawn.
 
   Returns:
     A function of positions among the sittings to the people who sit there.
   """
-  known = sorted({s.initial_prompt for s in records})
   sitting = seeds.derive(seed, 'sitting', np.arange(num))
   pick = seeds.derive(sitting, 'prompt') % np.uint64(len(known))
   return lambda index: SimulatedPeople(

@@ -20,12 +20,13 @@ prompts, pixels and feedback.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import ml_collections
 import numpy as np
 
 from pasta import errors, seeds
-from pasta.candidates.grammar import prompts as prompt_lib
+from pasta.population import initial_prompts
 from pasta.t2i.sketch import lexicon, scene
 from pasta.types import screen_position
 
@@ -210,10 +211,16 @@ def draw_crowd(
   sessions_per_person: int,
   *,
   seed: int,
+  prompts: Sequence[str] = (),
 ) -> Crowd:
   """Draws people and their sittings; person i's sittings are consecutive.
 
-  The same seed gives the same crowd; two seeds give two sets of people.
+  Args:
+    population: where they are drawn from.
+    num_people: how many.
+    sessions_per_person: sittings of each.
+    seed: of all that is drawn; two seeds give two sets of people.
+    prompts: what they type, one a sitting; (): something they have in mind.
   """
   config = population.config
   rng = np.random.default_rng([config.seed, 1, seed])
@@ -226,25 +233,19 @@ def draw_crowd(
   lots[:, 0] = -1.0
   rank = np.argsort(np.argsort(lots, axis=1), axis=1)
   named = (lots < config.named_share) & (rank < _MOST_NAMED)
+  if prompts:
+    typed, values, named = initial_prompts.picked(prompts, values, seed)
+  else:
+    typed = initial_prompts.made_of(values, named, seed)
   weights = np.where(named, config.intent_scale, weights)
   generosity = config.generosity_spread * rng.standard_normal(num_people)
-  # A stream of its own: people are the same whether or not some tire.
+  # Its own stream: people are the same whether or not some tire.
   lots = seeds.uniform(seed, 'habituation', np.arange(num_people))
   habituation = np.where(lots < 0.5, 2 * config.habituation, 0.0)
   noise = seeds.derive(seed, 'sitting', np.arange(num))
-  initial = []
-  for i in range(num):
-    wanted = {
-      name: lexicon.SLOTS[name][values[i, s]].name
-      for s, name in enumerate(lexicon.SLOT_NAMES)
-      if named[i, s]
-    }
-    initial.append(
-      prompt_lib.prompt_from_values(wanted, np.random.default_rng([seed, 2, i]))
-    )
   return Crowd(
     user_ids=tuple(f'p{seed}-{i}' for i in repeat),
-    initial_prompts=tuple(initial),
+    initial_prompts=tuple(typed),
     types=types[repeat],
     tastes=tastes[repeat],
     intents=intent_table(values, weights),

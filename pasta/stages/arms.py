@@ -23,6 +23,7 @@ from pasta.population import population as population_lib
 from pasta.stages import evaluate, registry
 from pasta.stages import stage as stages
 from pasta.storage import sessions as sessions_lib
+from pasta.storage import typed
 from pasta.user_model import saved
 from pasta.world import world as world_lib
 
@@ -130,7 +131,7 @@ def needed_stages(
   config: ml_collections.ConfigDict, policy: str
 ) -> tuple[str, ...]:
   """The stages behind a policy, in their order."""
-  if policy in _UNTRAINED:
+  if policy in _UNTRAINED and config.evaluate.people == 'hidden':
     return ()
   stages_needed = ('collect', 'extract_features', 'train_user_model')
   if policy != 'pasta':
@@ -193,7 +194,14 @@ def run_arm(
     evaluate.build_policy(
       policy, settings, population, model, value, world.generator
     ),
-    population,
+    evaluate.draw_judges(
+      settings,
+      run,
+      population,
+      model,
+      typed.own_prompts(settings.prompts, []),
+      settings.num_people,
+    ),
     settings,
     run,
     directory,

@@ -9,7 +9,7 @@ from pasta.interaction import hidden_people
 from pasta.population import population as population_lib
 from pasta.stages import stage
 from pasta.storage import sessions as sessions_lib
-from pasta.storage import shards
+from pasta.storage import shards, typed
 
 
 @stage.with_worlds
@@ -18,7 +18,9 @@ def run(
 ) -> None:
   """Hidden people use a policy that needs no training -> sessions/."""
   directory = os.path.join(workdir, 'sessions')
-  with stage.open_stage('collect', directory, config) as info:
+  upstream = []
+  prompts = typed.own_prompts(config.prompts, upstream)
+  with stage.open_stage('collect', directory, config, upstream) as info:
     if info is None:
       return
     world = worlds(config.world)
@@ -28,6 +30,7 @@ def run(
       config.num_people,
       config.sessions_per_person,
       seed=config.seed,
+      prompts=prompts,
     )
     policy = policies.build(config.policy, num_columns=config.sizes.num_columns)
 

@@ -1,8 +1,8 @@
-"""All policies on the same fresh people of the hidden population."""
+"""All policies on the same fresh people."""
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -16,12 +16,14 @@ from pasta.agent.policy import Policy
 from pasta.agent.value_model import ValueModel
 from pasta.candidates.base import CandidateGenerator
 from pasta.evaluate import belief_quality, compare, fresh_people, returning
+from pasta.evaluate import judges as judges_lib
 from pasta.interaction import extraction
 from pasta.population import ceilings, foresight, true_types
 from pasta.population import population as population_lib
 from pasta.stages import stage
 from pasta.storage import session_features as features_lib
 from pasta.storage import sessions as sessions_lib
+from pasta.storage import typed
 from pasta.user_model.model import UserModel
 from pasta.world import world as world_lib
 
@@ -30,7 +32,14 @@ from pasta.world import world as world_lib
 def run(
   config: ml_collections.ConfigDict, workdir: str, worlds: stage.Worlds
 ) -> None:
-  """All policies on fresh people of the hidden population -> evaluation/."""
+  """All policies on the same fresh people -> evaluation/."""
+  errors.check_known("config field 'people'", config.people, judges_lib.KINDS)
+  errors.check_least(
+    config.returning,
+    "config field 'returning.{}'",
+    num_sessions=1,
+    num_people=1,
+  )
   directory = os.path.join(workdir, runs.output('evaluation', config.name))
   user_model = runs.source(workdir, 'user_model', config.name)
   values = runs.value_sources(workdir, config)
@@ -38,6 +47,7 @@ def run(
   for value in dict.fromkeys(values.values()):
     upstream.append(workdir_lib.upstream(workdir, value, 'train_value'))
     runs.check_made_with(workdir, value, 'train_value', upstream[0], user_model)
+  prompts = typed.own_prompts(config.prompts, upstream)
   with stage.open_stage('evaluate', directory, config, upstream) as info:
     if info is None:
       return
@@ -50,6 +60,16 @@ def run(
     }
     model, _ = next(iter(agents.values()))
     population = population_lib.build(config.population)
+    is_hidden = config.people == 'hidden'
+    if not is_hidden:
+      config = without_the_truth(config)
+
+    def drawn(num_people, num_sessions=1):
+      return draw_judges(
+        config, workdir, population, model, prompts, num_people, num_sessions
+      )
+
+    judges = drawn(config.num_people)
     outcomes, beliefs = {}, {}
     for name, policy_config in config.policies.items():
       policy = build_policy(
@@ -61,7 +81,7 @@ def run(
       )
       where = os.path.join(directory, 'sessions', name)
       outcomes[name], beliefs[name] = fresh_people.play_policy(
-        policy, population, config, workdir, where, world, model
+        policy, judges, config, workdir, where, world, model
       )
     results = compare.compare(outcomes, seed=config.seed)
     stage.tell_sources(
@@ -75,19 +95,26 @@ def run(
       'num_people': config.num_people,
       'num_turns': config.sizes.num_turns,
       'seed': config.seed,
-      'population': config.population.to_dict(),
+      'people': config.people,
+      'population': config.population.to_dict() if is_hidden else {},
     }
-    if config.beliefs_of:
+    if config.beliefs_of and is_hidden:
       errors.check_known(
         "config field 'beliefs_of'", config.beliefs_of, list(config.policies)
       )
       where = os.path.join(directory, 'sessions', config.beliefs_of)
       belief = beliefs[config.beliefs_of]
+      crowd = population_lib.draw_crowd(
+        population, config.num_people, 1, seed=config.seed, prompts=prompts
+      )
       results |= _judge_beliefs(
-        config, workdir, where, belief, population, model, world
+        config, workdir, where, belief, population, crowd, model, world
       )
     if config.returning.num_sessions > 1:
       results['returning'] = {}
+      returning_people = drawn(
+        config.returning.num_people, config.returning.num_sessions
+      )
       for name in config.returning.policies:
         errors.check_known(
           "config field 'returning.policies'", name, list(config.policies)
@@ -101,7 +128,7 @@ def run(
         )
         where = os.path.join(directory, 'returning', name)
         results['returning'][name] = returning.play(
-          policy, population, config, workdir, where, world, model
+          policy, returning_people, config, workdir, where, world, model
         )
     if beliefs.get('pasta') is not None:
       ids = [
@@ -125,6 +152,7 @@ def _judge_beliefs(
   directory: str,
   log_belief: np.ndarray | None,
   population: population_lib.Population,
+  crowd: population_lib.Crowd,
   model: UserModel,
   world: world_lib.World,
 ) -> dict[str, Any]:
@@ -155,9 +183,6 @@ def _judge_beliefs(
       'of another population, whose true types are not known'
     )
     return {}
-  crowd = population_lib.draw_crowd(
-    population, config.num_people, 1, seed=config.seed
-  )
   found = belief_quality.measure(
     model,
     extraction.extract(world, records),
@@ -181,6 +206,71 @@ def lines(results: Mapping[str, Any]) -> list[str]:
     *(belief_quality.lines(beliefs) if beliefs else []),
     *returning.lines(results.get('returning', {})),
   ]
+
+
+def draw_judges(
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  population: population_lib.Population,
+  model: UserModel | None,
+  prompts: Sequence[str],
+  num_people: int,
+  num_sessions: int = 1,
+) -> judges_lib.Judges:
+  """The people that a config names.
+
+  Args:
+    config: of configs/evaluate.py.
+    workdir: its sessions/ say what people have typed.
+    population: of hidden people.
+    model: of people drawn from it.
+    prompts: what they type; (): as the config's comment says.
+    num_people: N.
+    num_sessions: of each.
+  """
+  if config.people == 'hidden':
+    return judges_lib.hidden(
+      population,
+      num_people,
+      seed=config.seed,
+      num_sessions=num_sessions,
+      prompts=prompts,
+    )
+  return judges_lib.of_user_model(
+    model,
+    prompts or typed.typed_in(os.path.join(workdir, 'sessions')),
+    num_people,
+    seed=config.seed,
+    num_sessions=num_sessions,
+  )
+
+
+def without_the_truth(
+  config: ml_collections.ConfigDict,
+) -> ml_collections.ConfigDict:
+  """A config without the policies that know what hidden people are."""
+  config = config.copy_and_resolve_references()
+  left_out = [
+    name
+    for name, policy in config.policies.items()
+    if policy.name in (*ceilings.NAMES, foresight.SPARING[1])
+    or policy.belief == 'oracle'
+  ]
+  with config.unlocked():
+    for name in left_out:
+      del config.policies[name]
+  if not config.policies:
+    raise errors.PastaError(
+      "config field 'policies': all of them know the hidden population, "
+      "expected one that does not where 'people' is 'user_model'"
+    )
+  if left_out:
+    logging.warning(
+      'evaluate: left out, as they know hidden people and these are drawn from '
+      'the user model: %s',
+      ', '.join(left_out),
+    )
+  return config
 
 
 def build_policy(

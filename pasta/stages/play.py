@@ -156,6 +156,12 @@ def _play(
       None if config.allow_unseen_generator else world.generator.generator_id,
     )
   sizes = world_lib.Sizes(**config.sizes)
+  if value is not None and value.settings.num_turns != sizes.num_turns:
+    raise errors.PastaError(
+      f"config field 'sizes.num_turns' is {sizes.num_turns}, expected "
+      f'{value.settings.num_turns}, as the values in '
+      f'{os.path.join(workdir, source)} were trained with'
+    )
   policy = policies.build(
     config.policy,
     num_columns=sizes.num_columns,

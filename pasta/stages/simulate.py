@@ -11,7 +11,7 @@ from pasta.agent import saved as saved_values
 from pasta.interaction import simulated_people
 from pasta.stages import stage
 from pasta.storage import sessions as sessions_lib
-from pasta.storage import shards
+from pasta.storage import shards, typed
 from pasta.surrogate import world as surrogate_world
 from pasta.user_model import saved
 
@@ -32,6 +32,7 @@ def run(
     upstream.append(
       workdir_lib.upstream(workdir, config.surrogate, 'train_surrogate')
     )
+  own = typed.own_prompts(config.prompts, upstream)
   # Sittings have seeds of their own, batches one size from the first full one.
   grows = {'num_sessions': config.batch_size}
   with stage.open_stage(
@@ -51,10 +52,9 @@ def run(
         encoder_id,
         world.generator.generator_id,
       )
-    # What people have typed so far is what simulated people type.
     draw = simulated_people.simulated_crowd(
       model,
-      sessions_lib.read_dir(os.path.join(workdir, 'sessions')),
+      own or typed.typed_in(os.path.join(workdir, 'sessions')),
       config.num_sessions,
       seed=config.seed,
     )

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import ml_collections
-from absl import logging
 
 from pasta import errors
 from pasta.encoders import clip
 from pasta.encoders import store as feature_store
 from pasta.storage import sessions as sessions_lib
+from pasta.storage import typed
 from pasta.t2i import store as image_store
 from pasta.world import maker as maker_lib
 from pasta.world import rendered
@@ -57,7 +57,7 @@ def read(
     num = config.images_per_prompt
     return [
       Wanted(maker_lib.Column(prompt, config.first_seed + i, num), {})
-      for prompt in read_prompts(os.path.expanduser(config.prompts))
+      for prompt in typed.read(os.path.expanduser(config.prompts))
       for i in range(config.seeds_per_prompt)
     ]
   if config.columns not in ('shown', 'candidates'):
@@ -71,36 +71,6 @@ def read(
   if not wanted:
     raise errors.PastaError(f'{directory}: holds no session')
   return wanted
-
-
-def read_prompts(path: str) -> list[str]:
-  """Distinct prompts of a text file, one a line; blank lines do not count.
-
-  Raises:
-    PastaError: it cannot be read, is not UTF-8 or holds no prompt.
-  """
-  try:
-    with open(path, 'rb') as f:
-      data = f.read()
-  except OSError as e:
-    raise errors.PastaError(f'{path}: cannot be read: {e.strerror}') from e
-  try:
-    text = data.decode('utf-8-sig')
-  except UnicodeDecodeError as e:
-    line = data[: e.start].count(b'\n') + 1
-    raise errors.PastaError(
-      f'{path}: line {line} is not UTF-8 ({e.reason})'
-    ) from None
-  lines = text.replace('\r\n', '\n').replace('\r', '\n').split('\n')
-  prompts = [line.strip() for line in lines if line.strip()]
-  if not prompts:
-    raise errors.PastaError(f'{path}: holds no prompt, expected one a line')
-  distinct = list(dict.fromkeys(prompts))
-  if len(distinct) < len(prompts):
-    logging.info(
-      '%s: %d prompts, %d of them distinct', path, len(prompts), len(distinct)
-    )
-  return distinct
 
 
 def _of_sessions(

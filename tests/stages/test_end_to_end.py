@@ -29,6 +29,7 @@ from configs import play as play_config
 from pasta import errors
 from pasta.agent import saved as saved_values
 from pasta.stages import collect as collect_stage
+from pasta.stages import evaluate as evaluate_stage
 from pasta.stages import play
 from pasta.stages import quickstart as quickstart_stage
 from pasta.stages import simulate as simulate_stage
@@ -410,6 +411,67 @@ def test_the_last_agent_can_make_the_data(workdir, tmp_path):
   config.value_from = 'sessions'
   with pytest.raises(errors.PastaError, match='train_value has not finished'):
     simulate_stage.run(config, str(tmp_path))
+
+
+def test_people_of_the_user_model_judge_any_model(workdir, tmp_path, caplog):
+  for name in ('sessions', 'user_model', 'value', 'features'):
+    os.symlink(workdir / name, tmp_path / name)
+  (tmp_path / 'mine.txt').write_text('a lighthouse\n\na fox, watercolour\n')
+  config = evaluate.get_config('smoke')
+  config.name, config.people = 'judged', 'user_model'
+  config.prompts = str(tmp_path / 'mine.txt')
+  config.num_people = config.batch_size = config.returning.num_people = 4
+  config.world.t2i.name = 'sketch:ink'
+  config.world.t2i.num_workers = 0
+  for name in [*config.policies]:
+    if name not in ('pasta', 'lmm', 'oracle'):
+      del config.policies[name]
+  with caplog.at_level(logging.WARNING, 'absl'):
+    evaluate_stage.run(config, str(tmp_path))
+  assert 'left out' in caplog.text and 'oracle' in caplog.text
+  where = tmp_path / 'evaluation-judged'
+  results = json.loads((where / 'results.json').read_text())
+  assert set(results['policies']) == {'pasta', 'lmm'}
+  assert results['people'] == 'user_model' and not results['population']
+  assert 'beliefs' not in results and len(results['returning']['pasta']) == 2
+  assert results['paired']['pasta-lmm']['final_image_win_share']['mean'] >= 0
+  played = {
+    name: list(sessions_lib.read_dir(str(where / name)))
+    for name in (
+      'sessions/lmm',
+      'returning/pasta/session-1',
+      'returning/pasta/session-2',
+    )
+  }
+  first, *back = played.values()
+  assert {s.initial_prompt for s in first} <= {
+    'a lighthouse',
+    'a fox, watercolour',
+  }
+  assert {s.source for s in first} == {'simulated'}
+  assert [s.user_id for s in back[0]] == [s.user_id for s in back[1]]
+  # The prompts are what was judged with: others are another run.
+  (tmp_path / 'mine.txt').write_text('a lake\n')
+  with pytest.raises(errors.PastaError, match='run on other inputs'):
+    evaluate_stage.run(config, str(tmp_path))
+
+
+def test_people_type_prompts_of_one_s_own(tmp_path):
+  (tmp_path / 'mine.txt').write_text('a fox at night\na harbour\n')
+  config = collect.get_config('smoke')
+  config.num_people, config.prompts = 8, str(tmp_path / 'mine.txt')
+  collect_stage.run(config, str(tmp_path))
+  records = list(sessions_lib.read_dir(str(tmp_path / 'sessions')))
+  assert {s.initial_prompt for s in records} == {'a fox at night', 'a harbour'}
+  for content, message in (
+    (b'\n \n', 'holds no prompt'),
+    (b'a fox\n' + b'x' * 10_000, 'line 2 has 10000 characters'),
+    (b'a fox\n\xff', 'line 2 is not UTF-8'),
+  ):
+    (tmp_path / 'mine.txt').write_bytes(content)
+    with pytest.raises(errors.PastaError, match=f'mine.txt: {message}'):
+      collect_stage.run(config, str(tmp_path / 'other'))
+  assert not (tmp_path / 'other').exists()
 
 
 def test_more_simulated_sessions_are_added_to_those_there(workdir, tmp_path):

@@ -15,7 +15,7 @@ from pasta.agent import policy as policy_lib
 from pasta.interaction import hidden_people, loop, simulated_people
 from pasta.population import population as population_lib
 from pasta.storage import sessions as sessions_lib
-from pasta.storage import shards
+from pasta.storage import shards, typed
 from pasta.surrogate import world as surrogate_world
 from pasta.user_model import model as user_model_lib
 from pasta.world import world as world_lib
@@ -55,14 +55,21 @@ def run_targets(
   if sources == {'population'}:
     image_seed_pool = 0
     population = population_lib.build(made.population)
-    crowd = population_lib.draw_crowd(population, num, 1, seed=config.seed)
+    crowd = population_lib.draw_crowd(
+      population,
+      num,
+      1,
+      seed=config.seed,
+      prompts=typed.own_prompts(made.get('prompts', ''), []),
+    )
 
     def people(index):
       return hidden_people.HiddenPeople(population, crowd.select(index))
   else:
     image_seed_pool = made.image_seed_pool
+    known = sorted({s.initial_prompt for s in records.values()})
     people = simulated_people.simulated_crowd(
-      model, records.values(), num, seed=config.seed
+      model, known, num, seed=config.seed
     )
 
   made.world.t2i.store = ''  # Where that run had one, there may be none now.

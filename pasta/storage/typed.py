@@ -1,0 +1,70 @@
+"""Initial prompts: what people have typed, or a list of one's own."""
+
+import hashlib
+import os
+
+from absl import logging
+
+from pasta import errors
+from pasta.storage import sessions
+
+MAX_CHARACTERS = 1000
+
+
+def typed_in(directory: str) -> tuple[str, ...]:
+  """Distinct initial prompts of the sessions in a directory, sorted."""
+  return tuple(sorted({s.initial_prompt for s in sessions.read_dir(directory)}))
+
+
+def own_prompts(path: str, upstream: list[str]) -> tuple[str, ...]:
+  """Prompts of a stage's config field `prompts`; () where it is empty.
+
+  Args:
+    path: of a text file; '': none.
+    upstream: fingerprints of what the stage reads; gets that of the prompts.
+
+  Raises:
+    PastaError: as `read`.
+  """
+  if not path:
+    return ()
+  found = tuple(read(os.path.expanduser(path)))
+  upstream.append(hashlib.sha256('\n'.join(found).encode()).hexdigest()[:16])
+  return found
+
+
+def read(path: str) -> list[str]:
+  """Distinct prompts of a text file, one a line; blank lines do not count.
+
+  Raises:
+    PastaError: it cannot be read, is not UTF-8, holds no prompt or one of more
+      than MAX_CHARACTERS.
+  """
+  try:
+    with open(path, 'rb') as f:
+      data = f.read()
+  except OSError as e:
+    raise errors.PastaError(f'{path}: cannot be read: {e.strerror}') from e
+  try:
+    text = data.decode('utf-8-sig')
+  except UnicodeDecodeError as e:
+    line = data[: e.start].count(b'\n') + 1
+    raise errors.PastaError(
+      f'{path}: line {line} is not UTF-8 ({e.reason})'
+    ) from None
+  lines = text.replace('\r\n', '\n').replace('\r', '\n').split('\n')
+  for number, line in enumerate(lines, 1):
+    if len(line.strip()) > MAX_CHARACTERS:
+      raise errors.PastaError(
+        f'{path}: line {number} has {len(line.strip())} characters, expected '
+        f'a prompt of at most {MAX_CHARACTERS}'
+      )
+  prompts = [line.strip() for line in lines if line.strip()]
+  if not prompts:
+    raise errors.PastaError(f'{path}: holds no prompt, expected one a line')
+  distinct = list(dict.fromkeys(prompts))
+  if len(distinct) < len(prompts):
+    logging.info(
+      '%s: %d prompts, %d of them distinct', path, len(prompts), len(distinct)
+    )
+  return distinct
