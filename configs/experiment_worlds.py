@@ -18,10 +18,20 @@ _TIRING = (('train_value.data', 'human'), ('train_value.tiring', True))
 
 def _cell(policy: str, trained: str, used: str) -> str:
   """Name of an arm of the experiment 'matrix'."""
-  return f'{policy}_{trained}_{used}'.replace(':', '_')
+  return f'{policy}_{trained}_{used}'.replace(':', '_').replace('.', '_')
 
 
-def matrix(c) -> None:
+def matrix(c, models: tuple[str, ...] = ()) -> None:
+  """Each trained model with each model in use.
+
+  Hidden people judge where all models tell what they draw. Else people drawn
+  from the user model do, and agents learn from one model alone, as each has
+  people of its own.
+  """
+  models = models or MATRIX_MODELS
+  told = tuple(m for m in models if m in MATRIX_MODELS)
+  people = 'hidden' if told == models else 'user_model'
+  learned_from = models if people == 'hidden' else (*told, *MATRIX_MODELS)[:1]
   c.title = 'Trained with one text-to-image model, used with another'
   c.question = (
     'Every agent learns from the pictures of one model (rows) and is used with '
@@ -31,17 +41,20 @@ def matrix(c) -> None:
   )
   c.figure = 'relative_gain'
   for policy in ('pasta', 'greedy_slate', 'greedy'):
-    for trained in MATRIX_MODELS:
-      for used in MATRIX_MODELS:
+    for trained in learned_from:
+      for used in models:
         c.arms[_cell(policy, trained, used)] = arms.arm(
           f'{policy.replace("_", " ")}, {trained} → {used}',
           policy,
           ('world.t2i.name', trained),
           ('evaluate.world.t2i.name', used),
+          ('evaluate.people', people),
           series=policy.replace('_', ' '),
           row=f'trained with {trained}',
           column=f'used with {used}',
-          reference='' if used == trained else _cell(policy, used, used),
+          reference=_cell(policy, used, used)
+          if used != trained and used in learned_from
+          else '',
         )
 
 

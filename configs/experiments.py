@@ -332,11 +332,18 @@ NAMES = tuple(_EXPERIMENTS)
 
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
-  """Variants: one of NAMES in the file, with ',smoke' for a tiny one."""
-  name, _, size = arg.partition(',')
-  if name not in NAMES or size not in ('', 'smoke'):
+  """Variants: one of NAMES in the file, with ',smoke' for a tiny one.
+
+  'matrix' takes the models that agents are used with, as `world.t2i.name` has
+  them: 'matrix,sketch,sdxl,mine:Model'. Those other than sketches are judged by
+  people drawn from the user model.
+  """
+  name, *models = arg.split(',')
+  size = models.pop() if models and models[-1] == 'smoke' else ''
+  if name not in NAMES or models and name != 'matrix' or not all(models):
     raise ValueError(
-      f"unknown variant {arg!r}, expected one of {NAMES}, or 'NAME,smoke'"
+      f"unknown variant {arg!r}, expected one of {NAMES}, or 'NAME,smoke', or "
+      "'matrix,MODEL,MODEL,...'"
     )
   c = ml_collections.ConfigDict()
   c.name = name
@@ -354,7 +361,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   c.figure = 'share'  # what the plot shows: share, gain, relative_gain, ...
   c.reference = ''  # the arm that others are compared with; '': none
   c.arms = ml_collections.ConfigDict()
-  _EXPERIMENTS[name](c)
+  _EXPERIMENTS[name](c, *([tuple(models)] if models else []))
   if size == 'smoke':
     c.seeds = (10, 11)
     c.base.evaluate.num_people = 8

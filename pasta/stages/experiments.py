@@ -8,6 +8,7 @@ from absl import logging
 
 from pasta import errors, files
 from pasta.experiments import summary
+from pasta.population import ceilings
 from pasta.report import experiments as experiments_page
 from pasta.stages import arms as arms_lib
 from pasta.stages import stage
@@ -113,6 +114,11 @@ def _run(experiment, name, seed, store, worlds) -> dict:
     'diversity': arms_lib.diversity(played, worlds(config.evaluate.world)),
   }
   for end in summary.ENDS:
+    if end in ceilings.NAMES and plain.evaluate.people != 'hidden':
+      found[end] = found[
+        summary.ENDS[0]
+      ]  # No truth, no gap to take a share of.
+      continue
     found[end], _ = arms_lib.run_arm(
       plain, base.evaluate.policies[end], store, worlds
     )

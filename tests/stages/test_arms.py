@@ -78,6 +78,24 @@ def test_a_matrix_has_all_pairs_of_models():
   assert {a.overrides[1][1] for a in config.arms.values()} == set(models)
 
 
+def test_a_matrix_of_models_of_one_s_own_is_judged_by_the_user_model():
+  config = experiments_config.get_config('matrix,sketch,sdxl,mine:Model,smoke')
+  cells = {(a.row, a.column) for a in config.arms.values()}
+  assert {row for row, _ in cells} == {'trained with sketch'}
+  assert len(cells) == 3 and len(config.arms) == 9
+  used = set()
+  for arm in config.arms.values():
+    found = arms.configured(config.base, arm.overrides, seed=1)
+    used.add(found.evaluate.world.t2i.name)
+    assert found.evaluate.people == 'user_model'
+    assert found.collect.world.t2i.name == 'sketch'
+    assert 'train_user_model' in arms.needed_stages(found, 'lmm')
+  assert used == {'sketch', 'sdxl', 'mine:Model'}
+  for variant in ('matrix,', 'pools,sketch', 'matrix,,sketch', 'other'):
+    with pytest.raises(ValueError, match='unknown variant'):
+      experiments_config.get_config(variant)
+
+
 def test_arms_of_a_surrogate_differ_in_their_simulated_data_alone():
   config = experiments_config.get_config('surrogate,smoke')
   found = {
