@@ -23,7 +23,7 @@ _GROUPS = {
     'fit_preferences',
     'evaluate_preferences',
   ),
-  'Further': ('render', 'fine_tune', 'off_policy', 'train_clip'),
+  'Further': ('render', 'fine_tune', 'off_policy', 'train_clip', 'clean'),
   'Measuring': (
     'experiments',
     'sweep_types',

@@ -11,7 +11,7 @@ _ROOT = pathlib.Path(__file__).resolve().parent.parent
 _FOLDERS = ('pasta', 'launch', 'configs', 'data')
 _MAX_LINES = 400
 # No stage: what a user sees.
-_WITHOUT_CONFIG = ('inspect_data',)
+_WITHOUT_CONFIG = ('inspect_data', 'clean')
 _ENTRIES = {  # script to the module whose `run` it calls
   path.stem: match[1]
   for path in sorted((_ROOT / 'launch').glob('*.py'))
