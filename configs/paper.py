@@ -13,8 +13,10 @@ surrogate. Hours on two cores; variants, joined by commas:
   gemma    the value function reads sessions as text through a Gemma,
            --config.train_value.gemma.path=DIR_OR_HUB_ID
   release  human sessions are the paper's own, see data/pasta_release/README.md:
-           prepare_data and extract_features have to come first. Judges are
-           drawn from the user model, as no truth is known.
+           prepare_data and extract_features have to come first, the former
+           with --config.options.t2i_id=ID of the model that draws here: the
+           error of simulate names it. Judges are drawn from the user model, as
+           no truth is known.
 
 The paper's other parts by flags, with 'release':
 
@@ -54,5 +56,8 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   if 'release' in variants:
     config.skip = ('collect', 'extract_features')
     config.evaluate.people = 'user_model'
+    config.train_surrogate.render_again = (
+      False  # their images are what there is
+    )
     config.simulate.surrogate = 'surrogate'
   return config

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 from pasta import errors
 
@@ -57,6 +58,7 @@ class Pool(concurrent.futures.ProcessPoolExecutor):
     """Ends the workers; tasks that have not begun are dropped."""
     error = sys.exc_info()[1]
     if error is not None and not isinstance(error, Exception):
+      threading.excepthook = _without_managers
       for process in self._started:
         if process.is_alive():
           process.terminate()
@@ -64,6 +66,18 @@ class Pool(concurrent.futures.ProcessPoolExecutor):
 
   def __exit__(self, *unused_exception) -> None:
     self.close()
+
+
+def _without_managers(
+  args: threading.ExceptHookArgs,
+  hook: Callable[[threading.ExceptHookArgs], None] = threading.excepthook,
+) -> None:
+  """Tells of no executor's own thread, which may stumble as its workers end.
+
+  Up to Python 3.11 it sets the results of futures that are cancelled already.
+  """
+  if type(args.thread).__name__ != '_ExecutorManagerThread':
+    hook(args)
 
 
 def check_num(num_workers: int) -> None:

@@ -5,9 +5,12 @@ import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
+
+from pasta import processes
 
 _ROOT = str(pathlib.Path(__file__).resolve().parent.parent.parent)
 _SCRIPT = """
@@ -139,3 +142,22 @@ def test_a_library_that_swallows_exceptions_while_it_loads(
   process.send_signal(number)
   _, stderr = process.communicate(timeout=30)
   assert stderr == line and process.returncode == 128 + number
+
+
+def test_the_executors_own_thread_is_not_heard_of(capsys):
+  # As it stumbles over a future that is cancelled already.
+  class _ExecutorManagerThread(threading.Thread):
+    pass
+
+  before = threading.excepthook
+  try:
+    with pytest.raises(KeyboardInterrupt):
+      with processes.Pool(1):
+        raise KeyboardInterrupt
+    for kind in (_ExecutorManagerThread, threading.Thread):
+      thread = kind(target=lambda: 1 / 0)
+      thread.start()
+      thread.join()
+  finally:
+    threading.excepthook = before
+  assert capsys.readouterr().err.count('ZeroDivisionError') == 1
