@@ -15,6 +15,8 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   common.check_variant(arg, ('smoke',))
   config = ml_collections.ConfigDict()
   config.world = common.world()
+  # Of the run: leaves report-NAME, on evaluation-NAME and what else has it.
+  config.name = ''
   # Directory of launch.experiments, whose tables and plots join the page; ''
   # for none.
   config.experiments = ''

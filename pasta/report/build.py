@@ -12,7 +12,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from pasta import errors, files
+from pasta import errors, files, runs
 from pasta.report import (
   curves,
   figures,
@@ -67,6 +67,8 @@ _ABSENT = {
 def build(directory: str, config: ml_collections.ConfigDict, world) -> str:
   """Writes DIRECTORY/report/index.html and DIRECTORY/report/plots/*.png.
 
+  Of a named run it is report-NAME, and stands on what has its name.
+
   Args:
     directory: a working directory.
     config: see configs/report.py.
@@ -82,8 +84,13 @@ def build(directory: str, config: ml_collections.ConfigDict, world) -> str:
   """
   if not os.path.isdir(directory):
     raise errors.PastaError(f'{directory}: no such working directory')
-  plot_dir = os.path.join(directory, 'report', 'plots')
+  report_dir = os.path.join(directory, runs.output('report', config.name))
+  plot_dir = os.path.join(report_dir, 'plots')
   os.makedirs(plot_dir, exist_ok=True)
+  where = {
+    part: os.path.join(directory, runs.source(directory, part, config.name))
+    for part in ('evaluation', 'user_model', 'value')
+  }
   name = os.path.basename(os.path.abspath(directory))
   context = {
     'absent': {k: v.format(dir=name) for k, v in _ABSENT.items()},
@@ -102,18 +109,18 @@ def build(directory: str, config: ml_collections.ConfigDict, world) -> str:
     **_timing(directory),
   }
   pairs = strips.read_pairs(
-    os.path.join(directory, 'evaluation', 'sessions'), config.num_strips
+    os.path.join(where['evaluation'], 'sessions'), config.num_strips
   )
   context |= _people(pairs, world, config)
-  context |= _types(directory, world, config)
+  context |= _types(where['user_model'], world, config)
   drawn = {}
-  context |= _results(directory, drawn)
+  context |= _results(where['evaluation'], drawn)
   if context['preferences'] and not context['results']:
     context['title'] = _PREFERENCES_TITLE
   context |= _beliefs(
-    directory, pairs, config.num_beliefs, context['types'], drawn
+    where['evaluation'], pairs, config.num_beliefs, context['types'], drawn
   )
-  _learning(directory, drawn)
+  _learning(where, drawn)
   for plot, (figure, label) in drawn.items():
     path = os.path.join(plot_dir, f'{plot}.png')
     context['plots'][plot] = figures.save(figure, path, label)
@@ -121,7 +128,7 @@ def build(directory: str, config: ml_collections.ConfigDict, world) -> str:
     # A plot of an earlier build whose numbers are gone would mislead.
     if file.endswith('.png') and file[: -len('.png')] not in drawn:
       os.remove(os.path.join(plot_dir, file))
-  path = os.path.join(directory, 'report', 'index.html')
+  path = os.path.join(report_dir, 'index.html')
   files.atomic_write(path, render(context))
   return path
 
@@ -149,7 +156,7 @@ def render(context: Mapping[str, Any]) -> str:
 
 def _results(directory: str, drawn: dict) -> dict[str, Any]:
   """The comparison of policies, in numbers, words and plots."""
-  path = os.path.join(directory, 'evaluation', 'results.json')
+  path = os.path.join(directory, 'results.json')
   if not os.path.exists(path):
     return {
       'title': _TITLE,
@@ -231,9 +238,8 @@ def _people(pairs: list[strips.Pair], world, config) -> dict[str, Any]:
   }
 
 
-def _types(directory: str, world, config) -> dict[str, Any]:
+def _types(user_model_dir: str, world, config) -> dict[str, Any]:
   """What the types like; nothing where there is no user model yet."""
-  user_model_dir = os.path.join(directory, 'user_model')
   # A run that was cut off leaves metrics and checkpoints but no model.
   done = os.path.join(user_model_dir, 'train_user_model.done.json')
   if not os.path.exists(done):
@@ -255,7 +261,7 @@ def _beliefs(
   drawn: dict,
 ) -> dict[str, Any]:
   """Beliefs in the sessions that are shown, and how sharp they get in all."""
-  path = os.path.join(directory, 'evaluation', 'beliefs.npz')
+  path = os.path.join(directory, 'beliefs.npz')
   if not os.path.exists(path):
     return {'belief_sentence': ''}
   try:
@@ -299,14 +305,12 @@ def _beliefs(
   }
 
 
-def _learning(directory: str, drawn: dict) -> None:
+def _learning(where: Mapping[str, str], drawn: dict) -> None:
   for stage, preferred, label in (
     ('user_model', _USER_MODEL_METRICS, 'the user model'),
     ('value', _VALUE_METRICS, 'the value function'),
   ):
-    found = curves.read(
-      os.path.join(directory, stage, 'metrics.jsonl'), preferred
-    )
+    found = curves.read(os.path.join(where[stage], 'metrics.jsonl'), preferred)
     if found:
       drawn[f'{stage}_curves'] = (
         plots.learning_curves(found),

@@ -5,7 +5,7 @@ import os
 import ml_collections
 from absl import logging
 
-from pasta import errors
+from pasta import errors, runs
 from pasta import workdir as workdir_lib
 from pasta.report import build as report_lib
 from pasta.stages import stage
@@ -31,19 +31,19 @@ def run(
   Raises:
     PastaError: there is nothing to report, or it is not finished.
   """
-  directory = os.path.join(workdir, 'report')
-  with stage.open_stage(
-    'report', directory, config, _upstream(workdir)
-  ) as info:
+  directory = os.path.join(workdir, runs.output('report', config.name))
+  upstream = _upstream(workdir, config.name)
+  with stage.open_stage('report', directory, config, upstream) as info:
     if info is None:
       return
     path = report_lib.build(workdir, config, worlds(config.world))
     logging.info('report: %s', path)
 
 
-def _upstream(workdir: str) -> list[str]:
+def _upstream(workdir: str, name: str) -> list[str]:
   """Fingerprints of what there is; an evaluation stands for its user model."""
-  there = [d for d in _READ if os.path.isdir(os.path.join(workdir, d))]
+  where = {d: runs.source(workdir, d, name) for d in _READ}
+  there = [d for d in _READ if os.path.isdir(os.path.join(workdir, where[d]))]
   if not there:
     raise errors.PastaError(
       f'{workdir}: holds none of {", ".join(f"{d}/" for d in _READ)}: there is '
@@ -51,4 +51,4 @@ def _upstream(workdir: str) -> list[str]:
     )
   if 'evaluation' in there and 'user_model' in there:
     there.remove('user_model')
-  return [workdir_lib.upstream(workdir, d, _READ[d]) for d in there]
+  return [workdir_lib.upstream(workdir, where[d], _READ[d]) for d in there]
