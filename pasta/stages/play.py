@@ -82,6 +82,9 @@ def _as_recorded(
 ) -> ml_collections.ConfigDict:
   """The config with the world and the sizes of the workdir's own runs."""
   config = ml_collections.ConfigDict(config.to_dict())
+  for part in ('world.t2i', 'world.candidates'):
+    if f'{part}.name' in given:  # Its arguments are not the recorded class's.
+      given = (*given, f'{part}.arguments')
   for name in _RECORDS:
     path = os.path.join(workdir, name, 'config.json')
     if os.path.exists(path):

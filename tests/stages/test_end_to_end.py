@@ -388,6 +388,12 @@ def test_play_has_the_recorded_world_but_for_what_flags_set(
   assert len(session.turns[0].slate) == 3 and session.images_per_prompt == 1
   assert played('world.t2i.size').t2i_id == 'sketch:ink@40/v1'
   assert played('world.t2i.name').t2i_id == 'sketch@64/v1'
+  # Arguments go with the class that they were recorded with.
+  recorded['world']['t2i']['arguments'] = '{"a": 1}'
+  path.write_text(json.dumps(recorded))
+  for given, expected in (((), '{"a": 1}'), (('world.t2i.name',), '')):
+    found = play._as_recorded(config, str(tmp_path), given)
+    assert found.world.t2i.arguments == expected
   config.as_recorded = False
   assert played().t2i_id == 'sketch@40/v1'
   config.as_recorded = True
