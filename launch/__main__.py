@@ -1,6 +1,7 @@
 """Lists what can be run: `python -m launch`."""
 
 import os
+import signal
 
 from launch import config_help
 
@@ -48,4 +49,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
+  signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as in `... | head`
   main()

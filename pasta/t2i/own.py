@@ -1,14 +1,13 @@
 """A text-to-image model of one's own, which a config names: checked, pooled."""
 
-import concurrent.futures
-import multiprocessing
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import ml_collections
 import numpy as np
 
-from pasta import plugins
+from pasta import plugins, processes
 from pasta.t2i import arguments as arguments_lib
 
 _FIELD = 't2i.arguments'
@@ -57,6 +56,7 @@ class Own:
     self.model_id = f'{identity}/{"_".join(model.model_id.split())}'
     if callable(getattr(model, 'scenes', None)):
       self.scenes = self._scenes  # without it, hidden people refuse the model
+    processes.check_num(num_workers)
     is_pooled = getattr(own, 'runs_in_workers', False) is True
     self._num_workers = num_workers if is_pooled else 0
     self._pool = None
@@ -79,15 +79,10 @@ class Own:
         self._model, self._name, size, prompts, seeds, images_per_prompt
       )
     if self._pool is None:
-      self._pool = concurrent.futures.ProcessPoolExecutor(
-        self._num_workers,
-        multiprocessing.get_context('spawn'),
-        _start_worker,
-        self._recipe,
-      )
+      self._pool = processes.Pool(self._num_workers)
     starts = range(0, len(prompts), _CHUNK)
     parts = self._pool.map(
-      _work,
+      functools.partial(_work, self._recipe),
       [prompts[i : i + _CHUNK] for i in starts],
       [seeds[i : i + _CHUNK] for i in starts],
       [images_per_prompt] * len(starts),
@@ -115,7 +110,7 @@ class Own:
   def close(self) -> None:
     """Ends the worker processes and the model."""
     if self._pool is not None:
-      self._pool.shutdown(cancel_futures=True)
+      self._pool.close()
       self._pool = None
     with plugins.calling(self._name, 'close'):
       self._model.close()
@@ -163,18 +158,16 @@ def _described(array: np.ndarray) -> str:
   return f'{array.dtype} {list(array.shape)}' + ' with NaN' * bool(has_nan)
 
 
-_worker: Any = None  # of a worker process: its own model, with its name
-
-
-def _start_worker(own: type, name: str, arguments: str, size: int) -> None:
-  global _worker
-  _worker = _make(own, name, arguments, size), name
+_of_worker = functools.cache(_make)  # a worker process makes its model once
 
 
 def _work(
-  prompts: list[str], seeds: np.ndarray, images_per_prompt: int
+  recipe: tuple[type, str, str, int],
+  prompts: list[str],
+  seeds: np.ndarray,
+  images_per_prompt: int,
 ) -> np.ndarray:
-  model, name = _worker
+  model, name = _of_worker(*recipe), recipe[1]
   return _generate(
     model, name, model.image_size, prompts, seeds, images_per_prompt
   )

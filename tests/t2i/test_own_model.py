@@ -9,6 +9,7 @@ import pytest
 
 from configs import common
 from pasta import errors
+from pasta.t2i import own
 from pasta.world import world as world_lib
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -63,6 +64,12 @@ def test_the_example_draws_in_this_process_and_in_workers(module, tmp_path):
   with pytest.raises(errors.PastaError, match='scene attributes.*Stripes'):
     made.scenes(_PROMPTS, _SEEDS, 1)
   made.close()
+
+
+def test_fewer_than_no_workers_are_refused(module):
+  module()
+  with pytest.raises(errors.PastaError, match='num_workers is -1, expected'):
+    own.Own('stripes:Stripes', 32, '', -1, ())
 
 
 def test_a_store_knows_class_and_arguments(module, tmp_path):
