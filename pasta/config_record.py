@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 _MAX_SHOWN_FIELDS = 3  # of those that differ
 _ABSENT = object()
+# Parts that are another stage's config.
+_NESTED = ('collect', 'extract_features', 'fit', 'sweep')
 
 # By the last version without the field: patterns of dotted names, and what that
 # version did. What its other fields left unused has today's default.
@@ -138,6 +140,8 @@ def is_ignored(name: str, ignore: Sequence[str]) -> bool:
 
 def _lacked(name: str) -> tuple[Any, str]:
   """What stands for a field that is not recorded, and the version without."""
+  while name.partition('.')[0] in _NESTED:
+    name = name.partition('.')[2]
   for version, fields in _LACKED.items():
     for pattern, value in fields.items():
       if fnmatch.fnmatchcase(name, pattern):

@@ -245,6 +245,15 @@ def test_a_field_that_a_version_lacked_has_its_value_of_then(tmp_path):
   assert 'version 0.1.0 had no such field) but null here' in str(e.value)
 
 
+def test_so_has_a_field_of_another_stage_within(tmp_path):
+  first = _prepare_used(tmp_path, {'sweep': {'fit': {'seed': 0}}}, stage='s')
+  new = {'sweep': {'fit': {'seed': 0, 'lapse': False, 'name': ''}}}
+  assert workdir.prepare(str(tmp_path), new, stage='s') == first
+  new['sweep']['fit']['lapse'] = True
+  with pytest.raises(errors.PastaError, match="'sweep.fit.lapse' is false in"):
+    workdir.prepare(str(tmp_path), new, stage='s')
+
+
 def test_more_of_the_same_goes_on_with_what_is_there(tmp_path):
   directory = tmp_path / 'simulated'
 
