@@ -60,6 +60,26 @@ class Steps(NamedTuple):
   next_last: np.ndarray
 
 
+# Schedulers of diffusers whose models were trained with the noise read here.
+_SAME_NOISE = (
+  'DDIMScheduler',
+  'DDPMScheduler',
+  'DPMSolverMultistepScheduler',
+  'DPMSolverSinglestepScheduler',
+  'DEISMultistepScheduler',
+  'EulerAncestralDiscreteScheduler',
+  'EulerDiscreteScheduler',
+  'HeunDiscreteScheduler',
+  'KDPM2AncestralDiscreteScheduler',
+  'KDPM2DiscreteScheduler',
+  'LCMScheduler',
+  'LMSDiscreteScheduler',
+  'PNDMScheduler',
+  'TCDScheduler',
+  'UniPCMultistepScheduler',
+)
+
+
 class Schedule(NamedTuple):
   """A scheduler at a number of steps.
 
@@ -80,8 +100,20 @@ def read_noise(config: Mapping[str, Any], path: str) -> Noise:
     path: of the file, for errors.
 
   Raises:
-    PastaError: a field has a value that these schedulers do not offer.
+    PastaError: the scheduler samples in another way, or a field has a value
+      that these do not offer.
   """
+  kind_of = config.get('_class_name', 'EulerDiscreteScheduler')
+  if kind_of not in _SAME_NOISE:
+    raise errors.PastaError(
+      f'{path}: _class_name is {kind_of!r}, which samples in another way; '
+      f'expected one of {", ".join(_SAME_NOISE)}'
+    )
+  if config.get('trained_betas') is not None:
+    raise errors.PastaError(
+      f'{path}: trained_betas are set, expected beta_start, beta_end and '
+      'beta_schedule alone'
+    )
 
   def field(name, default, kind, known=None):
     value = config.get(name, default)

@@ -199,6 +199,10 @@ def test_the_noise_of_sdxl():
     ({'beta_end': 1.5}, 'no schedule of noise'),
     ({'beta_start': float('nan')}, 'no schedule of noise'),
     ({'clip_sample': True}, 'clip_sample is True, expected False'),
+    ({'trained_betas': [0.1, 0.2]}, 'trained_betas are set'),
+    ({'_class_name': 'FlowMatchEulerDiscreteScheduler'}, 'in another way'),
+    ({'_class_name': 'EDMEulerScheduler'}, 'in another way; expected one of'),
+    ({'_class_name': None}, 'in another way'),
   ],
 )
 def test_a_config_that_is_not_offered(fields, message):
