@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -69,10 +69,12 @@ def write_unit(
       record = serializer.get_tf_example(
         features.encode_example(example)
       ).SerializeToString(deterministic=True)
-      writer.write(record)
+      with _writing(shard):
+        writer.write(record)
       num_bytes += len(record)
       keys.append(seeds.text_hash(key))
-    writer.close()
+    with _writing(shard):
+      writer.close()
     if not keys and skipped and max_skipped_share < 1:
       first = skipped[0]
       raise errors.PastaError(
@@ -95,6 +97,16 @@ def write_unit(
   os.replace(f.name, _keys_path(receipt_path))
   files.write_json(receipt_path, receipt)
   return 1
+
+
+@contextlib.contextmanager
+def _writing(shard: str) -> Iterator[None]:
+  """Errors of the writer, which are of no kind, as one that names the file."""
+  try:
+    yield
+  except RuntimeError as e:
+    reason = str(e).split(';')[0]
+    raise errors.PastaError(f'{shard}: cannot be written: {reason}') from e
 
 
 def _group(reason: str) -> str:

@@ -13,6 +13,7 @@ Exit codes: 0 done, 1 bad input or failure, 130 interrupted, 143 terminated.
 """
 
 import contextlib
+import errno
 import importlib
 import logging as std_logging
 import os
@@ -54,6 +55,8 @@ _NOT_PARSED = (
     r'expected true or false, not \1',
   ),
 )
+# Of a disk without room, or one that cannot be written to.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _WORDS = {signal.SIGINT: 'interrupted', signal.SIGTERM: 'terminated'}
 _HELP = {'--help', '-help', '--helpshort', '-h', '-?'}
 _MIN_COMPILE_SECONDS = '0.3'  # compilations below are not worth a cache file
@@ -205,13 +208,24 @@ def _load(entry: str):
 
 @contextlib.contextmanager
 def _reported_errors():
-  """Shows input errors and Ctrl-C as one line and exits."""
+  """Shows input errors, full disks and Ctrl-C as one line and exits."""
   try:
     yield
   except errors.PastaError as e:
     if flags.FLAGS.is_parsed() and flags.FLAGS.verbosity >= 1:
       traceback.print_exc()
     _fail(f'error: {_one_line(str(e))}', 1)
+  except OSError as e:
+    if e.errno not in _FULL:
+      raise
+    # Not all that write say where; what is written lies in the workdir.
+    known = 'workdir' in flags.FLAGS and flags.FLAGS.workdir
+    where = e.filename or known or 'the disk'
+    _fail(
+      f'error: {where}: cannot be written: {e.strerror}; once there is room '
+      'the same command continues the run',
+      1,
+    )
   except KeyboardInterrupt as e:
     is_asked = isinstance(e, _Terminated)
     number = signal.SIGTERM if is_asked else signal.SIGINT

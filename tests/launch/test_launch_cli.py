@@ -1,6 +1,7 @@
 import os
 import pathlib
 import pty
+import resource
 import signal
 import subprocess
 import sys
@@ -260,6 +261,27 @@ def test_the_default_config_is_the_file_of_the_script_s_name(project):
     result = _run(project, script, arguments)
     assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
     assert expected in result.stderr
+
+
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(tmp_path):
+  arguments = ('-m', 'launch.collect', '--config=configs/collect.py:smoke')
+  workdir = f'--workdir={tmp_path}'
+
+  def limit():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+
+  result = subprocess.run(
+    [sys.executable, *arguments, workdir, '--noprogress'],
+    cwd=_ROOT,
+    capture_output=True,
+    text=True,
+    check=False,
+    preexec_fn=limit,
+  )
+  assert result.returncode == 1 and 'Traceback' not in result.stderr
+  line = result.stderr.splitlines()[-1]
+  assert str(tmp_path) in line and 'cannot be written: File too large' in line
+  assert _run(_ROOT, *arguments, workdir).returncode == 0
 
 
 @pytest.mark.parametrize(
