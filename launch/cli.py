@@ -15,6 +15,7 @@ Exit codes: 0 done, 1 bad input or failure, 130 interrupted, 143 terminated.
 import contextlib
 import errno
 import importlib
+import io
 import logging as std_logging
 import os
 import re
@@ -89,6 +90,10 @@ def run(
       the config the command line has set.
   """
   _on_end(_end_at_once)
+  for stream in (sys.stdin, sys.stdout, sys.stderr):
+    # No terminal's alphabet, and no stray byte, costs a session.
+    if isinstance(stream, io.TextIOWrapper):
+      stream.reconfigure(errors='replace')
   flags.DEFINE_bool(
     'progress', True, 'Show progress bars; --noprogress shows none.'
   )

@@ -28,6 +28,7 @@ class TerminalPerson:
     type_words: per user type, what it likes and dislikes in words.
     read: asks a question and returns the typed line; EOFError at the end.
     write: prints a line.
+    has_quit: they said that they stop.
   """
 
   source = 'human'
@@ -57,6 +58,7 @@ class TerminalPerson:
     self._type_words = type_words
     self._read = read
     self._write = write
+    self.has_quit = False
 
   def answer(self, shown: people_lib.Shown) -> people_lib.Answer:
     self._write(f'\nTurn {shown.turn + 1}. What I believe about you:')
@@ -106,6 +108,7 @@ class TerminalPerson:
     while True:
       line = self._line(question).lower()
       if line == 'q':
+        self.has_quit = True
         raise people_lib.SessionEnded
       if line in answers:
         return answers[line]

@@ -64,6 +64,8 @@ def run(
       '--prompt="a quiet harbour at dusk"'
     )
   field = 'flag --size' if size else "config field 'picture_size'"
+  # A stray byte of the command line could be neither printed nor saved.
+  prompt = prompt.encode(errors='replace').decode()
   size = size or config.picture_size
   if not 32 <= size <= 1024:
     raise errors.PastaError(f'{field} is {size}, expected 32 to 1024')
@@ -218,6 +220,9 @@ def _play(
     ),
   )
   if not result.sessions[0].turns:
+    if person.has_quit:
+      print('You stopped before the first choice; nothing was saved.')
+      return
     raise errors.PastaError(
       'the session ended before the first choice; nothing was saved'
     )

@@ -334,6 +334,32 @@ def test_play_without_a_prompt_or_an_answer(play_here, prompt, message):
     play_here('', prompt)
 
 
+def test_no_terminal_s_alphabet_costs_a_session(workdir):
+  where = str(workdir / 'play/sessions')
+  before = len(list(sessions_lib.read_dir(where)))
+  done = subprocess.run(
+    [*command('play', workdir)[:3], f'--workdir={workdir}', '--prompt=a lake'],
+    cwd=ROOT,
+    input=b'1\n5\ncaf\xe9\nq\n',
+    env={**os.environ, 'PYTHONIOENCODING': 'ascii'},
+    capture_output=True,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr
+  *_, session = sessions_lib.read_dir(where)
+  assert len(list(sessions_lib.read_dir(where))) == before + 1
+  assert session.turns[0].critique == 'caf\N{REPLACEMENT CHARACTER}'
+
+
+def test_to_stop_at_once_is_no_error(workdir, monkeypatch, capsys):
+  before = files(workdir)
+  monkeypatch.setattr('sys.stdin', io.StringIO('q\n'))
+  play.run(play_config.get_config(), str(workdir), 'caf\udce9', 64, 11)
+  assert 'nothing was saved' in capsys.readouterr().out
+  after = {n: c for n, c in files(workdir).items() if 'pictures-' not in n}
+  assert after == {n: c for n, c in before.items() if 'pictures-' not in n}
+
+
 class _Killed(io.StringIO):
   """Answers that end as a process does that is killed."""
 
