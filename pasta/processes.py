@@ -6,6 +6,7 @@ is gone they go too. Nothing here imports jax: workers load this module.
 """
 
 import concurrent.futures
+import contextlib
 import multiprocessing.context
 import os
 import signal
@@ -57,12 +58,17 @@ class Pool(concurrent.futures.ProcessPoolExecutor):
   def close(self) -> None:
     """Ends the workers; tasks that have not begun are dropped."""
     error = sys.exc_info()[1]
-    if error is not None and not isinstance(error, Exception):
-      threading.excepthook = _without_managers
-      for process in self._started:
-        if process.is_alive():
-          process.terminate()
-    self.shutdown(cancel_futures=True)
+    if error is None or isinstance(error, Exception):
+      self.shutdown(cancel_futures=True)
+      return
+    threading.excepthook = _without_managers
+    # What was on its way to workers that end is not waited for.
+    self._call_queue.cancel_join_thread()
+    for process in self._started:
+      if process.is_alive():
+        process.terminate()
+    with contextlib.suppress(RuntimeError):  # Its own thread had not started.
+      self.shutdown(cancel_futures=True)
 
   def __exit__(self, *unused_exception) -> None:
     self.close()

@@ -24,11 +24,17 @@ def own_prompts(path: str, upstream: list[str]) -> tuple[str, ...]:
     upstream: fingerprints of what the stage reads; gets that of the prompts.
 
   Raises:
-    PastaError: as `read`.
+    PastaError: as `read`; or a prompt has more than MAX_CHARACTERS.
   """
   if not path:
     return ()
   found = tuple(read(os.path.expanduser(path)))
+  for prompt in found:
+    if len(prompt) > MAX_CHARACTERS:
+      raise errors.PastaError(
+        f'{path}: the prompt {prompt[:30]!r}... has {len(prompt)} characters, '
+        f'expected at most {MAX_CHARACTERS}'
+      )
   upstream.append(hashlib.sha256('\n'.join(found).encode()).hexdigest()[:16])
   return found
 
@@ -37,8 +43,7 @@ def read(path: str) -> list[str]:
   """Distinct prompts of a text file, one a line; blank lines do not count.
 
   Raises:
-    PastaError: it cannot be read, is not UTF-8, holds no prompt or one of more
-      than MAX_CHARACTERS.
+    PastaError: it cannot be read, is not UTF-8 or holds no prompt.
   """
   try:
     with open(path, 'rb') as f:
@@ -53,12 +58,6 @@ def read(path: str) -> list[str]:
       f'{path}: line {line} is not UTF-8 ({e.reason})'
     ) from None
   lines = text.replace('\r\n', '\n').replace('\r', '\n').split('\n')
-  for number, line in enumerate(lines, 1):
-    if len(line.strip()) > MAX_CHARACTERS:
-      raise errors.PastaError(
-        f'{path}: line {number} has {len(line.strip())} characters, expected '
-        f'a prompt of at most {MAX_CHARACTERS}'
-      )
   prompts = [line.strip() for line in lines if line.strip()]
   if not prompts:
     raise errors.PastaError(f'{path}: holds no prompt, expected one a line')

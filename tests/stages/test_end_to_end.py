@@ -497,7 +497,7 @@ def test_people_type_prompts_of_one_s_own(tmp_path):
   assert {s.initial_prompt for s in records} == {'a fox at night', 'a harbour'}
   for content, message in (
     (b'\n \n', 'holds no prompt'),
-    (b'a fox\n' + b'x' * 10_000, 'line 2 has 10000 characters'),
+    (b'a fox\n' + b'x' * 10_000, 'the prompt .xxx.* has 10000 characters'),
     (b'a fox\n\xff', 'line 2 is not UTF-8'),
   ):
     (tmp_path / 'mine.txt').write_bytes(content)
