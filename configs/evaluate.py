@@ -25,8 +25,8 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   # Who judges: 'hidden' people, who see what only the embedded text-to-image
   # model can tell; or 'user_model', people drawn from the user model, for any.
   config.people = 'hidden'
-  # Text file of initial prompts, one a line;
-  # '': as collect and simulate have it.
+  # Text file of initial prompts, one a line; '': hidden people type what they
+  # have in mind, others what has been typed in DIR/sessions.
   config.prompts = ''
   config.batch_size = 100  # sittings in lockstep, and sessions a shard
   # Go on where the value function never saw candidates of this generator.

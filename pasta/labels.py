@@ -16,6 +16,15 @@ from pasta import errors
 _MISSING = ('', 'nan', 'none', 'null', '<na>', 'nat')
 
 
+def is_missing(value: Any) -> bool:
+  """Whether there is nothing, or what programs write for nothing."""
+  if value is None or type(value).__name__ in ('NAType', 'NaTType'):
+    return True
+  if isinstance(value, str):
+    return value.strip().lower() in _MISSING
+  return isinstance(value, numbers.Number) and value != value
+
+
 def check(values: Sequence[Any] | np.ndarray, name: str) -> np.ndarray:
   """Labels as an array of one type.
 
@@ -44,7 +53,7 @@ def check(values: Sequence[Any] | np.ndarray, name: str) -> np.ndarray:
     )
     return array
   if array.dtype.kind == 'O':
-    _refuse(np.array([_is_missing(x) for x in array], bool), array, name)
+    _refuse(np.array([is_missing(x) for x in array], bool), array, name)
     kinds = [_kind(x) for x in array]
     for row, kind in enumerate(kinds):
       if kind != kinds[0]:
@@ -81,14 +90,6 @@ def _refuse(missing: np.ndarray, array: np.ndarray, name: str) -> None:
 def _shown(value: Any) -> str:
   """A label in a message: numpy's as Python's own."""
   return f'{value.item() if isinstance(value, np.generic) else value!r}'[:40]
-
-
-def _is_missing(value: Any) -> bool:
-  if value is None or type(value).__name__ in ('NAType', 'NaTType'):
-    return True
-  if isinstance(value, str):
-    return value.strip().lower() in _MISSING
-  return isinstance(value, numbers.Number) and value != value
 
 
 def _kind(value: Any) -> str:

@@ -20,7 +20,7 @@ from absl import logging
 from data import base
 from data.formats import raw_files
 from data.own import cells, people, table
-from pasta import errors
+from pasta import errors, labels
 
 _TRIED_ROWS = 100  # for one that tells how wide features are
 
@@ -332,7 +332,7 @@ class _ImageIds:
     self._known = {}  # id -> digest, where it stood
 
   def add(self, image_id: Any, cell: Any, where: str) -> None:
-    if cells.is_missing(image_id):
+    if labels.is_missing(image_id):
       return  # Its row is skipped.
     content = cells.reference(cell)
     if isinstance(content, str):

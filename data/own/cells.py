@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from data.formats import checks, field_paths, raw_directory
+from pasta import labels
 
-_MISSING = ('nan', 'none', 'null', '<na>')  # what writers make of no value
 _MAX_WIDTH = 1 << 16
 _SIDES = {
   **dict.fromkeys(('a', 'first', 'left', 'image_a'), 1.0),
@@ -23,18 +23,9 @@ _SIDES = {
 }
 
 
-def is_missing(value: Any) -> bool:
-  """Whether a cell holds nothing, or what other programs write for nothing."""
-  if isinstance(value, float):
-    return math.isnan(value)
-  if isinstance(value, str):
-    return not value.strip() or value.strip().lower() in _MISSING
-  return value is None
-
-
 def person(value: Any, name: str) -> tuple[str, str]:
   """A person's id and its type, 'text' or 'whole number'."""
-  if is_missing(value):
+  if labels.is_missing(value):
     raise ValueError(f'{name} is {value!r}, expected an id')
   if isinstance(value, float) and value.is_integer():
     value = int(value)  # as pandas stores whole numbers where one is missing
@@ -153,7 +144,7 @@ def image(cell: Any, name: str, folder: str) -> bytes:
     )
   if isinstance(found, bytes):
     return raw_directory.check_image(found, name)
-  if is_missing(found):
+  if labels.is_missing(found):
     raise ValueError(f'{name} is missing')
   path = text(found, name)
   if os.path.isabs(path):

@@ -7,14 +7,13 @@ unit of work is so many whole sessions, whatever the format of the files.
 
 import functools
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data import base
+from data import base, logged
 from data.formats import raw_files, records
 from data.pasta_release import field_map, map_options
 from pasta import errors
@@ -111,42 +110,30 @@ class Builder(base.SessionBuilder):
   @classmethod
   def session(cls, example: Mapping[str, Any]) -> sessions.Session:
     num_columns = map_options.NUM_COLUMNS
-    order = tuple(range(num_columns))
     candidates = [
       Candidate(text.decode(), category.decode())
       for text, category in zip(example['prompts'], example['categories'])
     ]
     turns = []
     for t, choice in enumerate(example['choice']):
-      satisfaction = float(example['satisfaction'][t])
       comparison = int(example['comparison'][t])
-      asked = comparison != field_map.NOT_ASKED
       turns.append(
-        sessions.Turn(
-          candidates=tuple(candidates[num_columns * t : num_columns * (t + 1)]),
-          scores=None,
-          slate=order,
-          columns=order,
-          seeds=(0,) * num_columns,
-          log_propensity=None,
-          choice=int(choice),
-          satisfaction=None if math.isnan(satisfaction) else satisfaction,
-          comparison=comparison if asked else None,
-          critique=example['critique'][t].decode(),
-          answered_at=0.0,
+        logged.turn(
+          candidates[num_columns * t : num_columns * (t + 1)],
+          int(choice),
+          float(example['satisfaction'][t]),
+          None if comparison == field_map.NOT_ASKED else comparison,
+          example['critique'][t].decode(),
         )
       )
-    return sessions.Session(
-      session_id=example['session_id'].decode(),
-      user_id=example['user_id'].decode(),
-      source='human',
-      initial_prompt=example['initial_prompt'].decode(),
-      policy_id='unknown',
+    return logged.session(
+      example['session_id'].decode(),
+      example['user_id'].decode(),
+      example['initial_prompt'].decode(),
+      turns,
+      map_options.IMAGES_PER_PROMPT,
       generator_id=example['generator_id'].decode(),
       t2i_id=example['t2i_id'].decode(),
-      images_per_prompt=map_options.IMAGES_PER_PROMPT,
-      started_at=0.0,
-      turns=tuple(turns),
     )
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data import base
+from data import base, logged
 from data.formats import field_paths
 from data.own import builder, cells, people, table
-from pasta import errors
+from pasta import errors, labels
 from pasta.storage import sessions
 from pasta.types import UNKNOWN_CATEGORY, Candidate
 
@@ -107,38 +107,21 @@ class Builder(builder.Table, base.SessionBuilder):
   def session(cls, example: Mapping[str, Any]) -> sessions.Session:
     chosen, prompts = example['chosen'], example['prompts']
     num_columns = len(prompts) // len(chosen)
-    order = tuple(range(num_columns))
-    turns = []
-    for t, (choice, score) in enumerate(zip(chosen, example['satisfaction'])):
-      shown = prompts[num_columns * t : num_columns * (t + 1)]
-      turns.append(
-        sessions.Turn(
-          candidates=tuple(
-            Candidate(p.decode(), UNKNOWN_CATEGORY) for p in shown
-          ),
-          scores=None,
-          slate=order,
-          columns=order,
-          seeds=(0,) * num_columns,
-          log_propensity=None,
-          choice=int(choice),
-          satisfaction=None if math.isnan(score) else float(score),
-          comparison=None,
-          critique='',
-          answered_at=0.0,
-        )
+    shown = [Candidate(p.decode(), UNKNOWN_CATEGORY) for p in prompts]
+    turns = [
+      logged.turn(
+        shown[num_columns * t : num_columns * (t + 1)],
+        int(choice),
+        float(score),
       )
-    return sessions.Session(
-      session_id=example['session'].decode(),
-      user_id=example['person'].decode(),
-      source='human',
-      initial_prompt=example['prompt'].decode(),
-      policy_id='unknown',
-      generator_id='unknown',
-      t2i_id='unknown',
-      images_per_prompt=len(example['images']) // len(prompts),
-      started_at=0.0,
-      turns=tuple(turns),
+      for t, (choice, score) in enumerate(zip(chosen, example['satisfaction']))
+    ]
+    return logged.session(
+      example['session'].decode(),
+      example['person'].decode(),
+      example['prompt'].decode(),
+      turns,
+      len(example['images']) // len(prompts),
     )
 
 
@@ -210,7 +193,7 @@ def _list(row: Mapping[str, list[Any]], name: str) -> list[Any]:
 
 def _satisfaction(row: Mapping[str, list[Any]], options) -> float:
   """In [0, 1]; NaN where it was not asked."""
-  if 'satisfaction' not in row or cells.is_missing(row['satisfaction'][0]):
+  if 'satisfaction' not in row or labels.is_missing(row['satisfaction'][0]):
     return math.nan
   low, high = options['satisfaction_low'], options['satisfaction_high']
   value = cells.number(row['satisfaction'][0], 'satisfaction', low, high)

@@ -6,14 +6,17 @@ its own eyes: what policies bring is then what the user model believes of them.
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 
+import ml_collections
 import numpy as np
 
 from pasta import seeds
 from pasta.interaction import hidden_people, simulated_people
 from pasta.interaction.people import People
 from pasta.population import population as population_lib
+from pasta.storage import typed
 from pasta.user_model.model import UserModel
 
 KINDS = ('hidden', 'user_model')
@@ -99,3 +102,31 @@ def of_user_model(
     ),
     num_sessions=num_sessions,
   )
+
+
+def of_config(
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  population: population_lib.Population,
+  model: UserModel | None,
+  prompts: Sequence[str],
+  num_people: int,
+  num_sessions: int = 1,
+) -> Judges:
+  """The people that a config names.
+
+  Args:
+    config: of configs/evaluate.py.
+    workdir: its sessions/ say what people have typed.
+    population: of hidden people.
+    model: of people drawn from it.
+    prompts: what they type; (): hidden people what they have in mind, others
+      what people have typed.
+    num_people: N.
+    num_sessions: of each.
+  """
+  sizes = {'seed': config.seed, 'num_sessions': num_sessions}
+  if config.people == 'hidden':
+    return hidden(population, num_people, prompts=prompts, **sizes)
+  known = prompts or typed.typed_in(os.path.join(workdir, 'sessions'))
+  return of_user_model(model, known, num_people, **sizes)

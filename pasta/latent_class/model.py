@@ -123,7 +123,7 @@ def fit(
 def fit_data(
   data: choices_lib.ChoiceData, options: Options, users: np.ndarray
 ) -> Fit:
-  """`fit` on checked data, of the dtype in effect."""
+  """`fit` on checked data, of the dtype in effect; scales its features."""
   if options.num_types > data.num_users:
     raise errors.PastaError(
       f'num_types is {options.num_types}, expected at most the number of '
@@ -133,9 +133,7 @@ def fit_data(
   # Powers of two: no digit is lost. Squares of any unit stay in range.
   deviation = np.sqrt(pooled_lib.within_variance(data))
   scale = np.exp2(np.round(np.log2(np.where(deviation > 0, deviation, 1.0))))
-  data = data.replace(
-    features=data.features / scale.astype(data.features.dtype)
-  )
+  np.divide(data.features, scale.astype(data.features.dtype), out=data.features)
   data = jax.tree.map(jnp.asarray, data)
   pooled = pooled_lib.fit_pooled(data, options)
   found = search.search(data, pooled.prior, options)

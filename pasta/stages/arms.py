@@ -16,7 +16,7 @@ import ml_collections
 import numpy as np
 
 from pasta import errors, workdir
-from pasta.evaluate import compare, fresh_people
+from pasta.evaluate import compare, fresh_people, judges
 from pasta.experiments import at_once
 from pasta.population import ceilings
 from pasta.population import population as population_lib
@@ -171,9 +171,11 @@ def run_arm(
   ]
   settings = ml_collections.ConfigDict(config.evaluate.to_dict())
   settings.policies = ml_collections.ConfigDict({policy.name: policy})
+  prompts = typed.own_prompts(settings.prompts)
   fingerprint = workdir.compute_fingerprint(
     settings,
     *[os.path.basename(path) for path in upstream],
+    *typed.fingerprints(prompts),
     ignore=stages.IGNORED,
   )
   directory = os.path.join(store, f'play-{fingerprint}')
@@ -194,13 +196,8 @@ def run_arm(
     evaluate.build_policy(
       policy, settings, population, model, value, world.generator
     ),
-    evaluate.draw_judges(
-      settings,
-      run,
-      population,
-      model,
-      typed.own_prompts(settings.prompts, []),
-      settings.num_people,
+    judges.of_config(
+      settings, run, population, model, prompts, settings.num_people
     ),
     settings,
     run,

@@ -4,11 +4,11 @@ import os
 
 import ml_collections
 
+from pasta import errors
 from pasta.agent import policies
 from pasta.interaction import hidden_people
 from pasta.population import population as population_lib
 from pasta.stages import stage
-from pasta.storage import sessions as sessions_lib
 from pasta.storage import shards, typed
 
 
@@ -18,8 +18,15 @@ def run(
 ) -> None:
   """Hidden people use a policy that needs no training -> sessions/."""
   directory = os.path.join(workdir, 'sessions')
-  upstream = []
-  prompts = typed.own_prompts(config.prompts, upstream)
+  errors.check_least(
+    config,
+    "config field '{}'",
+    num_people=1,
+    sessions_per_person=1,
+    batch_size=1,
+  )
+  prompts = typed.own_prompts(config.prompts)
+  upstream = typed.fingerprints(prompts)
   with stage.open_stage('collect', directory, config, upstream) as info:
     if info is None:
       return
@@ -40,8 +47,8 @@ def run(
         stage.interact(config, world, people, policy, batch, 'people').sessions
       )
 
-    shards.run_batches(
+    counts = shards.run_batches(
       run_batch, len(crowd), config.batch_size, directory, 'collect'
     )
     info['num_sessions'] = len(crowd)
-    stage.tell_sources(info, sessions_lib.read_dir(directory))
+    stage.tell_sources(info, counts)

@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
@@ -21,9 +21,9 @@ from pasta.interaction import extraction
 from pasta.population import ceilings, foresight, true_types
 from pasta.population import population as population_lib
 from pasta.stages import stage
+from pasta.storage import candidate_sources, typed
 from pasta.storage import session_features as features_lib
 from pasta.storage import sessions as sessions_lib
-from pasta.storage import typed
 from pasta.user_model.model import UserModel
 from pasta.world import world as world_lib
 
@@ -34,6 +34,7 @@ def run(
 ) -> None:
   """All policies on the same fresh people -> evaluation/."""
   errors.check_known("config field 'people'", config.people, judges_lib.KINDS)
+  errors.check_least(config, "config field '{}'", num_people=1, batch_size=1)
   errors.check_least(
     config.returning,
     "config field 'returning.{}'",
@@ -47,7 +48,8 @@ def run(
   for value in dict.fromkeys(values.values()):
     upstream.append(workdir_lib.upstream(workdir, value, 'train_value'))
     runs.check_made_with(workdir, value, 'train_value', upstream[0], user_model)
-  prompts = typed.own_prompts(config.prompts, upstream)
+  prompts = typed.own_prompts(config.prompts)
+  upstream += typed.fingerprints(prompts)
   with stage.open_stage('evaluate', directory, config, upstream) as info:
     if info is None:
       return
@@ -65,7 +67,7 @@ def run(
       config = without_the_truth(config)
 
     def drawn(num_people, num_sessions=1):
-      return draw_judges(
+      return judges_lib.of_config(
         config, workdir, population, model, prompts, num_people, num_sessions
       )
 
@@ -84,13 +86,11 @@ def run(
         policy, judges, config, workdir, where, world, model
       )
     results = compare.compare(outcomes, seed=config.seed)
-    stage.tell_sources(
-      info,
-      itertools.chain.from_iterable(
-        sessions_lib.read_dir(os.path.join(directory, 'sessions', name))
-        for name in config.policies
-      ),
+    played = itertools.chain.from_iterable(
+      sessions_lib.read_dir(os.path.join(directory, 'sessions', name))
+      for name in config.policies
     )
+    stage.tell_sources(info, candidate_sources.count(played))
     results |= {
       'num_people': config.num_people,
       'num_turns': config.sizes.num_turns,
@@ -206,43 +206,6 @@ def lines(results: Mapping[str, Any]) -> list[str]:
     *(belief_quality.lines(beliefs) if beliefs else []),
     *returning.lines(results.get('returning', {})),
   ]
-
-
-def draw_judges(
-  config: ml_collections.ConfigDict,
-  workdir: str,
-  population: population_lib.Population,
-  model: UserModel | None,
-  prompts: Sequence[str],
-  num_people: int,
-  num_sessions: int = 1,
-) -> judges_lib.Judges:
-  """The people that a config names.
-
-  Args:
-    config: of configs/evaluate.py.
-    workdir: its sessions/ say what people have typed.
-    population: of hidden people.
-    model: of people drawn from it.
-    prompts: what they type; (): as the config's comment says.
-    num_people: N.
-    num_sessions: of each.
-  """
-  if config.people == 'hidden':
-    return judges_lib.hidden(
-      population,
-      num_people,
-      seed=config.seed,
-      num_sessions=num_sessions,
-      prompts=prompts,
-    )
-  return judges_lib.of_user_model(
-    model,
-    prompts or typed.typed_in(os.path.join(workdir, 'sessions')),
-    num_people,
-    seed=config.seed,
-    num_sessions=num_sessions,
-  )
 
 
 def without_the_truth(

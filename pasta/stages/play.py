@@ -13,7 +13,7 @@ import numpy as np
 from pasta import errors, files, runs, seeds
 from pasta import workdir as workdir_lib
 from pasta.agent import expected_selection, policies
-from pasta.agent import saved as saved_values
+from pasta.evaluate import fresh_people
 from pasta.interaction import loop, terminal
 from pasta.report import taste
 from pasta.stages import stage
@@ -56,8 +56,13 @@ def run(
   """
   if not os.path.isdir(workdir):
     raise errors.PastaError(f'flag --workdir: there is no directory {workdir}')
-  source = runs.source(workdir, 'user_model', config.name)
-  workdir_lib.upstream(workdir, source, 'train_user_model')
+  where = {
+    part: runs.source(workdir, part, config.name)
+    for part in ('user_model', 'value')
+  }
+  user_model = workdir_lib.upstream(
+    workdir, where['user_model'], 'train_user_model'
+  )
   if not prompt or not prompt.strip():
     raise errors.PastaError(
       'flag --prompt is empty: say what you want to see, e.g. '
@@ -71,10 +76,12 @@ def run(
     raise errors.PastaError(f'{field} is {size}, expected 32 to 1024')
   if config.as_recorded:
     config = _as_recorded(config, workdir, fields_given)
-  config = _with_policy(config, workdir)
+  config = _with_policy(config, os.path.join(workdir, where['value']))
+  if config.policy.name == 'pasta':
+    workdir_lib.upstream(workdir, where['value'], 'train_value')
   world = world_lib.World(config.world)
   try:
-    _play(workdir, prompt, size, seed, person, config, world)
+    _play(workdir, where, user_model, prompt, size, seed, person, config, world)
   finally:
     world.close()
 
@@ -124,13 +131,12 @@ def _take(
 
 
 def _with_policy(
-  config: ml_collections.ConfigDict, workdir: str
+  config: ml_collections.ConfigDict, value: str
 ) -> ml_collections.ConfigDict:
-  """The config with a policy: the best that the workdir has."""
+  """The config with a policy: the best there is, with values or without."""
   if config.policy.name:
     return config
   config = ml_collections.ConfigDict(config.to_dict())
-  value = os.path.join(workdir, runs.source(workdir, 'value', config.name))
   has_value = os.path.isdir(value)
   config.policy.name = 'pasta' if has_value else 'greedy_slate'
   if not has_value:
@@ -140,6 +146,8 @@ def _with_policy(
 
 def _play(
   workdir: str,
+  where: dict[str, str],
+  user_model: str,
   prompt: str,
   size: int,
   seed: int,
@@ -147,25 +155,24 @@ def _play(
   config: ml_collections.ConfigDict,
   world: world_lib.World,
 ) -> None:
-  encoder_id = world.encoder.encoder_id
-  source = runs.source(workdir, 'user_model', config.name)
-  user_model = workdir_lib.upstream(workdir, source, 'train_user_model')
-  model = saved.load(os.path.join(workdir, source), encoder_id)
-  value = None
   if config.policy.name == 'pasta':
-    source = runs.source(workdir, 'value', config.name)
-    workdir_lib.upstream(workdir, source, 'train_value')
-    value = saved_values.load(
-      os.path.join(workdir, source),
-      encoder_id,
-      None if config.allow_unseen_generator else world.generator.generator_id,
+    model, value = fresh_people.load_agent(
+      workdir,
+      world,
+      config.allow_unseen_generator,
+      where['user_model'],
+      where['value'],
     )
+  else:
+    encoder_id = world.encoder.encoder_id
+    model = saved.load(os.path.join(workdir, where['user_model']), encoder_id)
+    value = None
   sizes = world_lib.Sizes(**config.sizes)
   if value is not None and value.settings.num_turns != sizes.num_turns:
     raise errors.PastaError(
       f"config field 'sizes.num_turns' is {sizes.num_turns}, expected "
       f'{value.settings.num_turns}, as the values in '
-      f'{os.path.join(workdir, source)} were trained with'
+      f'{os.path.join(workdir, where["value"])} were trained with'
     )
   policy = policies.build(
     config.policy,
@@ -229,8 +236,7 @@ def _play(
   print('\nAfter the last turn I believe:')
   for line in terminal.belief_lines(result.log_beliefs[0, -1], words):
     print(f'  {line}')
-  if line := candidate_sources.line(candidate_sources.shares(result.sessions)):
-    print(line)
+  stage.tell_sources({}, candidate_sources.count(result.sessions))
   print(f'Session saved: {path}')
   if name:
     ids = kept.session_ids if kept else ()

@@ -4,13 +4,12 @@ import os
 
 import ml_collections
 
-from pasta import runs
+from pasta import errors, runs
 from pasta import workdir as workdir_lib
 from pasta.agent import expected_selection, policies
 from pasta.agent import saved as saved_values
 from pasta.interaction import simulated_people
 from pasta.stages import stage
-from pasta.storage import sessions as sessions_lib
 from pasta.storage import shards, typed
 from pasta.surrogate import world as surrogate_world
 from pasta.user_model import saved
@@ -21,6 +20,7 @@ def run(
   config: ml_collections.ConfigDict, workdir: str, worlds: stage.Worlds
 ) -> None:
   """user_model/ -> simulated/: people drawn from the learned user model."""
+  errors.check_least(config, "config field '{}'", num_sessions=1, batch_size=1)
   directory = os.path.join(workdir, runs.output('simulated', config.name))
   user_model = runs.source(workdir, 'user_model', config.name)
   upstream = [workdir_lib.upstream(workdir, user_model, 'train_user_model')]
@@ -32,7 +32,8 @@ def run(
     upstream.append(
       workdir_lib.upstream(workdir, config.surrogate, 'train_surrogate')
     )
-  own = typed.own_prompts(config.prompts, upstream)
+  own = typed.own_prompts(config.prompts)
+  upstream += typed.fingerprints(own)
   # Sittings have seeds of their own, batches one size from the first full one.
   grows = {'num_sessions': config.batch_size}
   with stage.open_stage(
@@ -83,11 +84,11 @@ def run(
       return shards.Shard(result.sessions, features=result.features)
 
     before = world.num_images_made
-    shards.run_batches(
+    counts = shards.run_batches(
       run_batch, config.num_sessions, config.batch_size, directory, 'simulate'
     )
     info |= {
       'num_sessions': config.num_sessions,
       'num_images_made': world.num_images_made - before,
     }
-    stage.tell_sources(info, sessions_lib.read_dir(directory))
+    stage.tell_sources(info, counts)

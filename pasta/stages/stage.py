@@ -6,8 +6,9 @@ it was cut off, and refuses a directory made with another config. The launch
 scripts call these; `quickstart` calls them one after another.
 """
 
+import collections
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,7 +17,6 @@ import ml_collections
 from pasta import workdir as workdir_lib
 from pasta.interaction import loop
 from pasta.storage import candidate_sources
-from pasta.storage import sessions as sessions_lib
 from pasta.world import world as world_lib
 
 # Fields that change speed or memory but never a result.
@@ -93,11 +93,9 @@ def with_worlds(function: Callable) -> Callable:
   return wrapped
 
 
-def tell_sources(
-  info: dict[str, Any], records: Iterable[sessions_lib.Session]
-) -> None:
+def tell_sources(info: dict[str, Any], counts: collections.Counter) -> None:
   """Records, and prints where they are several, who wrote the candidates."""
-  info['candidate_sources'] = candidate_sources.shares(records)
+  info['candidate_sources'] = candidate_sources.shares(counts)
   if line := candidate_sources.line(info['candidate_sources']):
     print(line)
 

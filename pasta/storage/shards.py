@@ -1,5 +1,6 @@
 """Sittings in batches, one shard of files a batch; finished shards are kept."""
 
+import collections
 import os
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pasta import progress
+from pasta.storage import candidate_sources
 from pasta.storage import session_features as features_lib
 from pasta.storage import sessions as sessions_lib
 
@@ -25,22 +27,23 @@ def run_batches(
   batch_size: int,
   directory: str,
   desc: str,
-) -> None:
+) -> collections.Counter:
   """Runs sittings 0..num in batches; one shard each; skips finished shards.
 
   Every batch has the same size, so that nothing is compiled twice: the last
   one is filled up with sittings from the start, which are then dropped. Where
   it was the last of fewer sittings, those that it lacked are added to it.
+
+  Returns:
+    Who wrote the candidates, as `candidate_sources.count` has it.
   """
+  counts = collections.Counter()
   batch_size = min(batch_size, num)
   starts = range(0, num, batch_size)
   with progress.progress(total=num, unit='session', desc=desc) as bar:
     for batch, start in enumerate(starts):
       size = min(batch_size, num - start)
       path = sessions_lib.shard_path(directory, batch)
-      if os.path.exists(sessions_lib.shard_path(directory, batch + 1)):
-        bar.update(size)
-        continue
       there = sessions_lib.read_shard(path) if os.path.exists(path) else []
       if len(there) < size:
         shard = run(batch, (start + np.arange(batch_size)) % num)
@@ -57,10 +60,11 @@ def run_batches(
           features_lib.save_arrays(
             where, {k: v[:size] for k, v in shard.arrays.items()}
           )
-        sessions_lib.write_shard(
-          path, there + [shard.sessions[i] for i in new], grows=bool(there)
-        )
+        there = there + [shard.sessions[i] for i in new]
+        sessions_lib.write_shard(path, there, grows=len(new) < size)
+      counts += candidate_sources.count(there)
       bar.update(size)
+  return counts
 
 
 def features_path(directory: str, shard_path: str) -> str:

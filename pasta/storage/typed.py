@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 
 from absl import logging
 
@@ -16,12 +17,8 @@ def typed_in(directory: str) -> tuple[str, ...]:
   return tuple(sorted({s.initial_prompt for s in sessions.read_dir(directory)}))
 
 
-def own_prompts(path: str, upstream: list[str]) -> tuple[str, ...]:
+def own_prompts(path: str) -> tuple[str, ...]:
   """Prompts of a stage's config field `prompts`; () where it is empty.
-
-  Args:
-    path: of a text file; '': none.
-    upstream: fingerprints of what the stage reads; gets that of the prompts.
 
   Raises:
     PastaError: as `read`; or a prompt has more than MAX_CHARACTERS.
@@ -35,8 +32,13 @@ def own_prompts(path: str, upstream: list[str]) -> tuple[str, ...]:
         f'{path}: the prompt {prompt[:30]!r}... has {len(prompt)} characters, '
         f'expected at most {MAX_CHARACTERS}'
       )
-  upstream.append(hashlib.sha256('\n'.join(found).encode()).hexdigest()[:16])
   return found
+
+
+def fingerprints(prompts: Sequence[str]) -> list[str]:
+  """What stands for own prompts among a stage's inputs; [] for none."""
+  text = '\n'.join(prompts)
+  return [hashlib.sha256(text.encode()).hexdigest()[:16]] if prompts else []
 
 
 def read(path: str) -> list[str]:

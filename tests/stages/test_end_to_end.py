@@ -488,6 +488,29 @@ def test_people_of_the_user_model_judge_any_model(workdir, tmp_path, caplog):
     evaluate_stage.run(config, str(tmp_path))
 
 
+@pytest.mark.parametrize(
+  ('stage', 'config', 'field'),
+  [
+    (collect_stage, collect, 'num_people'),
+    (collect_stage, collect, 'sessions_per_person'),
+    (collect_stage, collect, 'batch_size'),
+    (simulate_stage, simulate, 'num_sessions'),
+    (simulate_stage, simulate, 'batch_size'),
+    (evaluate_stage, evaluate, 'num_people'),
+    (evaluate_stage, evaluate, 'batch_size'),
+  ],
+)
+@pytest.mark.parametrize('value', [0, -3])
+def test_a_size_that_makes_nothing_is_named(
+  stage, config, field, value, tmp_path
+):
+  settings = config.get_config('smoke')
+  settings[field] = value
+  with pytest.raises(errors.PastaError, match=f"'{field}' is {value}, expect"):
+    stage.run(settings, str(tmp_path))
+  assert not files(tmp_path)
+
+
 def test_people_type_prompts_of_one_s_own(tmp_path):
   (tmp_path / 'mine.txt').write_text('a fox at night\na harbour\n')
   config = collect.get_config('smoke')

@@ -68,12 +68,14 @@ def test_who_wrote_a_candidate_is_kept(tmp_path):
   assert found == mixed
   # As sessions were written before there were sources.
   assert '["prompt 1","detail"]' in open(path, encoding='utf-8').read()
-  shares = candidate_sources.shares([found, session])
+  shares = candidate_sources.shares(candidate_sources.count([found, session]))
   assert shares == {'grammar': 0.95, 'grammar:b': 0.05}
   assert candidate_sources.line(shares) == (
     'Candidates by: 95 % grammar, 5 % grammar:b'
   )
-  assert candidate_sources.shares([session]) == {'grammar': 1.0}
+  assert candidate_sources.shares(candidate_sources.count([session])) == {
+    'grammar': 1.0
+  }
   assert candidate_sources.line({'grammar': 1.0}) == ''
   with pytest.raises(errors.PastaError, match='candidates is 3, expected a'):
     sessions.from_json(sessions.to_json(mixed).replace('"grammar:b"', '3'), 'x')

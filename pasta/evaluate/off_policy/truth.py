@@ -60,7 +60,7 @@ def run_targets(
       num,
       1,
       seed=config.seed,
-      prompts=typed.own_prompts(made.get('prompts', ''), []),
+      prompts=typed.own_prompts(made.get('prompts', '')),
     )
 
     def people(index):
